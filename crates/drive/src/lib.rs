@@ -1,0 +1,1 @@
+//! Sends, reads and stamps: the only hot path.

@@ -1,0 +1,1 @@
+//! Estimates become bytes: tables and JSON.

@@ -1,0 +1,303 @@
+//! What a run intends, once validated. Every combination that a value of these types can hold
+//! makes sense; contradictions are refused before one exists.
+
+use std::path::PathBuf;
+
+use infermark_terms::{Nanos, OutputPolicy, Seed};
+
+/// What one run intends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Whom to measure.
+    pub target: Target,
+    /// Which model to ask for; absent: the first that the server lists.
+    pub model: Option<String>,
+    /// Which API to speak.
+    pub api: Api,
+    /// Whether answers are streamed.
+    pub delivery: Delivery,
+    /// When requests are due.
+    pub load: Load,
+    /// What ends the run, and what surrounds the measured window.
+    pub bounds: Bounds,
+    /// What is asked.
+    pub workload: Workload,
+    /// How tokens are counted on this side.
+    pub tokenizer: TokenizerChoice,
+    /// The root of every random choice.
+    pub seed: Seed,
+    /// How to reach the server.
+    pub access: Access,
+    /// How many generator threads; absent: as many as the load needs and the machine has.
+    pub threads: Option<u32>,
+}
+
+/// Whom to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A server's base URL, `http://` or `https://`, without a trailing slash.
+    Url(String),
+    /// The embedded engine, with what follows `sim:`.
+    Sim(String),
+}
+
+/// Which API to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// OpenAI `/v1/chat/completions`.
+    Chat,
+    /// OpenAI `/v1/completions`.
+    Completions,
+}
+
+/// Whether answers are streamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Server-sent events, chunk by chunk.
+    Streamed,
+    /// One body at the end; there is no TTFT then.
+    Whole,
+}
+
+/// When requests are due.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Load {
+    /// Closed loop: this many slots, each sending its next request the moment the last ended.
+    Closed {
+        /// Slots, at least 1.
+        concurrency: u32,
+    },
+    /// Open loop: arrivals by their own law, whatever the server does.
+    Open {
+        /// The rate over time.
+        rate: RateCurve,
+        /// The law of arrivals.
+        arrivals: Arrivals,
+        /// The most requests in flight; held arrivals are charged to `lag` and `Shed`.
+        max_concurrency: Option<u32>,
+    },
+    /// As fast as it goes: with a request bound, all are due at once; otherwise as many slots
+    /// as `max_concurrency` are kept full.
+    Throughput {
+        /// The most requests in flight. Absent: every request of a request-bounded run, else
+        /// [`Load::THROUGHPUT_SLOTS`].
+        max_concurrency: Option<u32>,
+    },
+}
+
+impl Load {
+    /// Slots of a throughput run that is bounded by duration alone and states no cap.
+    pub const THROUGHPUT_SLOTS: u32 = 512;
+}
+
+/// The offered rate over time, in requests per second, above 0 and finite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RateCurve {
+    /// The same throughout.
+    Steady(f64),
+    /// From `from` to `to` in a straight line over the measured window; `from` before it,
+    /// `to` after it.
+    Linear {
+        /// At the window's start.
+        from: f64,
+        /// At the window's end.
+        to: f64,
+    },
+    /// From `from` to `to` by equal factors in equal times, likewise.
+    Exponential {
+        /// At the window's start.
+        from: f64,
+        /// At the window's end.
+        to: f64,
+    },
+}
+
+/// The law of open-loop arrivals. Gaps are drawn with mean 1 and stretched by the rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arrivals {
+    /// Equal gaps.
+    Constant,
+    /// Independent exponential gaps.
+    Poisson,
+    /// Independent gamma gaps with this coefficient of variation (1 is Poisson, above 1 bursty).
+    Gamma {
+        /// Standard deviation ÷ mean of the gaps, above 0.
+        cv: f64,
+    },
+}
+
+/// What ends the run, and what surrounds the measured window. At least one bound is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most requests due after the warm-up.
+    pub requests: Option<u64>,
+    /// The length of the measured window. With `requests` too, whichever ends first.
+    pub duration: Option<Nanos>,
+    /// Load before the window, not measured.
+    pub warmup: Nanos,
+    /// How long after the window's end its requests may still take.
+    pub drain: Nanos,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// Where prompts come from.
+    pub source: PromptSource,
+    /// Output length; absent: the dataset's own, or as the model likes.
+    pub output_tokens: Option<Distribution>,
+    /// Whether the output length is an order or a limit.
+    pub output_policy: OutputPolicy,
+    /// Whether prompts go as text or as token ids.
+    pub form: PromptForm,
+}
+
+/// Where prompts come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PromptSource {
+    /// Random words, of exact length.
+    Synthetic {
+        /// Input length, prefix and template included.
+        input_tokens: Distribution,
+        /// A beginning shared between requests.
+        prefix: Option<SharedPrefix>,
+    },
+    /// Running English text from the built-in corpus, cut to exact length.
+    Corpus {
+        /// Input length, template included.
+        input_tokens: Distribution,
+    },
+    /// A dataset file, in its own order.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// How it is laid out.
+        layout: FileLayout,
+    },
+}
+
+/// A beginning that requests share, for prefix caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedPrefix {
+    /// Its length.
+    pub tokens: u32,
+    /// How many different ones there are, at least 1.
+    pub groups: u32,
+}
+
+/// How a dataset file is laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileLayout {
+    /// One JSON object a line; the prompt in this key.
+    Jsonl {
+        /// The key.
+        column: String,
+    },
+    /// CSV with a header line.
+    Csv {
+        /// The prompt's column.
+        column: String,
+    },
+    /// Parquet.
+    Parquet {
+        /// The prompt's column.
+        column: String,
+    },
+    /// ShareGPT: `[{conversations: [{from, value}]}]`; the first human turn is asked, the answer
+    /// that follows gives the output length.
+    ShareGpt,
+    /// inference-benchmarker: `[{id, conversations: [{role, content}]}]`; the conversation up to
+    /// its first assistant turn is asked.
+    Conversations,
+}
+
+/// Whether prompts go as text or as token ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptForm {
+    /// Text.
+    Text,
+    /// Token ids; only where the API takes them.
+    TokenIds,
+}
+
+/// A distribution of lengths in tokens; every draw lies within its bounds, which are ≥ 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Distribution {
+    /// Always this.
+    Fixed(u32),
+    /// Normal, rounded, redrawn until within the bounds.
+    Normal {
+        /// The mean before bounding.
+        mean: f64,
+        /// The standard deviation before bounding.
+        sd: f64,
+        /// The least.
+        min: u32,
+        /// The greatest.
+        max: u32,
+    },
+    /// Each length from `min` to `max` alike, both included.
+    Uniform {
+        /// The least.
+        min: u32,
+        /// The greatest.
+        max: u32,
+    },
+    /// Lognormal, rounded, redrawn until within the bounds.
+    LogNormal {
+        /// The mean of the lengths themselves (not of their logarithms) before bounding.
+        mean: f64,
+        /// The standard deviation of the lengths themselves before bounding.
+        sd: f64,
+        /// The least.
+        min: u32,
+        /// The greatest.
+        max: u32,
+    },
+}
+
+/// How tokens are counted on this side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenizerChoice {
+    /// A `tokenizer.json`, or a folder that holds one.
+    Path(PathBuf),
+    /// The server's `/tokenize`.
+    Server,
+    /// None: lengths are calibrated on the server's own usage by a short probe.
+    None,
+}
+
+/// How to reach the server. Secrets are named here, never held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Headers of every call, as given.
+    pub headers: Vec<(String, HeaderValue)>,
+    /// The environment variable that holds the bearer token.
+    pub api_key_env: Option<String>,
+    /// A file of PEM certificates to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether the server's certificate is checked.
+    pub verification: Verification,
+    /// The longest that one request may take from `sent` to `end`.
+    pub timeout: Nanos,
+    /// The longest that connecting may take.
+    pub connect_timeout: Nanos,
+}
+
+/// The value of a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// As written; it will stand in records.
+    Plain(String),
+    /// The content of an environment variable, which stands nowhere.
+    Env(String),
+}
+
+/// Whether the server's certificate is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// Against the trusted roots.
+    Full,
+    /// Not at all (`--insecure`); every output says so.
+    Off,
+}

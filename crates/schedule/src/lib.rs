@@ -1,0 +1,1 @@
+//! When it is asked: a Pacer for each kind of load.

@@ -1,0 +1,1 @@
+//! An inference engine with ground truth.

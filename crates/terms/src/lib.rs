@@ -1,0 +1,33 @@
+//! The vocabulary that infermark's crates exchange.
+//!
+//! A type stands here only when two crates exchange it, and nothing here does more than
+//! arithmetic: no clock, file, socket, task or unseeded randomness. Everything else belongs to
+//! the crate whose idea it is.
+//!
+//! | module | words |
+//! |---|---|
+//! | [`time`] | [`Nanos`], [`Stamp`] |
+//! | [`seed`] | [`Seed`] |
+//! | [`ask`] | [`Ask`], [`Prompt`], [`OutputPolicy`]: what one request asks |
+//! | [`pace`] | [`Pacer`], [`Next`], [`Due`], [`Shard`]: when it is asked |
+//! | [`outcome`] | [`Outcome`] and its parts: how it ended |
+//! | [`record`] | [`RequestRow`], [`ChunkRow`]: what was observed |
+//! | [`caveat`] | [`Caveat`], [`Trust`]: how far the figures can be trusted |
+
+pub mod ask;
+pub mod caveat;
+pub mod outcome;
+pub mod pace;
+pub mod record;
+pub mod seed;
+pub mod time;
+
+pub use ask::{Ask, Message, OutputPolicy, Prompt};
+pub use caveat::{Caveat, CaveatCode, Trust};
+pub use outcome::{
+    DecodeFault, Excerpt, FinishReason, Outcome, OutcomeKind, Phase, ShedReason, TransportFault,
+};
+pub use pace::{Due, Next, Pacer, RequestId, Shard};
+pub use record::{ChunkKind, ChunkRow, ConnectPhases, EventCounts, RequestRow, StampSource, Usage};
+pub use seed::Seed;
+pub use time::{Nanos, Stamp};

@@ -1,0 +1,1 @@
+//! Bytes to protocol and back, without IO, in both roles.

@@ -1,0 +1,1 @@
+//! What is asked: synthetic prompts, datasets, tokenizers.
