@@ -1,1 +1,114 @@
-//! When it is asked: a Pacer for each kind of load.
+//! When each request is due: a [`Pacer`] for each kind of load.
+//!
+//! ```text
+//!  Load::Open ─────── gaps ──▶ curve ──▶ open ──▶ (capped) ─┐
+//!                    (law)    (rate)   (arrivals)           ├─▶ Box<dyn Pacer>
+//!  Load::Closed, Load::Throughput ─────▶ closed ────────────┘
+//! ```
+//!
+//! | module | idea |
+//! |---|---|
+//! | `gaps` | the law of arrivals: random gaps of mean 1 |
+//! | `curve` | the rate over time: where a sum of such gaps lies in time |
+//! | `open` | arrivals whatever the server does |
+//! | `closed` | slots that send again the moment they are free |
+//! | `capped` | a limit on the requests in flight, around another pacer |
+//!
+//! # Invariants
+//!
+//! - Everything is a function of the arguments: load, bounds, start, seed and shard. No part
+//!   reads a clock.
+//! - Open loop: the shards' arrivals together are exactly the arrivals of the whole, with the
+//!   same ids and instants, whatever the number of shards; no instant depends on when anyone
+//!   polls or on rounding before it.
+//! - Ids are dealt in turn: a shard yields only ids that [`Shard::owns`] gives it.
+//!
+//! Deliberately not here: what is asked (`workload`); when a run closes, and what happens to
+//! those who come too late (`drive`).
+
+mod capped;
+mod closed;
+mod curve;
+mod gaps;
+mod open;
+#[cfg(test)]
+mod tests;
+
+use infermark_scenario::intent::{Bounds, Load};
+use infermark_terms::{Pacer, Seed, Shard, Stamp};
+
+use crate::capped::Capped;
+use crate::closed::Closed;
+use crate::open::{Open, Sequence};
+
+/// The measured window, as planned: [`start`, `end`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first instant in it: the warm-up is over.
+    pub start: Stamp,
+    /// The first instant after it; absent where requests alone bound the run: the window then
+    /// ends when the last of them does.
+    pub end: Option<Stamp>,
+}
+
+/// Returns the window of a run whose load, warm-up included, begins at `start`.
+///
+/// Where requests bound the run too, they may all have ended before the planned end.
+pub fn window(bounds: &Bounds, start: Stamp) -> Window {
+    let opens = start + bounds.warmup;
+    Window { start: opens, end: bounds.duration.map(|length| opens + length) }
+}
+
+/// Returns into how many shards this load can be dealt at most.
+///
+/// Slots and places under a cap are whole: more shards than those would leave some without.
+pub fn most_shards(load: &Load, bounds: &Bounds) -> u32 {
+    match *load {
+        Load::Closed { concurrency } => concurrency,
+        Load::Open { max_concurrency, .. } => max_concurrency.unwrap_or(u32::MAX),
+        Load::Throughput { max_concurrency } => throughput_slots(max_concurrency, bounds),
+    }
+}
+
+/// Returns the pacer of one shard of a run whose load, warm-up included, begins at `start`.
+///
+/// `seed` is the run's root. With `bounds.requests`, so many requests are due at or after the
+/// end of the warm-up over all shards, then the pacer is done: in open loop exactly the first
+/// ones of the whole sequence, in closed loop each shard's share. With `bounds.duration` alone
+/// it is never done: load goes on through the cool-down until the driver stops asking.
+///
+/// # Panics
+///
+/// If there are more shards than [`most_shards`], or a ramp has no duration (a scenario refuses
+/// that).
+pub fn pacer(
+    load: &Load,
+    bounds: &Bounds,
+    start: Stamp,
+    seed: Seed,
+    shard: Shard,
+) -> Box<dyn Pacer> {
+    assert!(shard.count() <= most_shards(load, bounds), "more shards than slots");
+    match *load {
+        Load::Closed { concurrency } => Box::new(Closed::new(concurrency, bounds, start, shard)),
+        Load::Throughput { max_concurrency } => {
+            let slots = throughput_slots(max_concurrency, bounds);
+            Box::new(Closed::new(slots, bounds, start, shard))
+        }
+        Load::Open { rate, arrivals, max_concurrency } => {
+            let whole = Sequence::new(rate, arrivals, bounds, start, seed);
+            let open = Open::new(whole.filter(move |due| shard.owns(due.id)));
+            match max_concurrency {
+                None => Box::new(open),
+                Some(cap) => Box::new(Capped::new(open, shard.share(cap.into()))),
+            }
+        }
+    }
+}
+
+/// "As fast as it goes" is a closed loop with a slot for every request that may be in flight:
+/// all of a request-bounded run, so that all are due at once.
+fn throughput_slots(max_concurrency: Option<u32>, bounds: &Bounds) -> u32 {
+    let all = |requests: u64| u32::try_from(requests).unwrap_or(u32::MAX);
+    max_concurrency.or(bounds.requests.map(all)).unwrap_or(Load::THROUGHPUT_SLOTS)
+}

@@ -1,0 +1,75 @@
+//! Closed loop: slots, each sending its next request the moment its last one ended.
+//!
+//! Slots are handed over one by one; nobody waits until all are free. The k-th request of shard
+//! i of n has the id k·n + i, so no two shards ever share one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use infermark_scenario::intent::Bounds;
+use infermark_terms::{Due, Next, Pacer, RequestId, Shard, Stamp};
+
+/// The pacer of one shard's share of the slots.
+pub(crate) struct Closed {
+    /// When each free slot became free, the earliest on top.
+    ///
+    /// A driver reports completions in the order in which it found them; sorting them gives
+    /// each its own instant as `due` although these may not decrease.
+    free: BinaryHeap<Reverse<Stamp>>,
+    /// Slots of this shard, free or not.
+    slots: u64,
+    /// When the warm-up ends.
+    opens: Stamp,
+    /// How many requests may still be due at or after `opens`.
+    left: u64,
+    /// The next request's number.
+    id: RequestId,
+    /// From one request of this shard to its next.
+    stride: u64,
+    /// The previous `due`. A completion that is reported only after a later one has been handed
+    /// over counts from here: its lag is then too small by as much as the report was late.
+    last: Stamp,
+}
+
+impl Closed {
+    pub(crate) fn new(slots: u32, bounds: &Bounds, start: Stamp, shard: Shard) -> Self {
+        let slots = shard.share(slots.into());
+        Self {
+            free: (0..slots).map(|_| Reverse(start)).collect(),
+            slots,
+            opens: start + bounds.warmup,
+            left: bounds.requests.map_or(u64::MAX, |requests| shard.share(requests)),
+            id: RequestId(shard.index().into()),
+            stride: shard.count().into(),
+            last: start,
+        }
+    }
+}
+
+impl Pacer for Closed {
+    fn poll(&mut self, now: Stamp) -> Next {
+        let free = self.free.peek().map(|slot| slot.0.max(self.last));
+        if self.left == 0 && free.unwrap_or(self.last) >= self.opens {
+            return Next::Done;
+        }
+        let Some(at) = free else { return Next::AwaitCompletion };
+        if at > now {
+            return Next::Wait(at);
+        }
+        let due = Due { id: self.id, at };
+        let _ = self.free.pop();
+        self.left -= u64::from(at >= self.opens);
+        self.id.0 += self.stride;
+        self.last = at;
+        Next::Send(due)
+    }
+
+    fn completed(&mut self, _id: RequestId, at: Stamp) {
+        assert!((self.free.len() as u64) < self.slots, "a request ends only once");
+        self.free.push(Reverse(at));
+    }
+
+    fn take_held(&mut self, _now: Stamp) -> Vec<Due> {
+        Vec::new()
+    }
+}
