@@ -35,21 +35,11 @@ mod open;
 mod tests;
 
 use infermark_scenario::intent::{Bounds, Load};
-use infermark_terms::{Pacer, Seed, Shard, Stamp};
+use infermark_terms::{Pacer, Seed, Shard, Stamp, Window};
 
 use crate::capped::Capped;
 use crate::closed::Closed;
 use crate::open::{Open, Sequence};
-
-/// The measured window, as planned: [`start`, `end`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// The first instant in it: the warm-up is over.
-    pub start: Stamp,
-    /// The first instant after it; absent where requests alone bound the run: the window then
-    /// ends when the last of them does.
-    pub end: Option<Stamp>,
-}
 
 /// Returns the window of a run whose load, warm-up included, begins at `start`.
 ///

@@ -9,7 +9,7 @@
 //! | [`time`] | [`Nanos`], [`Stamp`] |
 //! | [`seed`] | [`Seed`] |
 //! | [`ask`] | [`Ask`], [`Prompt`], [`OutputPolicy`]: what one request asks |
-//! | [`pace`] | [`Pacer`], [`Next`], [`Due`], [`Shard`]: when it is asked |
+//! | [`pace`] | [`Pacer`], [`Next`], [`Due`], [`Window`], [`Shard`]: when it is asked |
 //! | [`outcome`] | [`Outcome`] and its parts: how it ended |
 //! | [`record`] | [`RequestRow`], [`ChunkRow`]: what was observed |
 //! | [`caveat`] | [`Caveat`], [`Trust`]: how far the figures can be trusted |
@@ -27,7 +27,7 @@ pub use caveat::{Caveat, CaveatCode, Trust};
 pub use outcome::{
     DecodeFault, Excerpt, FinishReason, Outcome, OutcomeKind, Phase, ShedReason, TransportFault,
 };
-pub use pace::{Due, Next, Pacer, RequestId, Shard};
+pub use pace::{Due, Next, Pacer, RequestId, Shard, Window};
 pub use record::{ChunkKind, ChunkRow, ConnectPhases, EventCounts, RequestRow, StampSource, Usage};
 pub use seed::Seed;
 pub use time::{Nanos, Stamp};

@@ -38,6 +38,23 @@ pub struct Due {
     pub at: Stamp,
 }
 
+/// The planned window: `[start, end)`, or from `start` to the last request of a run that is
+/// bounded by their number alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// When the warm-up ends.
+    pub start: Stamp,
+    /// When the window ends; absent for a run bounded by its number of requests alone.
+    pub end: Option<Stamp>,
+}
+
+impl Window {
+    /// Says whether a request due at this instant belongs to the measured population.
+    pub fn holds(&self, due: Stamp) -> bool {
+        due >= self.start && self.end.is_none_or(|end| due < end)
+    }
+}
+
 /// A pacer's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
