@@ -1,0 +1,415 @@
+//! One response, from its first byte to its end: framing, events and dialect together. This is
+//! all that a driver sees of the protocol.
+//!
+//! ```text
+//!           ┌── 2xx, event stream ──▶ chunks … [DONE] … end of body ──▶ Finished
+//!  head ────┼── 2xx, JSON ──────────▶ end of body ──▶ Finished (one chunk if streaming was asked)
+//!           ├── 2xx, anything else ─▶ Garbled
+//!           └── other status ───────▶ end of body ──▶ Refused
+//! ```
+//!
+//! A stream has ended properly when its body has and `[DONE]` or a finish reason was seen; after
+//! `[DONE]` a closed connection will do too. An error event ends the exchange at once, and so
+//! does everything malformed. What follows `[DONE]` within the body is ignored.
+//!
+//! # Invariants
+//!
+//! - However the bytes are split, the chunks, the counts and the last [`Progress`] are the same,
+//!   provided that bytes after the end are fed too.
+//! - A chunk costs no allocation once the buffers have grown.
+//!
+//! Not here: when anything happened.
+
+use infermark_terms::{
+    ChunkKind, DecodeFault, EventCounts, Excerpt, FinishReason, Outcome, Phase, TransportFault,
+    Usage,
+};
+
+use crate::http1::{BODY_MAX, BodySink, ContentType, Message, ResponseDecoder, ResponseHead};
+use crate::openai::event::{self, Facts};
+use crate::openai::{self, Api, Delivery, fault};
+use crate::sse::{Item, SseDecoder};
+
+pub use crate::http1::Keep;
+pub use crate::openai::RawText;
+
+/// How much of a refusal's body is kept, in bytes.
+pub const REFUSAL_MAX: usize = 4 << 10;
+
+/// A stream event that carries generated output.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// What it carries.
+    pub kind: ChunkKind,
+    /// Its tokens and those of events without text since the previous chunk, where the server
+    /// says so with every chunk: by continuous usage, token ids or log-probabilities. It may be
+    /// 0: text that a server had held back.
+    pub tokens: Option<u32>,
+    /// Its text.
+    pub text: RawText<'a>,
+}
+
+/// Whether the response has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// More is to come.
+    Open,
+    /// It has.
+    Ended(Ended),
+}
+
+/// How the response ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How the request ended.
+    pub outcome: Outcome,
+    /// What becomes of the connection.
+    pub connection: Keep,
+}
+
+/// Reads one response after another of one connection.
+#[derive(Debug)]
+pub struct Exchange {
+    http: ResponseDecoder,
+    answer: Answer,
+    bytes: u64,
+    ended: bool,
+}
+
+/// The answer within the response.
+#[derive(Debug)]
+struct Answer {
+    api: Api,
+    delivery: Delivery,
+    mode: Mode,
+    sse: SseDecoder,
+    /// A body that is not a stream.
+    body: Vec<u8>,
+    /// The output of a whole answer.
+    output: Vec<u8>,
+    tally: Tally,
+    /// The outcome, where it is known before the body's end.
+    outcome: Option<Outcome>,
+}
+
+/// How the body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// The head has not arrived.
+    Head,
+    /// As a stream of events.
+    Events,
+    /// As one JSON text, at its end.
+    Json,
+    /// As what the server says beside this status.
+    Refusal(u16),
+}
+
+impl Exchange {
+    /// Returns an exchange for responses of this API, asked for in this way.
+    pub fn new(api: Api, delivery: Delivery) -> Self {
+        Self {
+            http: ResponseDecoder::new(),
+            answer: Answer {
+                api,
+                delivery,
+                mode: Mode::Head,
+                sse: SseDecoder::new(),
+                body: Vec::new(),
+                output: Vec::new(),
+                tally: Tally::default(),
+                outcome: None,
+            },
+            bytes: 0,
+            ended: false,
+        }
+    }
+
+    /// Gets ready for the next response; keeps the buffers.
+    pub fn reset(&mut self) {
+        self.http.reset();
+        self.answer.mode = Mode::Head;
+        self.answer.sse.reset();
+        self.answer.body.clear();
+        self.answer.output.clear();
+        self.answer.tally = Tally::default();
+        self.answer.outcome = None;
+        self.bytes = 0;
+        self.ended = false;
+    }
+
+    /// Reads the next bytes and hands each chunk to `chunk` as it becomes complete.
+    ///
+    /// Once it has ended, further bytes make it `Garbled` by [`DecodeFault::Excess`].
+    pub fn receive(&mut self, bytes: &[u8], chunk: &mut impl FnMut(Chunk<'_>)) -> Progress {
+        self.bytes += bytes.len() as u64;
+        if self.ended {
+            return ended(garbled(DecodeFault::Excess), Keep::Close);
+        }
+        let fed = self.http.feed(bytes, &mut AnswerSink { answer: &mut self.answer, chunk });
+        let progress = match (self.answer.outcome.take(), fed) {
+            (Some(outcome), _) => ended(outcome, Keep::Close),
+            (None, Ok(Message::Open)) => Progress::Open,
+            (None, Ok(Message::Complete)) => {
+                ended(self.answer.complete(self.phase(), chunk), self.http.keep())
+            }
+            (None, Err(fault)) => ended(self.answer.broken(fault), Keep::Close),
+        };
+        self.ended = progress != Progress::Open;
+        progress
+    }
+
+    /// Learns that the peer has closed the connection, which ends the response in any case.
+    ///
+    /// A body that only the close delimits may turn out to be complete. If it is a whole answer
+    /// where a stream was asked for, its one chunk is not handed out: it has no instant of its
+    /// own.
+    pub fn closed(&mut self) -> Ended {
+        self.ended = true;
+        let phase = self.phase();
+        let outcome = match (self.http.closed(), self.answer.mode) {
+            (Message::Complete, _) | (Message::Open, Mode::Refusal(_)) => {
+                self.answer.complete(phase, &mut |_| {})
+            }
+            (Message::Open, Mode::Events) if self.answer.tally.done => self.answer.tally.finished(),
+            (Message::Open, _) => severed(phase),
+        };
+        Ended { outcome, connection: Keep::Close }
+    }
+
+    /// Returns how far the response has come.
+    pub fn phase(&self) -> Phase {
+        match (self.bytes, self.answer.tally.chunks) {
+            (0, _) => Phase::Headers,
+            (_, 0) => Phase::FirstToken,
+            _ => Phase::Stream,
+        }
+    }
+
+    /// Returns the last usage that the server stated.
+    pub fn usage(&self) -> Option<Usage> {
+        self.answer.tally.usage
+    }
+
+    /// Returns how many events were no chunks.
+    pub fn events(&self) -> EventCounts {
+        self.answer.tally.events
+    }
+
+    /// Returns how many bytes have been received, head included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the output of an answer that was asked for whole, once it has arrived. A streamed
+    /// answer's output is in its chunks.
+    pub fn output_text(&self) -> Option<&[u8]> {
+        let whole = self.answer.delivery == Delivery::Whole && self.ended;
+        whole.then_some(self.answer.output.as_slice())
+    }
+}
+
+/// Brings the response to the answer.
+struct AnswerSink<'a, F> {
+    answer: &'a mut Answer,
+    chunk: &'a mut F,
+}
+
+impl<F: FnMut(Chunk<'_>)> BodySink for AnswerSink<'_, F> {
+    fn head(&mut self, head: ResponseHead) {
+        self.answer.head(head);
+    }
+
+    fn body(&mut self, bytes: &[u8]) {
+        self.answer.body(bytes, self.chunk);
+    }
+}
+
+impl Answer {
+    /// Decides by the head how the body is to be read.
+    fn head(&mut self, head: ResponseHead) {
+        self.mode = match (head.status, head.content, self.delivery) {
+            (..200 | 300.., _, _) => Mode::Refusal(head.status),
+            (_, ContentType::EventStream | ContentType::Unstated, Delivery::Streamed) => {
+                Mode::Events
+            }
+            (_, ContentType::Json, _) | (_, ContentType::Unstated, Delivery::Whole) => Mode::Json,
+            (_, ContentType::Other, _) | (_, ContentType::EventStream, Delivery::Whole) => {
+                self.outcome = Some(garbled(DecodeFault::ContentType));
+                Mode::Head
+            }
+        };
+    }
+
+    fn body(&mut self, bytes: &[u8], chunk: &mut impl FnMut(Chunk<'_>)) {
+        if self.outcome.is_some() {
+            return;
+        }
+        match self.mode {
+            Mode::Events => self.events(bytes, chunk),
+            Mode::Json if self.body.len() + bytes.len() > BODY_MAX => {
+                self.outcome = Some(garbled(DecodeFault::Shape));
+            }
+            Mode::Json => self.body.extend_from_slice(bytes),
+            Mode::Refusal(_) => {
+                let room = REFUSAL_MAX - self.body.len();
+                self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Mode::Head => unreachable!("the head comes before the body"),
+        }
+    }
+
+    fn events(&mut self, bytes: &[u8], chunk: &mut impl FnMut(Chunk<'_>)) {
+        let Self { api, sse, tally, outcome, .. } = self;
+        let fed = sse.feed(bytes, &mut |item| {
+            if outcome.is_none() && !tally.done {
+                *outcome = tally.item(*api, item, chunk).err();
+            }
+        });
+        if let Err(fault) = fed
+            && self.outcome.is_none()
+        {
+            self.outcome = Some(garbled(fault));
+        }
+    }
+
+    /// Ends the answer at the body's proper end.
+    fn complete(&mut self, phase: Phase, chunk: &mut impl FnMut(Chunk<'_>)) -> Outcome {
+        match self.mode {
+            Mode::Events if self.tally.done || self.tally.finish.is_some() => self.tally.finished(),
+            Mode::Events | Mode::Head => severed(phase),
+            Mode::Json => self.whole(chunk).unwrap_or_else(|outcome| outcome),
+            Mode::Refusal(status) => refused(status, &self.body),
+        }
+    }
+
+    /// Ends the answer at a fault of the framing. A refusal stays one.
+    fn broken(&mut self, fault: DecodeFault) -> Outcome {
+        match self.mode {
+            Mode::Refusal(status) => refused(status, &self.body),
+            Mode::Head | Mode::Events | Mode::Json => garbled(fault),
+        }
+    }
+
+    /// Reads an answer that came as one JSON text.
+    fn whole(&mut self, chunk: &mut impl FnMut(Chunk<'_>)) -> Result<Outcome, Outcome> {
+        let Self { api, delivery, body, output, tally, .. } = self;
+        let facts = event::read(*api, body).map_err(garbled)?;
+        if facts.failed {
+            return Err(errored(body));
+        }
+        let choice = facts.choice.as_ref().ok_or(garbled(DecodeFault::Shape))?;
+        match delivery {
+            Delivery::Whole => {
+                choice.text.append_to(output);
+                tally.note(&facts);
+            }
+            Delivery::Streamed => tally.event(&facts, chunk),
+        }
+        Ok(tally.finished())
+    }
+}
+
+/// What has been seen of an answer.
+#[derive(Debug, Default)]
+struct Tally {
+    usage: Option<Usage>,
+    events: EventCounts,
+    chunks: u32,
+    finish: Option<FinishReason>,
+    /// `[DONE]` was seen.
+    done: bool,
+    /// Tokens that the server has spoken of so far.
+    told: u32,
+    /// Those of them that went to a chunk.
+    credited: u32,
+    /// Some chunk came without its tokens: what comes later cannot be shared out any more.
+    untold: bool,
+}
+
+impl Tally {
+    /// Takes one item of the stream.
+    fn item(
+        &mut self,
+        api: Api,
+        item: Item<'_>,
+        chunk: &mut impl FnMut(Chunk<'_>),
+    ) -> Result<(), Outcome> {
+        match item {
+            Item::Event { name: Some(b"error"), data } => return Err(errored(data)),
+            Item::Comment | Item::Event { data: b"", .. } => self.events.comments += 1,
+            Item::Event { data, .. } if data.trim_ascii() == b"[DONE]" => self.done = true,
+            Item::Event { data, .. } => {
+                let facts = event::read(api, data).map_err(garbled)?;
+                if facts.failed {
+                    return Err(errored(data));
+                }
+                self.event(&facts, chunk);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one event: as a chunk, or into the counts.
+    fn event(&mut self, facts: &Facts<'_>, chunk: &mut impl FnMut(Chunk<'_>)) {
+        self.note(facts);
+        match &facts.choice {
+            Some(choice) => match choice.kind {
+                Some(kind) => {
+                    let tokens = self.told.saturating_sub(self.credited);
+                    self.credited = self.told;
+                    self.chunks += 1;
+                    let tokens = (!self.untold).then_some(tokens);
+                    chunk(Chunk { kind, tokens, text: choice.text });
+                }
+                None if choice.role => self.events.role_only += 1,
+                None => self.events.empty += 1,
+            },
+            None if facts.usage.is_some() => self.events.usage_only += 1,
+            None => self.events.empty += 1,
+        }
+    }
+
+    /// Keeps what an event says beside its text.
+    fn note(&mut self, facts: &Facts<'_>) {
+        self.usage = facts.usage.or(self.usage);
+        let choice = facts.choice.as_ref();
+        let tokens = choice.and_then(|choice| choice.tokens);
+        match (facts.usage, tokens) {
+            (Some(usage), _) => self.told = usage.completion_tokens,
+            (None, Some(tokens)) => self.told = self.told.saturating_add(tokens),
+            (None, None) => self.untold |= choice.is_some_and(|choice| choice.kind.is_some()),
+        }
+        if let Some(word) = choice.and_then(|choice| choice.finish) {
+            self.finish = Some(openai::finish_reason(&word.decoded()));
+        }
+    }
+
+    fn finished(&mut self) -> Outcome {
+        Outcome::Finished { reason: self.finish.take().unwrap_or(FinishReason::Unstated) }
+    }
+}
+
+fn ended(outcome: Outcome, connection: Keep) -> Progress {
+    Progress::Ended(Ended { outcome, connection })
+}
+
+fn garbled(fault: DecodeFault) -> Outcome {
+    Outcome::Garbled { fault }
+}
+
+fn severed(phase: Phase) -> Outcome {
+    Outcome::Severed { phase, fault: TransportFault::ClosedEarly }
+}
+
+fn refused(status: u16, body: &[u8]) -> Outcome {
+    Outcome::Refused { status, message: fault::message(body) }
+}
+
+fn errored(said: &[u8]) -> Outcome {
+    let message: Excerpt = fault::message(said);
+    Outcome::Errored { message }
+}
+
+#[cfg(test)]
+mod tests;

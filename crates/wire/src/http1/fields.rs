@@ -1,0 +1,102 @@
+//! What the header fields of a message say about its body and its connection.
+
+use infermark_terms::DecodeFault;
+
+use super::Keep;
+
+/// What a body is said to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentType {
+    /// Nothing is said.
+    #[default]
+    Unstated,
+    /// `text/event-stream`.
+    EventStream,
+    /// `application/json`, or another type whose syntax is JSON.
+    Json,
+    /// Anything else, and anything compressed.
+    Other,
+}
+
+/// The fields that matter for reading on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields {
+    /// `Content-Length`.
+    pub(super) length: Option<u64>,
+    /// `Transfer-Encoding: chunked`.
+    pub(super) chunked: bool,
+    pub(super) content: ContentType,
+    pub(super) keep: Keep,
+}
+
+impl Fields {
+    /// Reads the fields of a message of HTTP/1.`minor`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeFault::Framing`] when the body's length is not to be known: a content length that
+    /// is no number or contradicts another, or a transfer coding other than `chunked`.
+    pub(super) fn read(
+        minor: Option<u8>,
+        headers: &[httparse::Header<'_>],
+    ) -> Result<Self, DecodeFault> {
+        // RFC 9112, section 9.3: HTTP/1.1 connections persist unless said otherwise.
+        let keep = if minor == Some(1) { Keep::Reuse } else { Keep::Close };
+        let mut fields =
+            Self { length: None, chunked: false, content: ContentType::default(), keep };
+        let mut coded = false;
+        for httparse::Header { name, value } in headers {
+            let value = value.trim_ascii();
+            if name.eq_ignore_ascii_case("content-length") {
+                let length = whole_number(value).ok_or(DecodeFault::Framing)?;
+                if fields.length.replace(length).is_some_and(|other| other != length) {
+                    return Err(DecodeFault::Framing);
+                }
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                if fields.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(DecodeFault::Framing);
+                }
+                fields.chunked = true;
+            } else if name.eq_ignore_ascii_case("content-type") {
+                fields.content = content_type(value);
+            } else if name.eq_ignore_ascii_case("content-encoding") {
+                coded |= !value.eq_ignore_ascii_case(b"identity");
+            } else if name.eq_ignore_ascii_case("connection") {
+                fields.keep = connection(value, fields.keep);
+            }
+        }
+        if coded {
+            fields.content = ContentType::Other;
+        }
+        Ok(fields)
+    }
+}
+
+fn whole_number(value: &[u8]) -> Option<u64> {
+    // `parse` would accept a sign.
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    digits.then(|| std::str::from_utf8(value).ok()?.parse().ok())?
+}
+
+fn content_type(value: &[u8]) -> ContentType {
+    let media = value.split(|&byte| byte == b';').next().unwrap_or(value).trim_ascii();
+    let media = media.to_ascii_lowercase();
+    match media.as_slice() {
+        b"text/event-stream" => ContentType::EventStream,
+        b"application/json" => ContentType::Json,
+        other if other.ends_with(b"+json") => ContentType::Json,
+        _ => ContentType::Other,
+    }
+}
+
+fn connection(value: &[u8], keep: Keep) -> Keep {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).fold(keep, |keep, option| {
+        if option.eq_ignore_ascii_case(b"close") {
+            Keep::Close
+        } else if option.eq_ignore_ascii_case(b"keep-alive") {
+            Keep::Reuse
+        } else {
+            keep
+        }
+    })
+}
