@@ -1,1 +1,47 @@
-//! What is asked: synthetic prompts, datasets, tokenizers.
+//! What is asked: prompts of exact length, rows of a dataset, and how tokens are counted.
+//!
+//! ```text
+//!  Counter ──▶ probes ──▶ (the server's usage) ──▶ fit ──▶ Counter, Template
+//!                                                              │
+//!  scenario's intent, seed ───────────────────────────▶ Workload::prepare
+//!                                                              │
+//!  RequestId ─────────────────────────────────────────▶ Workload::ask ──▶ Ask
+//! ```
+//!
+//! # Invariants
+//!
+//! - [`Workload::ask`] is a function of the seed and the request's id alone: any shard, in any
+//!   order, asks the same.
+//! - A prompt made here has exactly the length that was drawn for it, as its tokenizer counts.
+//! - No two made prompts begin alike, unless the scenario shares a prefix between them.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`tokenizer`] | [`Tokenizer`]: text to tokens; [`FileTokenizer`]: from a `tokenizer.json` |
+//! | [`probe`] | what the chat template costs, and tokens per word without a tokenizer |
+//! | [`workload`] | [`Workload`]: id to ask |
+//! | [`dataset`] | rows of JSON Lines, CSV, Parquet, `ShareGPT` and conversation files |
+//! | [`recount`] | tokens of each chunk of an answer, after the run |
+//!
+//! Not here: when it is asked (`schedule`), the protocol (`wire`), and any network: a tokenizer
+//! behind a server is the caller's implementation of [`Tokenizer`].
+
+mod compose;
+mod corpus;
+pub mod dataset;
+mod draw;
+mod lengths;
+mod lexicon;
+pub mod probe;
+pub mod recount;
+pub mod tokenizer;
+pub mod workload;
+
+pub use dataset::{Census, DatasetError};
+pub use probe::{Probe, ProbeError, Reading, fit, probes};
+pub use recount::recount;
+pub use tokenizer::{FileTokenizer, Site, TokenizeError, Tokenizer, TokenizerError};
+pub use workload::{Calibration, Counter, Template, Workload, WorkloadError};
+
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,237 @@
+//! Prompts of exact length from pieces of known length.
+//!
+//! A prompt is random words; or six tokens of random words, so that no two begin alike, then
+//! running text, and a word or a few at the end to make the sum exact. Where requests share a
+//! prefix, the prefix is drawn for its group and the rest for the request.
+//!
+//! Whether sums of pieces are exact for a tokenizer is checked on samples when a composer is
+//! made. Where they are not (a vocabulary with tokens across spaces), each prompt is counted
+//! whole and mended, which needs the tokenizer at hand.
+
+use std::sync::Arc;
+
+use infermark_scenario::intent::{PromptForm, SharedPrefix};
+use infermark_terms::{Prompt, RequestId, Seed};
+
+use crate::corpus::Corpus;
+use crate::draw::Draws;
+use crate::lexicon::{Lexicon, Piece, Place};
+use crate::tokenizer::{Site, Tokenizer};
+use crate::workload::{Counter, WorkloadError};
+
+/// Tokens of random words before running text.
+const OPENING: u32 = 6;
+
+/// How many prompts are composed to see whether sums are exact, and of how many tokens after
+/// the prefix: ten thousand neighbours.
+const SAMPLES: u64 = 10;
+const SAMPLE_TOKENS: u32 = 1000;
+
+/// How often a prompt is counted and mended before we give up.
+const MENDS: u32 = 64;
+
+/// What a prompt is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matter {
+    /// Random words, behind a shared prefix if there is one.
+    Words(Option<SharedPrefix>),
+    /// Running text.
+    Prose,
+}
+
+/// A prompt before it takes a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Composed {
+    /// The text.
+    text: String,
+    /// Its tokens; none where there is no tokenizer.
+    ids: Vec<u32>,
+}
+
+/// Makes prompts.
+pub(crate) struct Composer {
+    lexicon: Lexicon,
+    corpus: Option<Corpus>,
+    prefix: Option<SharedPrefix>,
+    seed: Seed,
+    /// Present where each prompt must be counted whole.
+    mender: Option<Arc<dyn Tokenizer>>,
+}
+
+impl Composer {
+    /// Returns a composer for this counter.
+    ///
+    /// # Errors
+    /// When the tokenizer fails, does not separate words, or joins words and is not at hand.
+    pub(crate) fn new(
+        matter: Matter,
+        counter: &Counter,
+        seed: Seed,
+    ) -> Result<Self, WorkloadError> {
+        let (lexicon, corpus) = match (counter, matter) {
+            (Counter::Tokenizer(t), Matter::Words(_)) => (Lexicon::measured(&**t)?, None),
+            (Counter::Tokenizer(t), Matter::Prose) => {
+                (Lexicon::measured(&**t)?, Some(Corpus::measured(&**t)?))
+            }
+            (Counter::Calibrated(_), Matter::Words(_)) => (Lexicon::uncounted(), None),
+            (Counter::Calibrated(_), Matter::Prose) => {
+                (Lexicon::uncounted(), Some(Corpus::uncounted()))
+            }
+        };
+        let prefix = match matter {
+            Matter::Words(prefix) => prefix,
+            Matter::Prose => None,
+        };
+        let mut composer = Self { lexicon, corpus, prefix, seed, mender: None };
+        if let Counter::Tokenizer(tokenizer) = counter
+            && !composer.sums_are_exact(&**tokenizer)?
+        {
+            match tokenizer.site() {
+                Site::Local => composer.mender = Some(Arc::clone(tokenizer)),
+                Site::Remote => return Err(WorkloadError::JoinsWords),
+            }
+        }
+        Ok(composer)
+    }
+
+    /// Returns the prompt of this request in this form, `tokens` long.
+    ///
+    /// # Errors
+    /// As [`Self::compose`].
+    pub(crate) fn prompt(
+        &self,
+        id: RequestId,
+        tokens: u32,
+        form: PromptForm,
+    ) -> Result<Prompt, WorkloadError> {
+        let composed = self.compose(id, tokens)?;
+        Ok(match form {
+            PromptForm::Text => Prompt::Text(composed.text),
+            PromptForm::TokenIds => Prompt::Tokens(composed.ids),
+        })
+    }
+
+    /// Returns the prompt of this request, `tokens` long.
+    ///
+    /// # Errors
+    /// When no words sum to the length, or a tokenizer that joins words fails.
+    fn compose(&self, id: RequestId, tokens: u32) -> Result<Composed, WorkloadError> {
+        let mut draws = Draws::new(self.seed.named("prompts").at(id.0));
+        let mut pieces = Vec::new();
+        let kept = match self.prefix {
+            Some(prefix) => self.prefix(prefix, id, &mut pieces)?,
+            None => 0,
+        };
+        self.write(&mut draws, tokens.saturating_sub(kept), &mut pieces)?;
+        match &self.mender {
+            Some(tokenizer) => self.mend(&**tokenizer, pieces, tokens, &mut draws),
+            None => Ok(Composed { text: text_of(&pieces), ids: ids_of(&pieces) }),
+        }
+    }
+
+    /// Writes the prefix of the request's group and returns its length.
+    fn prefix<'a>(
+        &'a self,
+        prefix: SharedPrefix,
+        id: RequestId,
+        pieces: &mut Vec<&'a Piece>,
+    ) -> Result<u32, WorkloadError> {
+        let group = Draws::new(self.seed.named("groups").at(id.0)).index(prefix.groups as usize);
+        let mut draws = Draws::new(self.seed.named("prefixes").at(group as u64));
+        self.lexicon.fill(&mut draws, Place::Opening, prefix.tokens, pieces)?;
+        Ok(prefix.tokens)
+    }
+
+    /// Writes `tokens` tokens after what is there.
+    fn write<'a>(
+        &'a self,
+        draws: &mut Draws,
+        tokens: u32,
+        pieces: &mut Vec<&'a Piece>,
+    ) -> Result<(), WorkloadError> {
+        let place = if pieces.is_empty() { Place::Opening } else { Place::Within };
+        let Some(corpus) = &self.corpus else {
+            return self.lexicon.fill(draws, place, tokens, pieces);
+        };
+        let mut left = tokens;
+        let long = left > OPENING && self.lexicon.can_fill(left - OPENING);
+        let opening = if long { OPENING } else { left };
+        self.lexicon.fill(draws, place, opening, pieces)?;
+        left -= opening;
+        for chunk in corpus.from_sentence(draws.index(corpus.sentences())) {
+            // A word comes last: punctuation could merge with what a template puts after it.
+            match left.checked_sub(chunk.tokens) {
+                Some(after) if after > 0 && self.lexicon.can_fill(after) => {
+                    pieces.push(chunk);
+                    left = after;
+                }
+                _ => break,
+            }
+        }
+        self.lexicon.fill(draws, Place::Within, left, pieces)
+    }
+
+    /// Adds and takes away words until the whole has the length.
+    fn mend<'a>(
+        &'a self,
+        tokenizer: &dyn Tokenizer,
+        mut pieces: Vec<&'a Piece>,
+        tokens: u32,
+        draws: &mut Draws,
+    ) -> Result<Composed, WorkloadError> {
+        for _ in 0..MENDS {
+            let text = text_of(&pieces);
+            let ids = tokenizer.encode(&text)?;
+            let found = ids.len() as u32;
+            if found == tokens {
+                return Ok(Composed { text, ids });
+            }
+            let excess = found.saturating_sub(tokens);
+            let mut taken = 0;
+            while taken < excess
+                && let Some(piece) = pieces.pop()
+            {
+                taken += piece.tokens;
+            }
+            let missing = (tokens + taken).saturating_sub(found);
+            let place = if pieces.is_empty() { Place::Opening } else { Place::Within };
+            if self.lexicon.can_fill(missing) {
+                self.lexicon.fill(draws, place, missing, &mut pieces)?;
+            } else {
+                let _ = pieces.pop();
+            }
+        }
+        Err(WorkloadError::Unfillable { tokens })
+    }
+
+    /// Composes samples and says whether each has the length that its pieces sum to.
+    fn sums_are_exact(&self, tokenizer: &dyn Tokenizer) -> Result<bool, WorkloadError> {
+        let tokens = SAMPLE_TOKENS + self.prefix.map_or(0, |prefix| prefix.tokens);
+        for sample in 0..SAMPLES {
+            // From the far end of the ids, which no run reaches.
+            let composed = self.compose(RequestId(u64::MAX - sample), tokens)?;
+            if tokenizer.count(&composed.text)? != tokens {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn text_of(pieces: &[&Piece]) -> String {
+    let mut text = String::with_capacity(pieces.iter().map(|p| p.text.len() + 1).sum());
+    for (at, piece) in pieces.iter().enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        text.push_str(&piece.text);
+    }
+    text
+}
+
+fn ids_of(pieces: &[&Piece]) -> Vec<u32> {
+    pieces.iter().flat_map(|piece| piece.ids.iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests;

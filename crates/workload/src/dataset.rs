@@ -1,0 +1,256 @@
+//! Rows of a dataset file, in the file's own order.
+//!
+//! Files are read once, as a stream, before the run. What is kept is bounded
+//! ([`KEPT_BYTES`]); rows beyond the bound are counted and not asked. Rows without a prompt are
+//! skipped and counted. When the rows are used up, they are used again from the first.
+
+mod columns;
+mod threads;
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use infermark_scenario::intent::FileLayout;
+use infermark_terms::{Prompt, RequestId};
+use thiserror::Error;
+
+/// The most text of a dataset that is kept, in bytes.
+pub const KEPT_BYTES: usize = 512 << 20;
+
+/// The longest row of a JSON Lines file, in bytes.
+const ROW_BYTES: u64 = 64 << 20;
+
+/// What was found in a dataset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Rows that are asked, in turn.
+    pub rows: u64,
+    /// Rows without a prompt.
+    pub skipped: u64,
+    /// Rows beyond what is kept.
+    pub beyond: u64,
+}
+
+impl Census {
+    /// Says whether so many requests ask some row again.
+    pub const fn repeats(self, requests: u64) -> bool {
+        requests > self.rows
+    }
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// What is asked: text or messages.
+    pub(crate) prompt: Prompt,
+    /// The dataset's own answer.
+    pub(crate) answer: Option<String>,
+}
+
+/// A dataset in memory; never empty.
+pub(crate) struct Dataset {
+    rows: Vec<Row>,
+    census: Census,
+}
+
+impl Dataset {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path, layout: &FileLayout) -> Result<Self, DatasetError> {
+        let unreadable = |source| DatasetError::Unreadable { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        if file.metadata().map_err(unreadable)?.is_dir() {
+            return Err(unreadable(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        let mut rows = Rows::keeping(KEPT_BYTES);
+        match layout {
+            FileLayout::Jsonl { column } => {
+                columns::jsonl(path, BufReader::new(file), column, &mut rows)?;
+            }
+            FileLayout::Csv { column } => columns::csv(path, file, column, &mut rows)?,
+            FileLayout::Parquet { column } => columns::parquet(path, file, column, &mut rows)?,
+            FileLayout::ShareGpt => threads::share_gpt(path, file, &mut rows)?,
+            FileLayout::Conversations => threads::conversations(path, file, &mut rows)?,
+        }
+        let Rows { rows, census, .. } = rows;
+        if rows.is_empty() {
+            let skipped = census.skipped;
+            return Err(DatasetError::Empty { path: path.to_path_buf(), skipped });
+        }
+        Ok(Self { rows, census })
+    }
+
+    /// Returns the row of this request.
+    pub(crate) fn row(&self, id: RequestId) -> &Row {
+        &self.rows[(id.0 % self.rows.len() as u64) as usize]
+    }
+
+    /// Returns what was found.
+    pub(crate) fn census(&self) -> Census {
+        self.census
+    }
+}
+
+/// Collects rows up to a bound.
+struct Rows {
+    rows: Vec<Row>,
+    census: Census,
+    /// Bytes of text that may still be kept.
+    room: usize,
+}
+
+impl Rows {
+    fn keeping(bytes: usize) -> Self {
+        Self { rows: Vec::new(), census: Census::default(), room: bytes }
+    }
+
+    /// Takes the next row. Once one did not fit, none is kept, so that those kept are the first.
+    fn push(&mut self, prompt: Prompt, answer: Option<String>) {
+        let bytes = match &prompt {
+            Prompt::Text(text) if text.trim().is_empty() => 0,
+            Prompt::Text(text) => text.len(),
+            Prompt::Messages(messages) => messages.iter().map(|m| m.content.len()).sum(),
+            Prompt::Tokens(ids) => size_of_val(&ids[..]),
+        };
+        if bytes == 0 {
+            self.census.skipped += 1;
+            return;
+        }
+        let bytes = bytes + answer.as_ref().map_or(0, String::len);
+        if self.census.beyond > 0 || bytes > self.room {
+            self.census.beyond += 1;
+            return;
+        }
+        self.room -= bytes;
+        self.census.rows += 1;
+        self.rows.push(Row { prompt, answer });
+    }
+}
+
+/// Why a dataset cannot be used.
+#[derive(Debug, Error)]
+pub enum DatasetError {
+    /// The file is missing or cannot be read.
+    #[error("cannot read the dataset {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A line of a JSON Lines file is not a JSON object.
+    #[error("line {line} of {} is not a JSON object", path.display())]
+    NotAnObject {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What was found.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A line of a JSON Lines file is longer than is taken.
+    #[error("line {line} of {} is longer than {limit} bytes", path.display())]
+    LineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The file is not a JSON list of conversations.
+    #[error("{} is not a list of {layout} conversations", path.display())]
+    NotConversations {
+        /// The file.
+        path: PathBuf,
+        /// The layout that was expected.
+        layout: &'static str,
+        /// What was found, and where.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The file is not CSV.
+    #[error("{} is not valid CSV", path.display())]
+    NotCsv {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        #[source]
+        source: csv::Error,
+    },
+    /// The file is not Parquet.
+    #[error("{} cannot be read as Parquet", path.display())]
+    NotParquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// A line of a JSON Lines file lacks the prompt's key.
+    #[error("no key `{key}` in line {line} of {}; there is: {}", path.display(), keys.join(", "))]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The key that was asked for.
+        key: String,
+        /// The keys that are there.
+        keys: Vec<String>,
+    },
+    /// The prompt's column is not there.
+    #[error("no column `{column}` in {}; there is: {}", path.display(), names.join(", "))]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column that was asked for.
+        column: String,
+        /// The columns that are there.
+        names: Vec<String>,
+    },
+    /// The prompt's column holds something else than text.
+    #[error("column `{column}` in row {row} of {} is not text but {found}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 1.
+        row: u64,
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: String,
+    },
+    /// No row has a prompt.
+    #[error("{} holds no prompt; rows without one: {skipped}", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// Rows that were skipped.
+        skipped: u64,
+    },
+}
+
+impl DatasetError {
+    /// Returns what to do about it, where there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoKey { .. } | Self::NoColumn { .. } | Self::NotText { .. } => {
+                Some("name the column that holds the prompts")
+            }
+            Self::NotAnObject { .. } | Self::NotConversations { .. } => {
+                Some("check the dataset's layout: one object a line, or one list of conversations")
+            }
+            Self::Unreadable { .. }
+            | Self::LineTooLong { .. }
+            | Self::NotCsv { .. }
+            | Self::NotParquet { .. }
+            | Self::Empty { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

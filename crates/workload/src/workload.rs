@@ -1,0 +1,296 @@
+//! From a scenario's intent to the ask of each request.
+
+use std::sync::Arc;
+
+use infermark_scenario::intent::{self, Distribution, PromptForm, PromptSource};
+use infermark_terms::{Ask, OutputPolicy, Prompt, RequestId, Seed};
+use thiserror::Error;
+
+use crate::compose::{Composer, Matter};
+use crate::dataset::{Census, Dataset, DatasetError};
+use crate::lengths::Lengths;
+use crate::tokenizer::{Site, TokenizeError, Tokenizer};
+
+/// How lengths are counted on this side.
+#[derive(Clone)]
+pub enum Counter {
+    /// By a tokenizer.
+    Tokenizer(Arc<dyn Tokenizer>),
+    /// By words of the built-in list, since there is no tokenizer.
+    Calibrated(Calibration),
+}
+
+/// What a word costs, as the server counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibration {
+    /// Tokens of a word, its space included. Above 0.
+    pub tokens_per_word: f64,
+}
+
+impl Calibration {
+    /// One token a word: what is assumed until a probe has measured it.
+    pub const ASSUMED: Self = Self { tokens_per_word: 1.0 };
+}
+
+impl Counter {
+    /// Returns how much to write for so many tokens: tokens, or words; at least 1.
+    fn units(&self, tokens: u32) -> u32 {
+        match self {
+            Self::Tokenizer(_) => tokens,
+            Self::Calibrated(calibration) => {
+                ((f64::from(tokens) / calibration.tokens_per_word).round() as u32).max(1)
+            }
+        }
+    }
+
+    /// Returns the tokenizer, if it may be called for each prompt.
+    fn local(&self) -> Option<Arc<dyn Tokenizer>> {
+        match self {
+            Self::Tokenizer(tokenizer) if tokenizer.site() == Site::Local => {
+                Some(Arc::clone(tokenizer))
+            }
+            Self::Tokenizer(_) | Self::Calibrated(_) => None,
+        }
+    }
+}
+
+/// What the server adds to a prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    /// Tokens that a chat template or a begin-of-sequence token adds to each request.
+    pub overhead: u32,
+}
+
+/// What is asked, request by request.
+pub struct Workload {
+    source: Source,
+    output: Option<Lengths>,
+    output_policy: OutputPolicy,
+    form: PromptForm,
+    template: Template,
+}
+
+/// Where prompts come from, ready to be asked.
+enum Source {
+    /// Made here.
+    Made { composer: Composer, counter: Counter, lengths: Lengths },
+    /// From a file; with a tokenizer, its rows are counted.
+    Rows { dataset: Dataset, tokenizer: Option<Arc<dyn Tokenizer>> },
+}
+
+impl Workload {
+    /// Gets everything ready that [`Self::ask`] needs: measures words, reads the dataset.
+    ///
+    /// Input lengths that would leave no room for a word beside the template and the shared
+    /// prefix are not drawn: the distribution's lower bound is raised. (A shared prefix, like
+    /// the template, counts as part of the input length.)
+    ///
+    /// # Errors
+    /// When no length leaves room, the dataset cannot be read, the tokenizer fails, or the form
+    /// needs a tokenizer that there is not.
+    pub fn prepare(
+        intent: &intent::Workload,
+        counter: Counter,
+        template: Template,
+        seed: Seed,
+    ) -> Result<Self, WorkloadError> {
+        let source = match &intent.source {
+            PromptSource::Synthetic { input_tokens, prefix } => {
+                let matter = Matter::Words(*prefix);
+                made(matter, *input_tokens, intent.form, counter, template, seed)?
+            }
+            PromptSource::Corpus { input_tokens } => {
+                made(Matter::Prose, *input_tokens, intent.form, counter, template, seed)?
+            }
+            PromptSource::File { path, layout } => {
+                let tokenizer = counter.local();
+                if intent.form == PromptForm::TokenIds && tokenizer.is_none() {
+                    return Err(WorkloadError::IdsNeedLocalTokenizer);
+                }
+                Source::Rows { dataset: Dataset::read(path, layout)?, tokenizer }
+            }
+        };
+        let lengths = |law| Lengths::new(law, 1, seed.named("output lengths"));
+        Ok(Self {
+            source,
+            output: intent.output_tokens.and_then(lengths),
+            output_policy: intent.output_policy,
+            form: intent.form,
+            template,
+        })
+    }
+
+    /// Returns what request `id` asks. Depends on nothing but the seed and the id.
+    ///
+    /// # Errors
+    /// When no words sum to the length that was drawn (a tokenizer with few words), or a
+    /// tokenizer fails on a row.
+    pub fn ask(&self, id: RequestId) -> Result<Ask, WorkloadError> {
+        let (prompt, input_tokens, answer_tokens) = match &self.source {
+            Source::Made { composer, counter, lengths } => {
+                let tokens = lengths.draw(id);
+                let units = counter.units(tokens - self.template.overhead);
+                let prompt = composer.prompt(id, units, self.form)?;
+                (prompt, Some(tokens), None)
+            }
+            Source::Rows { dataset, tokenizer } => self.row(dataset, tokenizer.as_deref(), id)?,
+        };
+        let output_tokens = match &self.output {
+            Some(lengths) => Some(lengths.draw(id)),
+            None => answer_tokens,
+        };
+        let output_policy = self.output_policy;
+        Ok(Ask { id, prompt, input_tokens, output_tokens, output_policy })
+    }
+
+    /// Returns what was found in the dataset, if prompts come from one.
+    pub fn census(&self) -> Option<Census> {
+        match &self.source {
+            Source::Made { .. } => None,
+            Source::Rows { dataset, .. } => Some(dataset.census()),
+        }
+    }
+
+    /// Returns the row's prompt, the tokens that the server should count, and the tokens of the
+    /// dataset's own answer.
+    fn row(
+        &self,
+        dataset: &Dataset,
+        tokenizer: Option<&dyn Tokenizer>,
+        id: RequestId,
+    ) -> Result<(Prompt, Option<u32>, Option<u32>), WorkloadError> {
+        let row = dataset.row(id);
+        let Some(tokenizer) = tokenizer else {
+            return Ok((row.prompt.clone(), None, None));
+        };
+        // The template was measured with one message; of more, it takes more.
+        let (prompt, tokens) = match (&row.prompt, self.form) {
+            (Prompt::Text(text), PromptForm::Text) => {
+                (row.prompt.clone(), Some(tokenizer.count(text)?))
+            }
+            (Prompt::Text(text), PromptForm::TokenIds) => {
+                let ids = tokenizer.encode(text)?;
+                let tokens = ids.len() as u32;
+                (Prompt::Tokens(ids), Some(tokens))
+            }
+            (prompt @ (Prompt::Messages(_) | Prompt::Tokens(_)), PromptForm::Text) => {
+                (prompt.clone(), None)
+            }
+            (Prompt::Messages(_) | Prompt::Tokens(_), PromptForm::TokenIds) => {
+                return Err(WorkloadError::IdsOfMessages);
+            }
+        };
+        let answer = row.answer.as_deref().map(|answer| tokenizer.count(answer)).transpose()?;
+        let answer = answer.filter(|&tokens| tokens > 0);
+        Ok((prompt, tokens.map(|tokens| tokens + self.template.overhead), answer))
+    }
+}
+
+/// Gets ready to make prompts.
+fn made(
+    matter: Matter,
+    law: Distribution,
+    form: PromptForm,
+    counter: Counter,
+    template: Template,
+    seed: Seed,
+) -> Result<Source, WorkloadError> {
+    if form == PromptForm::TokenIds && matches!(counter, Counter::Calibrated(_)) {
+        return Err(WorkloadError::IdsNeedTokenizer);
+    }
+    let prefix = match matter {
+        Matter::Words(Some(prefix)) => prefix.tokens,
+        Matter::Words(None) | Matter::Prose => 0,
+    };
+    let floor = template.overhead + prefix + 1;
+    let lengths =
+        Lengths::new(law, floor, seed.named("input lengths")).ok_or(WorkloadError::NoRoom {
+            greatest: law_max(law),
+            template: template.overhead,
+            prefix,
+        })?;
+    // Composers count in units: a prefix, too, is words where there is no tokenizer.
+    let matter = match matter {
+        Matter::Words(Some(mut prefix)) => {
+            prefix.tokens = counter.units(prefix.tokens);
+            Matter::Words(Some(prefix))
+        }
+        Matter::Words(None) | Matter::Prose => matter,
+    };
+    let composer = Composer::new(matter, &counter, seed)?;
+    Ok(Source::Made { composer, counter, lengths })
+}
+
+fn law_max(law: Distribution) -> u32 {
+    match law {
+        Distribution::Fixed(max)
+        | Distribution::Normal { max, .. }
+        | Distribution::Uniform { max, .. }
+        | Distribution::LogNormal { max, .. } => max,
+    }
+}
+
+/// Why a workload cannot be asked.
+#[derive(Debug, Error)]
+pub enum WorkloadError {
+    /// No length leaves room for a word.
+    #[error(
+        "inputs of at most {greatest} tokens leave no room: the chat template takes {template} \
+         and the shared prefix {prefix}"
+    )]
+    NoRoom {
+        /// The greatest length that can be drawn.
+        greatest: u32,
+        /// What the template takes.
+        template: u32,
+        /// What the shared prefix takes.
+        prefix: u32,
+    },
+    /// Token ids were asked for, without a tokenizer.
+    #[error("prompts as token ids need a tokenizer")]
+    IdsNeedTokenizer,
+    /// Token ids of a dataset were asked for, without a tokenizer in this process.
+    #[error("a dataset's prompts as token ids need a tokenizer file")]
+    IdsNeedLocalTokenizer,
+    /// Token ids of a conversation were asked for; its template is the server's.
+    #[error("a conversation cannot be sent as token ids")]
+    IdsOfMessages,
+    /// The tokenizer does not keep English words apart.
+    #[error("no words of known length can be found for this tokenizer")]
+    NoWords,
+    /// Tokens span words, and the tokenizer is not at hand to count each prompt.
+    #[error("this tokenizer has tokens across spaces, so prompts must be counted one by one")]
+    JoinsWords,
+    /// No words sum to the length.
+    #[error("no prompt of exactly {tokens} tokens could be made for this tokenizer")]
+    Unfillable {
+        /// The length of the prompt or of its part.
+        tokens: u32,
+    },
+    /// The tokenizer failed.
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeError),
+    /// The dataset cannot be used.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+}
+
+impl WorkloadError {
+    /// Returns what to do about it, where there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoRoom { .. } => Some("ask for longer inputs, or a shorter prefix"),
+            Self::IdsNeedTokenizer | Self::IdsNeedLocalTokenizer | Self::JoinsWords => {
+                Some("give the model's tokenizer.json with `--tokenizer PATH`")
+            }
+            Self::IdsOfMessages => Some("send conversations as text, with `--api chat`"),
+            Self::NoWords => Some("use a dataset, or `--tokenizer none`"),
+            Self::Unfillable { .. } => Some("ask for other lengths, or use a dataset"),
+            Self::Tokenize(_) => None,
+            Self::Dataset(error) => error.hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
