@@ -1,1 +1,50 @@
 //! Records become estimates with intervals.
+//!
+//! [`measure`] is a pure function of a plan and of the rows of one run: measuring a stored record
+//! again gives the same [`Point`]. Every figure is defined in docs/metrics.md; the definition is
+//! quoted above the function that computes it.
+//!
+//! ```text
+//!  requests ─▶ roster ─▶ population ─┬─▶ figures ─▶ sample ─┐
+//!  chunks ───────────▶ streams ──────┼─▶ pool ──────────────┼─▶ estimate ─┐
+//!                                    ├─▶ rates              │             ├─▶ Point
+//!                                    └─▶ concurrency        └─▶ audit ────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! - The order of the request rows, and how the chunks of different requests interleave, change
+//!   nothing. Only the chunks of one request must come in the order of their arrival.
+//! - A figure that was not observed is absent: never 0, never NaN.
+//! - The chunks are read once. Of each, at most 16 bytes are kept.
+//!
+//! Not here: clocks, files, how figures are printed, and doubts that need the server's own
+//! metrics.
+
+mod arrivals;
+mod audit;
+mod batches;
+mod concurrency;
+mod counts;
+mod estimate;
+mod figures;
+mod percentile;
+mod plan;
+mod point;
+mod pool;
+mod population;
+mod rates;
+mod sample;
+mod span;
+mod streams;
+
+#[cfg(test)]
+mod tests;
+
+pub use concurrency::Concurrency;
+pub use counts::{Counts, Reason};
+pub use estimate::{Estimate, Interval};
+pub use figures::TokenSource;
+pub use plan::{ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, WindowPlan};
+pub use point::{Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure};
+pub use rates::{Rates, WholeRun};

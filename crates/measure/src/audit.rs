@@ -1,0 +1,388 @@
+//! The instrument's doubts about its own result: those of docs/metrics.md, section 9, that
+//! follow from the plan and the rows alone.
+//!
+//! Not here: doubts that need the server's metrics (`CacheContaminated`, `CountsDisagree`),
+//! knowledge of model and hardware (`BelowPhysics`), or a search for the steady state
+//! (`NotSteady`, `Saturated`).
+
+use infermark_terms::{Caveat, CaveatCode, Nanos, Outcome, OutputPolicy, RequestRow, Stamp, Trust};
+
+use crate::concurrency::sweep;
+use crate::figures::{self, TokenSource, output_tokens};
+use crate::percentile::Percentile;
+use crate::population::{Population, Roster};
+use crate::span::Span;
+use crate::{
+    ArrivalLaw, Build, Estimate, LoadPlan, Point, PointPlan, RateCourse, Stamps, arrivals,
+};
+
+// Thresholds of docs/metrics.md, section 9.
+
+/// `ClientBound`: "lag p99 > 5 % of TTFT p50".
+const LAG_SHARE_MAX: f64 = 0.05;
+/// From here on the lag is no blemish of the figures but their substance.
+const LAG_SHARE_VOID: f64 = 0.5;
+/// `ClientBound`: "or > 1 ms at low rates".
+const LAG_MS_MAX: f64 = 1.0;
+/// Rates of open loops below this are low: a generator then has nothing to do most of the time.
+const LOW_RATE_RPS: f64 = 100.0;
+/// `ClientBound`: "read delay p99 > 1 ms".
+const READ_DELAY_MS_MAX: f64 = 1.0;
+/// `StimulusOff`: "achieved rate differs from the asked one by > 1 %".
+const RATE_SHARE_MAX: f64 = 0.01;
+/// `PromptLengthOff`, `OutputLengthOff`: "mean by > 1 %".
+const LENGTH_SHARE_MAX: f64 = 0.01;
+/// The Kolmogorov–Smirnov test fails below this probability.
+const FIT_P_MIN: f64 = 0.001;
+/// The fewest gaps that are tested.
+const GAPS_MIN: usize = 50;
+/// The most gaps that are tested. Of so many, a distance of 2 % fails; of more, the clock's own
+/// grain would.
+const GAPS_MAX: usize = 10_000;
+/// How far two stamps may contradict the timeline's order: the kernel's receive stamps and our
+/// clock are two clocks, compared once in a while.
+const ORDER_SLACK: Nanos = Nanos::from_millis(1);
+
+/// What the audit looks at.
+pub(crate) struct Evidence<'a> {
+    pub(crate) plan: &'a PointPlan,
+    /// The result, but for its verdict.
+    pub(crate) point: &'a Point,
+    pub(crate) roster: &'a Roster<'a>,
+    pub(crate) population: &'a Population<'a>,
+    pub(crate) window: Span,
+}
+
+/// Returns every doubt, in the order of docs/metrics.md, section 9.
+pub(crate) fn audit(evidence: &Evidence<'_>) -> Vec<Caveat> {
+    let checks = [
+        late_sends,
+        late_reads,
+        arrivals_missing,
+        arrivals_off,
+        prompt_length_off,
+        output_length_off,
+        timeline_broken,
+        latency_identity_broken,
+        littles_law_broken,
+        peak_below_mean,
+        too_few_samples,
+        mixed_sources,
+        debug_build,
+    ];
+    checks.iter().filter_map(|check| check(evidence)).collect()
+}
+
+fn late_sends(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let latency = &evidence.point.latency;
+    let (name, lag) = latency.lag_ms.as_ref()?.tail();
+    // Answers that are not streamed have no TTFT: they are felt at their end.
+    let felt = latency.ttft_ms.map(|ttft| ("TTFT", ttft)).or(latency.e2e_ms.map(|e| ("E2E", e)));
+    let share = felt.map(|(_, felt): (_, Estimate)| lag / felt.p50);
+    let low_rate = matches!(evidence.plan.load, LoadPlan::Open { rate_rps, .. }
+        if rate_rps < LOW_RATE_RPS);
+    let late = share.is_some_and(|share| share > LAG_SHARE_MAX);
+    let late_at_leisure = low_rate && lag > LAG_MS_MAX;
+    if !(late || late_at_leisure) {
+        return None;
+    }
+    let void = share.is_some_and(|share| share > LAG_SHARE_VOID);
+    let beside = felt.map_or(String::new(), |(figure, felt)| {
+        format!(", beside a median {figure} of {:.3} ms", felt.p50)
+    });
+    Some(Caveat {
+        code: CaveatCode::ClientBound,
+        lowers_to: if void { Trust::Void } else { Trust::Doubtful },
+        detail: format!("requests left late: {name} of the lag is {lag:.3} ms{beside}"),
+        hint: "free this machine's cores or give the generator more threads; where a concurrency \
+               cap held requests back, raise it or lower the rate"
+            .to_owned(),
+    })
+}
+
+fn late_reads(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let (name, delay) = evidence.point.read_delay_ms.as_ref()?.tail();
+    (delay > READ_DELAY_MS_MAX).then(|| Caveat {
+        code: CaveatCode::ClientBound,
+        lowers_to: Trust::Doubtful,
+        detail: format!("responses waited to be read: {name} of the read delay is {delay:.3} ms"),
+        hint: "free this machine's cores or give the generator more threads".to_owned(),
+    })
+}
+
+/// Compares how many arrivals were sent in the window with how many were due in it. One more or
+/// less is the window's edge.
+fn arrivals_missing(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let LoadPlan::Open { .. } = evidence.plan.load else { return None };
+    let due = evidence.point.counts.due;
+    let sent = sent_in(evidence).count() as u64;
+    let missed = due.abs_diff(sent);
+    (missed > 1 && missed as f64 > RATE_SHARE_MAX * due as f64).then(|| Caveat {
+        code: CaveatCode::StimulusOff,
+        lowers_to: Trust::Doubtful,
+        detail: format!("{due} requests were due in the window and {sent} were sent in it"),
+        hint: "see why requests were not sent or left late: refused connections, a concurrency \
+               cap, or a generator short of cores"
+            .to_owned(),
+    })
+}
+
+/// Compares the gaps between sends with the law that was asked for. Constant arrivals have no
+/// spread to test: there the mean gap must be right.
+fn arrivals_off(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let LoadPlan::Open { rate_rps, arrivals: law, course: RateCourse::Steady } = evidence.plan.load
+    else {
+        return None;
+    };
+    let mut sent: Vec<Stamp> = sent_in(evidence).collect();
+    sent.sort_unstable();
+    sent.truncate(GAPS_MAX + 1);
+    let gaps: Vec<f64> = sent.windows(2).map(|pair| pair[1].since(pair[0]).as_secs_f64()).collect();
+    if gaps.len() < GAPS_MIN {
+        return None;
+    }
+    let achieved = gaps.len() as f64 / gaps.iter().sum::<f64>();
+    let found = if let Some(fit) = arrivals::fit(gaps, law, rate_rps) {
+        (fit.p < FIT_P_MIN).then(|| {
+            format!(
+                "the gaps between sends differ from `{law}` at {rate_rps}/s by {:.1} % \
+                     (Kolmogorov–Smirnov p = {:.1e})",
+                100.0 * fit.distance,
+                fit.p
+            )
+        })
+    } else {
+        let off = (achieved / rate_rps - 1.0).abs();
+        (law == ArrivalLaw::Constant && off > RATE_SHARE_MAX)
+            .then(|| format!("requests left at {achieved:.3}/s, and {rate_rps}/s was asked for"))
+    };
+    found.map(|detail| Caveat {
+        code: CaveatCode::StimulusOff,
+        lowers_to: Trust::Doubtful,
+        detail,
+        hint: "lower the rate, raise the concurrency cap, or free this machine's cores".to_owned(),
+    })
+}
+
+fn sent_in<'a>(evidence: &'a Evidence<'_>) -> impl Iterator<Item = Stamp> + 'a {
+    let sent = evidence.roster.rows().iter().filter_map(|row| row.sent);
+    sent.filter(|&at| evidence.window.contains(at))
+}
+
+fn prompt_length_off(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let lengths = Lengths::of(evidence, |row| Some((row.asked_input?, row.usage?.prompt_tokens)));
+    (lengths.excess()?.abs() > LENGTH_SHARE_MAX).then(|| Caveat {
+        code: CaveatCode::PromptLengthOff,
+        lowers_to: Trust::Doubtful,
+        detail: format!("the server counted prompts of {lengths}"),
+        hint: "give the model's own tokenizer, so that prompts are cut by the server's tokens"
+            .to_owned(),
+    })
+}
+
+/// Under a natural policy the asked length is a limit, so only more than that is off.
+fn output_length_off(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let counted = |row: &RequestRow| {
+        let (count, source) = output_tokens(row);
+        (source != TokenSource::Chunks).then_some(count)
+    };
+    let lengths = Lengths::of(evidence, |row| Some((row.asked_output?, counted(row)?)));
+    let excess = lengths.excess()?;
+    let (off, hint) = match evidence.plan.output_policy {
+        OutputPolicy::Exact => (
+            lengths.ordered_differently > 0 || excess.abs() > LENGTH_SHARE_MAX,
+            "the server may not know how to ignore the end of sequence, or the model's context \
+             may be too short; ask for less, or for a natural length",
+        ),
+        OutputPolicy::Natural => (
+            excess > LENGTH_SHARE_MAX,
+            "the server exceeds the limit that it was given; see which name it knows the limit by",
+        ),
+    };
+    off.then(|| Caveat {
+        code: CaveatCode::OutputLengthOff,
+        lowers_to: Trust::Doubtful,
+        detail: format!("answers had {lengths}"),
+        hint: hint.to_owned(),
+    })
+}
+
+/// Asked and served lengths of the requests that finished, where both are known.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lengths {
+    requests: u64,
+    asked: u64,
+    served: u64,
+    /// Requests whose length, by the server's own count, is not the asked one.
+    ordered_differently: u64,
+}
+
+impl Lengths {
+    fn of(
+        evidence: &Evidence<'_>,
+        asked_and_served: impl Fn(&RequestRow) -> Option<(u32, u32)>,
+    ) -> Self {
+        let mut sums = Self::default();
+        for row in evidence.population.members().iter().map(|member| member.row) {
+            if !matches!(row.outcome, Outcome::Finished { .. }) {
+                continue;
+            }
+            if let Some((asked, served)) = asked_and_served(row) {
+                sums.requests += 1;
+                sums.asked += u64::from(asked);
+                sums.served += u64::from(served);
+                sums.ordered_differently += u64::from(row.usage.is_some() && asked != served);
+            }
+        }
+        sums
+    }
+
+    /// Returns by which share the served mean exceeds the asked one.
+    fn excess(self) -> Option<f64> {
+        (self.asked > 0).then(|| self.served as f64 / self.asked as f64 - 1.0)
+    }
+}
+
+impl std::fmt::Display for Lengths {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mean = |sum: u64| sum as f64 / self.requests as f64;
+        write!(
+            f,
+            "{:.2} tokens in the mean, and {:.2} were asked for; {} of {} differ",
+            mean(self.served),
+            mean(self.asked),
+            self.ordered_differently,
+            self.requests
+        )
+    }
+}
+
+/// `due ≤ sent ≤ first_byte ≤ first_token ≤ last_token ≤ end`, from which also follows that the
+/// rate is at most concurrency ÷ TPOT.
+fn timeline_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let broken = |row: &RequestRow| {
+        let later = [row.sent, row.first_byte, row.first_token, row.last_token, Some(row.end)];
+        let mut before = row.due;
+        later.into_iter().flatten().any(|at| {
+            let contradiction = before.since(at);
+            before = at;
+            contradiction > ORDER_SLACK
+        })
+    };
+    let rows = evidence.roster.rows();
+    let count = rows.iter().filter(|row| broken(row)).count();
+    let first = rows.iter().find(|row| broken(row))?;
+    Some(identity_broken(format!(
+        "the instants of {count} requests contradict their order, first of request {}",
+        first.id
+    )))
+}
+
+/// "E2E = TTFT + TPOT·(n−1)", to the rounding of TPOT: half a nanosecond for each token.
+fn latency_identity_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let mut broken = evidence.population.successes().map(|member| member.row).filter(|row| {
+        let figures = (figures::e2e(row), figures::ttft(row), figures::tpot(row));
+        let (Some(e2e), Some(ttft), Some(tpot)) = figures else { return false };
+        let tokens = u64::from(output_tokens(row).0);
+        e2e.0.abs_diff((ttft + tpot * (tokens - 1)).0) > tokens
+    });
+    let first = broken.next()?;
+    Some(identity_broken(format!(
+        "E2E is not TTFT + TPOT·(n−1) for {} requests, first for request {}",
+        1 + broken.count(),
+        first.id
+    )))
+}
+
+/// Little's law, L = λ·W, over all requests from the first `sent` to the last `end`: there it
+/// holds exactly, since none is cut off. Both sides are multiplied by the length of the run.
+fn littles_law_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let rows = evidence.roster.rows();
+    let run = Span {
+        start: rows.iter().filter_map(|row| row.sent).min()?,
+        end: rows.iter().map(|row| row.end).max()?,
+    };
+    let sojourns: u128 =
+        rows.iter().filter_map(|row| Some(u128::from(row.end.since(row.sent?).0))).sum();
+    let area = sweep(rows, run).area;
+    (area != sojourns).then(|| {
+        identity_broken(format!(
+            "Little's law fails: requests spent {sojourns} ns in flight, and {area} ns were counted"
+        ))
+    })
+}
+
+fn peak_below_mean(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let concurrency = evidence.point.concurrency?;
+    (concurrency.mean > concurrency.peak as f64 * (1.0 + f64::EPSILON)).then(|| {
+        identity_broken(format!(
+            "the mean concurrency {} exceeds the peak {}",
+            concurrency.mean, concurrency.peak
+        ))
+    })
+}
+
+fn identity_broken(detail: String) -> Caveat {
+    Caveat {
+        code: CaveatCode::IdentityBroken,
+        lowers_to: Trust::Void,
+        detail,
+        hint: "the record contradicts itself: keep it and report it as a fault of infermark; \
+               a machine whose clock was stepped during the run would explain it too"
+            .to_owned(),
+    }
+}
+
+fn too_few_samples(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let counts = &evidence.point.counts;
+    let (detail, lowers_to) = if counts.due == 0 {
+        ("no request was due in the window".to_owned(), Trust::Void)
+    } else if counts.success == 0 {
+        (format!("none of the {} requests due in the window succeeded", counts.due), Trust::Void)
+    } else if counts.success < Percentile::P99.size_min() {
+        let detail = format!("{} successes are too few for a 99th percentile", counts.success);
+        (detail, Trust::Doubtful)
+    } else {
+        return None;
+    };
+    let hint = match (counts.success, counts.reasons.first()) {
+        (0, Some(first)) => format!("see to the most frequent failure first: {}", first.reason),
+        _ => format!("measure at least {} successes", Percentile::P99.size_min()),
+    };
+    Some(Caveat { code: CaveatCode::TooFewSamples, lowers_to, detail, hint })
+}
+
+fn mixed_sources(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let tokens = evidence.point.tokens.source == Some(TokenSource::Mixed);
+    let stamps = evidence.point.stamps == Some(Stamps::Mixed);
+    let (detail, hint) = match (tokens, stamps) {
+        (false, false) => return None,
+        (true, false) => (
+            "output tokens were not counted in the same way for all requests",
+            "have the server report usage, or give a tokenizer",
+        ),
+        (false, true) => (
+            "some arrivals carry the kernel's stamps and some the clock's",
+            "compare only runs whose stamps have one source",
+        ),
+        (true, true) => (
+            "neither the counts of output tokens nor the arrival stamps have one source",
+            "have the server report usage, or give a tokenizer",
+        ),
+    };
+    Some(Caveat {
+        code: CaveatCode::MixedSources,
+        lowers_to: Trust::Doubtful,
+        detail: detail.to_owned(),
+        hint: hint.to_owned(),
+    })
+}
+
+fn debug_build(evidence: &Evidence<'_>) -> Option<Caveat> {
+    (evidence.plan.build == Build::Debug).then(|| Caveat {
+        code: CaveatCode::DebugBuild,
+        lowers_to: Trust::Doubtful,
+        detail: "the generator was built without optimisation".to_owned(),
+        hint: "build it with `cargo build --release`".to_owned(),
+    })
+}

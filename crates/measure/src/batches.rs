@@ -1,0 +1,97 @@
+//! Intervals that autocorrelation does not shrink: batch means.
+//!
+//! Requests, in the order in which they were due, are cut into [`BATCHES`] runs of equal number.
+//! Neighbours that resemble each other fall into the same batch, so what varies between batches
+//! is what would vary between repetitions. A ratio of sums over batches (a mean: sum ÷ number; a
+//! share: number below ÷ number) then has the standard error of a ratio of cluster totals.
+
+/// How many batches: "≥ 20 batches" (docs/metrics.md, section 5). Schmeiser (1982, Operations
+/// Research 30:556) shows that more than 30 gain next to nothing and cost independence.
+pub(crate) const BATCHES: usize = 20;
+
+/// The fewest requests for an interval from batches: two in each.
+pub(crate) const REQUESTS_MIN: u64 = 2 * BATCHES as u64;
+
+/// The 97.5 % point of Student's t with `BATCHES − 1` degrees of freedom.
+const T_975: f64 = 2.093_024_054_408_263;
+
+/// Returns the batch of the `index`-th of `count` requests in the order of `due`.
+pub(crate) fn batch_of(index: usize, count: usize) -> u8 {
+    (index * BATCHES / count) as u8
+}
+
+/// Sums over each batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Batches([Totals; BATCHES]);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Totals {
+    sum: u128,
+    weight: u64,
+}
+
+impl Batches {
+    /// Adds to one batch; what it adds counts `weight` times in the ratio's denominator.
+    pub(crate) fn add(&mut self, batch: u8, sum: u128, weight: u64) {
+        let totals = &mut self.0[usize::from(batch)];
+        totals.sum += sum;
+        totals.weight += weight;
+    }
+
+    /// Returns Σ sums ÷ Σ weights. Some weight must have been added.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.0.iter().map(|t| t.sum).sum::<u128>() as f64 / self.weight()
+    }
+
+    /// Returns half the width of the ratio's 95 % interval: t · se, with
+    /// se² = B/(B−1) · Σ (sum − ratio · weight)² ÷ (Σ weight)²
+    /// over the B batches (Cochran, Sampling Techniques, 3rd ed., equation 6.13, for clusters). With equal weights
+    /// this is the classical interval of batch means.
+    pub(crate) fn half_width(&self) -> f64 {
+        let ratio = self.ratio();
+        let squares: f64 =
+            self.0.iter().map(|t| (t.sum as f64 - ratio * t.weight as f64).powi(2)).sum();
+        let count = BATCHES as f64;
+        T_975 * (count / (count - 1.0) * squares).sqrt() / self.weight()
+    }
+
+    fn weight(&self) -> f64 {
+        self.0.iter().map(|t| t.weight).sum::<u64>() as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use statrs::distribution::{ContinuousCDF, StudentsT};
+
+    #[test]
+    fn the_t_quantile_belongs_to_the_number_of_batches() {
+        let t = StudentsT::new(0.0, 1.0, (BATCHES - 1) as f64).unwrap().inverse_cdf(0.975);
+        assert!((t - T_975).abs() < 1e-9, "{t}");
+    }
+
+    #[test]
+    fn equal_batches_give_the_classical_interval_of_batch_means() {
+        let mut batches = Batches::default();
+        for b in 0..BATCHES as u8 {
+            batches.add(b, u128::from(b) * 10, 5);
+        }
+        let means: Vec<f64> = (0..BATCHES).map(|b| b as f64 * 2.0).collect();
+        let mean = means.iter().sum::<f64>() / 20.0;
+        let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / 19.0;
+        assert!((batches.ratio() - mean).abs() < 1e-12);
+        assert!((batches.half_width() - T_975 * (variance / 20.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn batches_differ_in_size_by_at_most_one() {
+        for count in [20, 40, 57, 1000] {
+            let mut sizes = [0_usize; BATCHES];
+            for index in 0..count {
+                sizes[usize::from(batch_of(index, count))] += 1;
+            }
+            assert!(sizes.iter().all(|&s| s == count / 20 || s == count.div_ceil(20)));
+        }
+    }
+}

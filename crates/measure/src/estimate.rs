@@ -1,0 +1,108 @@
+//! One figure over many observations: its mean, percentiles and intervals, in milliseconds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::percentile::Percentile;
+
+/// A 95 % interval, `[low, high]`, in the unit of its figure.
+pub type Interval = [f64; 2];
+
+/// One figure over many observations, in milliseconds. There is at least one observation; a
+/// statistic for which there are too few is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Observations.
+    pub n: u64,
+    /// The mean; of token gaps, over tokens.
+    pub mean: f64,
+    /// The mean's interval, from batch means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_ci95: Option<Interval>,
+    /// The least.
+    pub min: f64,
+    /// The median.
+    pub p50: f64,
+    /// Its interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ci95: Option<Interval>,
+    /// The 90th percentile, of at least 10 observations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90: Option<f64>,
+    /// Its interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90_ci95: Option<Interval>,
+    /// The 95th percentile, of at least 20 observations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95: Option<f64>,
+    /// Its interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95_ci95: Option<Interval>,
+    /// The 99th percentile, of at least 100 observations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99: Option<f64>,
+    /// Its interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ci95: Option<Interval>,
+    /// The 99.9th percentile, of at least 1000 observations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p999: Option<f64>,
+    /// The greatest.
+    pub max: f64,
+}
+
+impl Estimate {
+    pub(crate) fn of(sample: &impl Distribution) -> Self {
+        let n = sample.size();
+        let figure =
+            |p: Percentile| (n >= p.size_min()).then(|| millis(sample.percentile(p) as f64));
+        let interval = |p: Percentile| {
+            let [low, high] = sample.percentile_interval(p).filter(|_| n >= p.size_min())?;
+            Some([millis(low as f64), millis(high as f64)])
+        };
+        let (min, max) = sample.extremes();
+        Self {
+            n,
+            mean: millis(sample.mean()),
+            mean_ci95: sample.mean_interval().map(|ends| ends.map(millis)),
+            min: millis(min as f64),
+            p50: millis(sample.percentile(Percentile::P50) as f64),
+            p50_ci95: interval(Percentile::P50),
+            p90: figure(Percentile::P90),
+            p90_ci95: interval(Percentile::P90),
+            p95: figure(Percentile::P95),
+            p95_ci95: interval(Percentile::P95),
+            p99: figure(Percentile::P99),
+            p99_ci95: interval(Percentile::P99),
+            p999: figure(Percentile::P999),
+            max: millis(max as f64),
+        }
+    }
+
+    /// Returns the highest percentile up to the 99th for which there are enough observations,
+    /// with its name.
+    pub fn tail(&self) -> (&'static str, f64) {
+        let higher = [("p99", self.p99), ("p95", self.p95), ("p90", self.p90)];
+        higher
+            .into_iter()
+            .find_map(|(name, value)| value.map(|value| (name, value)))
+            .unwrap_or(("p50", self.p50))
+    }
+}
+
+/// Observations in nanoseconds, never none, of which an estimate is made.
+pub(crate) trait Distribution {
+    /// How many.
+    fn size(&self) -> u64;
+    /// The least and the greatest.
+    fn extremes(&self) -> (u64, u64);
+    fn mean(&self) -> f64;
+    /// The mean's 95 % interval.
+    fn mean_interval(&self) -> Option<[f64; 2]>;
+    fn percentile(&self, percentile: Percentile) -> u64;
+    /// The percentile's 95 % interval.
+    fn percentile_interval(&self, percentile: Percentile) -> Option<[u64; 2]>;
+}
+
+fn millis(nanos: f64) -> f64 {
+    nanos / 1e6
+}

@@ -1,0 +1,153 @@
+//! Which percentiles are given, their nearest ranks, and the exact interval of ranks.
+
+use statrs::function::gamma::ln_gamma;
+
+/// The probability left out at each end of a 95 % interval.
+const TAIL: f64 = 0.025;
+
+/// A percentile that results give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Percentile {
+    P50,
+    P90,
+    P95,
+    P99,
+    P999,
+}
+
+impl Percentile {
+    /// Returns the percentile in thousandths.
+    pub(crate) const fn permille(self) -> u64 {
+        match self {
+            Self::P50 => 500,
+            Self::P90 => 900,
+            Self::P95 => 950,
+            Self::P99 => 990,
+            Self::P999 => 999,
+        }
+    }
+
+    /// Returns the percentile as a fraction.
+    pub(crate) fn fraction(self) -> f64 {
+        self.permille() as f64 / 1000.0
+    }
+
+    /// Returns the fewest observations for which the percentile is given: one of them is then
+    /// expected to lie above it. "p99 of fewer than 100 samples is absent" (docs/metrics.md,
+    /// section 5), and the others alike. The median is always given.
+    pub(crate) const fn size_min(self) -> u64 {
+        match self {
+            Self::P50 => 1,
+            Self::P90 => 10,
+            Self::P95 => 20,
+            Self::P99 => 100,
+            Self::P999 => 1000,
+        }
+    }
+
+    /// "Nearest rank on raw samples, no interpolation, so that every printed figure was
+    /// observed" (docs/metrics.md, section 5): the least rank, from 1, that at least this
+    /// fraction of a total `weight` does not exceed.
+    pub(crate) fn rank(self, weight: u64) -> u64 {
+        let scaled = u128::from(weight) * u128::from(self.permille());
+        (scaled.div_ceil(1000) as u64).max(1)
+    }
+
+    /// Returns the ranks, from 1, between which the percentile lies with at least 95 %
+    /// confidence in `n` independent observations: "a 95 % interval from order statistics
+    /// (binomial, exact)" (docs/metrics.md, section 5).
+    ///
+    /// The number of observations below the true percentile is binomial, B(n, p). The lower rank
+    /// is the greatest l with P(B < l) ≤ 2.5 %, the upper the least u with P(B ≥ u) ≤ 2.5 %
+    /// (David and Nagaraja, Order Statistics, 3rd ed., section 7.1). Absent where the sample is
+    /// too small to have either.
+    pub(crate) fn interval_ranks(self, n: u64) -> Option<(u64, u64)> {
+        let lower = tail_count(n, self.fraction())? + 1;
+        let upper = n - tail_count(n, 1.0 - self.fraction())?;
+        Some((lower, upper))
+    }
+}
+
+/// Returns the greatest k with P(B ≤ k) ≤ 2.5 % for B binomial in `n` and `p`; nothing where
+/// even P(B = 0) is more.
+///
+/// The sum begins far enough below the mean for what it leaves out to vanish: 12 standard
+/// deviations, and 30 more where the law is nearly Poisson.
+fn tail_count(n: u64, p: f64) -> Option<u64> {
+    let size = n as f64;
+    let reach = 12.0 * (size * p * (1.0 - p)).sqrt() + 30.0;
+    let start = (size * p - reach).floor().max(0.0);
+    let ln_choose = ln_gamma(size + 1.0) - ln_gamma(start + 1.0) - ln_gamma(size - start + 1.0);
+    let mut mass = (ln_choose + start * p.ln() + (size - start) * (1.0 - p).ln()).exp();
+    let mut below = 0.0;
+    let mut k = start;
+    while k <= size {
+        below += mass;
+        if below > TAIL {
+            break;
+        }
+        mass *= (size - k) / (k + 1.0) * p / (1.0 - p);
+        k += 1.0;
+    }
+    (k >= 1.0).then(|| k as u64 - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use statrs::distribution::{Binomial, DiscreteCDF};
+
+    const ALL: [Percentile; 5] =
+        [Percentile::P50, Percentile::P90, Percentile::P95, Percentile::P99, Percentile::P999];
+
+    #[test]
+    fn a_percentile_needs_one_observation_above_it() {
+        for percentile in &ALL[1..] {
+            assert_eq!(percentile.size_min() * (1000 - percentile.permille()), 1000);
+        }
+    }
+
+    #[test]
+    fn the_median_of_six_lies_between_the_extremes() {
+        // P(B = 0) = 1/64 ≤ 2.5 %, and with five observations 1/32 is more.
+        assert_eq!(Percentile::P50.interval_ranks(6), Some((1, 6)));
+        assert_eq!(Percentile::P50.interval_ranks(5), None);
+        // Conover, Practical Nonparametric Statistics: ranks 40 and 61 of 100 for the median.
+        assert_eq!(Percentile::P50.interval_ranks(100), Some((40, 61)));
+    }
+
+    #[test]
+    fn an_upper_rank_of_p99_exists_from_368_observations_on() {
+        // 0.99^n ≤ 0.025 first at n = 368.
+        assert_eq!(Percentile::P99.interval_ranks(367), None);
+        assert_eq!(Percentile::P99.interval_ranks(368).map(|(_, upper)| upper), Some(368));
+    }
+
+    #[test]
+    fn a_million_observations_agree_with_the_normal_limit() {
+        let (lower, upper) = Percentile::P50.interval_ranks(1_000_000).unwrap();
+        assert!((499_019..=499_022).contains(&lower), "{lower}");
+        assert!((500_979..=500_982).contains(&upper), "{upper}");
+    }
+
+    proptest! {
+        #[test]
+        fn ranks_satisfy_their_definition(n in 1_u64..3000, which in 0_usize..5) {
+            let percentile = ALL[which];
+            let law = Binomial::new(percentile.fraction(), n).unwrap();
+            let below = |rank: u64| if rank == 0 { 0.0 } else { law.cdf(rank - 1) };
+            let slack = 1e-9;
+            let Some((lower, upper)) = percentile.interval_ranks(n) else {
+                prop_assert!(below(1) > TAIL - slack || below(n) < 1.0 - TAIL + slack);
+                return Ok(());
+            };
+            prop_assert!(1 <= lower && lower < upper && upper <= n);
+            prop_assert!(below(lower) <= TAIL + slack && below(lower + 1) > TAIL - slack);
+            prop_assert!(below(upper) >= 1.0 - TAIL - slack);
+            prop_assert!(below(upper - 1) < 1.0 - TAIL + slack);
+            let rank = percentile.rank(n);
+            prop_assert!(lower <= rank && rank <= upper);
+        }
+    }
+}

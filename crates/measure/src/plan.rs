@@ -1,0 +1,156 @@
+//! What `measure` must know of the plan: it cannot be read off the rows.
+//!
+//! The plan is stored with the record, so that a record can be measured again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use infermark_terms::{OutputPolicy, Stamp};
+use serde::{Deserialize, Serialize};
+
+/// What was planned for one operating point.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PointPlan {
+    /// The load that was asked for.
+    pub load: LoadPlan,
+    /// The measured window.
+    pub window: WindowPlan,
+    /// Whether the output length was an order or a limit.
+    pub output_policy: OutputPolicy,
+    /// How the generator was built.
+    pub build: Build,
+    /// How many GPUs the deployment has, where stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<u32>,
+}
+
+/// The load that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum LoadPlan {
+    /// So many slots, each sending its next request the moment the last ended.
+    Closed {
+        /// Slots.
+        concurrency: u32,
+    },
+    /// Arrivals by their own law, whatever the server does.
+    Open {
+        /// Requests per second; of a ramp, the mean over the window.
+        rate_rps: f64,
+        /// The law of the gaps between arrivals.
+        arrivals: ArrivalLaw,
+        /// Whether the rate was the same throughout.
+        course: RateCourse,
+    },
+}
+
+/// Whether the offered rate was the same throughout the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RateCourse {
+    /// The same throughout.
+    Steady,
+    /// Rising or falling.
+    Ramp,
+}
+
+/// The law of open-loop arrivals. In results: `constant`, `poisson` or `gamma(2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum ArrivalLaw {
+    /// Equal gaps.
+    Constant,
+    /// Independent exponential gaps.
+    Poisson,
+    /// Independent gamma gaps.
+    Gamma {
+        /// Standard deviation ÷ mean of the gaps, above 0.
+        cv: f64,
+    },
+}
+
+impl fmt::Display for ArrivalLaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant => f.write_str("constant"),
+            Self::Poisson => f.write_str("poisson"),
+            Self::Gamma { cv } => write!(f, "gamma({cv})"),
+        }
+    }
+}
+
+impl From<ArrivalLaw> for String {
+    fn from(law: ArrivalLaw) -> Self {
+        law.to_string()
+    }
+}
+
+impl FromStr for ArrivalLaw {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "constant" => return Ok(Self::Constant),
+            "poisson" => return Ok(Self::Poisson),
+            _ => {}
+        }
+        text.strip_prefix("gamma(")
+            .and_then(|rest| rest.strip_suffix(')'))
+            .and_then(|cv| cv.parse::<f64>().ok())
+            .filter(|cv| cv.is_finite() && *cv > 0.0)
+            .map(|cv| Self::Gamma { cv })
+            .ok_or_else(|| format!("`{text}` is not `constant`, `poisson` or `gamma(cv)`"))
+    }
+}
+
+impl TryFrom<String> for ArrivalLaw {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// The measured window, as it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum WindowPlan {
+    /// From `start`, included, to `end`, excluded.
+    Span {
+        /// Its first instant.
+        start: Stamp,
+        /// The first instant after it.
+        end: Stamp,
+    },
+    /// A run bounded by its requests: from the first request due at or after the end of the
+    /// warm-up to the last end.
+    Whole {
+        /// The end of the warm-up.
+        start: Stamp,
+    },
+}
+
+/// How the generator was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Build {
+    /// Without optimisation.
+    Debug,
+    /// Optimised.
+    Release,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_law_reads_back_as_it_is_written() {
+        for law in [ArrivalLaw::Constant, ArrivalLaw::Poisson, ArrivalLaw::Gamma { cv: 2.5 }] {
+            assert_eq!(law.to_string().parse(), Ok(law));
+        }
+        for wrong in ["", "Poisson", "gamma", "gamma()", "gamma(0)", "gamma(-1)", "gamma(inf)"] {
+            assert!(wrong.parse::<ArrivalLaw>().is_err(), "{wrong}");
+        }
+    }
+}

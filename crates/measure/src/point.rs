@@ -1,0 +1,291 @@
+//! One operating point, measured.
+
+use infermark_terms::{Caveat, ChunkRow, ConnectPhases, RequestRow, StampSource, Trust};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::{Evidence, audit};
+use crate::population::{Population, Roster};
+use crate::sample::Sample;
+use crate::span::Span;
+use crate::streams::Streams;
+use crate::{
+    Concurrency, Counts, Estimate, LoadPlan, PointPlan, Rates, TokenSource, WholeRun, concurrency,
+    figures, rates,
+};
+
+/// One operating point, measured. Its keys in JSON are a contract.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The load that was asked for.
+    pub load: LoadPlan,
+    /// The measured window.
+    pub window: Window,
+    /// How the requests due in the window ended.
+    pub counts: Counts,
+    /// Latencies, over requests due in the window.
+    pub latency: Latency,
+    /// Rates over the window; absent where it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Rates>,
+    /// Requests in flight over the window; absent where it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Token counts.
+    pub tokens: Tokens,
+    /// How long connecting took, over the requests that opened a connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_ms: Option<Estimate>,
+    /// From the kernel's receive stamp to our clock after the read, over reads; absent without
+    /// kernel stamps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_delay_ms: Option<Estimate>,
+    /// Where the arrival instants come from; absent where nothing was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamps: Option<Stamps>,
+    /// The verdict on the instrument.
+    pub trust: Verdict,
+}
+
+/// The measured window.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Its first instant, in seconds since the run's epoch.
+    pub start_s: f64,
+    /// The first instant after it.
+    pub end_s: f64,
+    /// How it came about.
+    pub found: Found,
+    /// The same rates over the whole run; absent where nothing was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_run: Option<WholeRun>,
+}
+
+/// How the window came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Found {
+    /// By the plan.
+    Given,
+}
+
+/// Latencies over the requests due in the window; all but `lag_ms` over successes. Each is absent
+/// where it was not observed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// From due to the first chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttft_ms: Option<Estimate>,
+    /// From sent to the first chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_ttft_ms: Option<Estimate>,
+    /// From due to the first chunk of answer text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttfa_ms: Option<Estimate>,
+    /// Time per output token after the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpot_ms: Option<Estimate>,
+    /// Gaps between tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub itl_ms: Option<Estimate>,
+    /// Gaps between chunks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icl_ms: Option<Estimate>,
+    /// From due to the last chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e2e_ms: Option<Estimate>,
+    /// From sent to the last chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_e2e_ms: Option<Estimate>,
+    /// From due to sent, less connecting; over all requests that were sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_ms: Option<Estimate>,
+    /// The longest gap of each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall_ms: Option<Estimate>,
+}
+
+/// Token counts of the requests due in the window: means and shares over successes, totals over
+/// all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Input tokens of a request, by the server's count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_mean: Option<f64>,
+    /// Output tokens of a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_mean: Option<f64>,
+    /// Output tokens ÷ chunks of streamed answers: above 1 with speculative decoding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_chunk_mean: Option<f64>,
+    /// Where the output counts come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<TokenSource>,
+    /// All input tokens, by the server's count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_total: Option<u64>,
+    /// All output tokens, of failures too.
+    pub output_total: u64,
+    /// The share of input tokens that the server took from a prefix cache, where it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_share: Option<f64>,
+    /// The share of chunks that came in one read with an earlier one: gaps not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalesced_share: Option<f64>,
+}
+
+/// Where arrival instants come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stamps {
+    /// The kernel's receive timestamps.
+    Kernel,
+    /// Our clock, after each read.
+    Clock,
+    /// Not the same for all requests.
+    Mixed,
+}
+
+/// How far the figures can be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The worst that any caveat lowers it to.
+    pub verdict: Trust,
+    /// Every doubt.
+    pub caveats: Vec<Caveat>,
+}
+
+/// Measures one operating point.
+///
+/// `requests` are all rows of the run, warm-up and cool-down included, in any order, with unique
+/// ids; `chunks` those of the requests, in the order of arrival within each request. Chunks may
+/// be missing, where they were not kept: the figures that need them are then absent, and output
+/// rates are estimated from the first and last chunk of each request.
+pub fn measure(
+    plan: &PointPlan,
+    requests: &[RequestRow],
+    chunks: impl IntoIterator<Item = ChunkRow>,
+) -> Point {
+    let window = Span::measured(plan.window, requests);
+    let run = Span::whole_run(requests);
+    let roster = Roster::new(requests);
+    let population = Population::new(&roster, window, plan.output_policy);
+    let mut streams = Streams::read(&roster, &population, window, chunks);
+    let rates = rates::in_window(&roster, &streams, window);
+    let whole_run = rates::in_whole_run(&roster, &streams, run);
+    let read_delay_ms = std::mem::take(&mut streams.delays).estimate();
+    let latency = Latency::of(&population, streams);
+    let mut point = Point {
+        load: plan.load,
+        window: Window {
+            start_s: window.start.as_secs_f64(),
+            end_s: window.end.as_secs_f64(),
+            found: Found::Given,
+            whole_run,
+        },
+        counts: Counts::of(&population),
+        rates: rates.map(|rates| rates.shared(latency.tpot_ms.map(|tpot| tpot.mean), plan.gpus)),
+        latency,
+        concurrency: concurrency::in_window(roster.rows(), window),
+        tokens: Tokens::of(&population),
+        connect_ms: population.over_all(|row| row.connect.map(ConnectPhases::total)),
+        read_delay_ms,
+        stamps: Stamps::of(&population),
+        trust: Verdict { verdict: Trust::Sound, caveats: Vec::new() },
+    };
+    let caveats =
+        audit(&Evidence { plan, point: &point, roster: &roster, population: &population, window });
+    let verdict = caveats.iter().map(|caveat| caveat.lowers_to).max().unwrap_or(Trust::Sound);
+    point.trust = Verdict { verdict, caveats };
+    point
+}
+
+impl Latency {
+    fn of(population: &Population<'_>, streams: Streams) -> Self {
+        let stalls = population.successes().filter_map(|member| streams.stall(member.place));
+        let stall_ms = Sample::estimate(stalls.map(|gap| gap.0).collect());
+        let mut gaps = streams.gaps;
+        Self {
+            ttft_ms: population.over_successes(figures::ttft),
+            service_ttft_ms: population.over_successes(figures::service_ttft),
+            ttfa_ms: population.over_successes(figures::ttfa),
+            tpot_ms: population.over_successes(figures::tpot),
+            icl_ms: gaps.estimate(),
+            itl_ms: gaps.estimate_per_token(),
+            e2e_ms: population.over_successes(figures::e2e),
+            service_e2e_ms: population.over_successes(figures::service_e2e),
+            lag_ms: population.over_all(figures::lag),
+            stall_ms,
+        }
+    }
+}
+
+impl Tokens {
+    fn of(population: &Population<'_>) -> Self {
+        let (mut input, mut output, mut per_chunk) = (Ratio::NONE, Ratio::NONE, Ratio::NONE);
+        let (mut cached, mut coalesced) = (Ratio::NONE, Ratio::NONE);
+        let mut source = None;
+        for row in population.successes().map(|member| member.row) {
+            let (count, from) = figures::output_tokens(row);
+            output.add(count, 1);
+            per_chunk.add(if row.chunks > 0 { count } else { 0 }, row.chunks);
+            coalesced.add(row.coalesced, row.chunks);
+            source = Some(agreed(source, from, TokenSource::Mixed));
+            if let Some(usage) = row.usage {
+                input.add(usage.prompt_tokens, 1);
+                if let Some(hits) = usage.cached_tokens {
+                    cached.add(hits, usage.prompt_tokens);
+                }
+            }
+        }
+        let rows = || population.members().iter().map(|member| member.row);
+        let prompts = || rows().filter_map(|row| row.usage).map(|u| u64::from(u.prompt_tokens));
+        Self {
+            input_mean: input.value(),
+            output_mean: output.value(),
+            per_chunk_mean: per_chunk.value(),
+            source,
+            input_total: prompts().next().map(|_| prompts().sum()),
+            output_total: rows().map(|row| u64::from(figures::output_tokens(row).0)).sum(),
+            cached_share: cached.value(),
+            coalesced_share: coalesced.value(),
+        }
+    }
+}
+
+impl Stamps {
+    fn of(population: &Population<'_>) -> Option<Self> {
+        let sent = population.members().iter().filter(|member| member.row.sent.is_some());
+        sent.fold(None, |all, member| {
+            let one = match member.row.stamps {
+                StampSource::Kernel => Self::Kernel,
+                StampSource::Clock => Self::Clock,
+            };
+            Some(agreed(all, one, Self::Mixed))
+        })
+    }
+}
+
+/// Returns what all so far and the next agree on, else `mixed`.
+fn agreed<T: PartialEq + Copy>(so_far: Option<T>, next: T, mixed: T) -> T {
+    if so_far.is_none_or(|so_far| so_far == next) { next } else { mixed }
+}
+
+/// A ratio of two sums.
+#[derive(Clone, Copy, Debug)]
+struct Ratio {
+    above: u64,
+    below: u64,
+}
+
+impl Ratio {
+    const NONE: Self = Self { above: 0, below: 0 };
+
+    fn add(&mut self, above: u32, below: u32) {
+        self.above += u64::from(above);
+        self.below += u64::from(below);
+    }
+
+    fn value(self) -> Option<f64> {
+        (self.below > 0).then(|| self.above as f64 / self.below as f64)
+    }
+}

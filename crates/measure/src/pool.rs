@@ -1,0 +1,274 @@
+//! A figure of which each request gives many observations: gaps between chunks, delays of reads.
+//!
+//! The observations of one request resemble each other, and so do those of requests that ran
+//! side by side. Order statistics would take them for independent and give intervals many times
+//! too narrow. So both intervals here come from batches of requests: the mean's directly; a
+//! percentile's through the share of observations below it, whose interval is read off the
+//! distribution (Woodruff 1952, J. Am. Stat. Assoc. 47:635).
+
+use crate::batches::{BATCHES, Batches, REQUESTS_MIN};
+use crate::estimate::{Distribution, Estimate};
+use crate::percentile::Percentile;
+
+const BATCH_BITS: u32 = BATCHES.next_power_of_two().trailing_zeros();
+const TOKENS_BITS: u32 = 16;
+const BATCH_MASK: u64 = (1 << BATCH_BITS) - 1;
+const TOKENS_MASK: u64 = (1 << TOKENS_BITS) - 1;
+/// The longest duration that an observation can hold: 2.4 hours, and anything longer counts so.
+const NANOS_MAX: u64 = (1 << (64 - TOKENS_BITS - BATCH_BITS)) - 1;
+
+/// One observation in 8 bytes, since there may be hundreds of millions. From the highest bit:
+/// the duration in nanoseconds, the tokens that it brought (0: unknown), the batch of its
+/// request; so the order of the integers is that of the durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Packed(u64);
+
+impl Packed {
+    fn new(nanos: u64, tokens: u64, batch: u8) -> Self {
+        let high = nanos.min(NANOS_MAX) << TOKENS_BITS | tokens.min(TOKENS_MASK);
+        Self(high << BATCH_BITS | u64::from(batch))
+    }
+
+    fn nanos(self) -> u64 {
+        self.0 >> (TOKENS_BITS + BATCH_BITS)
+    }
+
+    fn tokens(self) -> u64 {
+        self.0 >> BATCH_BITS & TOKENS_MASK
+    }
+
+    fn batch(self) -> u8 {
+        (self.0 & BATCH_MASK) as u8
+    }
+}
+
+/// Observations of many requests, many from each.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    entries: Vec<Packed>,
+    requests: u64,
+}
+
+impl Pool {
+    /// Adds an observation that brought so many tokens (0: unknown).
+    pub(crate) fn push(&mut self, nanos: u64, tokens: u64, batch: u8) {
+        self.entries.push(Packed::new(nanos, tokens, batch));
+    }
+
+    /// Counts one request more that has contributed.
+    pub(crate) fn count_request(&mut self) {
+        self.requests += 1;
+    }
+
+    /// Returns the estimate over the observations, each counted once.
+    pub(crate) fn estimate(&mut self) -> Option<Estimate> {
+        self.summary(Weighing::Once)
+    }
+
+    /// "`itl`: each gap divided by the tokens of the chunk that ends it, weighted by those
+    /// tokens" (docs/metrics.md, section 3), rounded to the nanosecond. Gaps of unknown tokens
+    /// are left out.
+    pub(crate) fn estimate_per_token(mut self) -> Option<Estimate> {
+        self.entries.retain(|entry| entry.tokens() > 0);
+        for entry in &mut self.entries {
+            let tokens = entry.tokens();
+            *entry = Packed::new((entry.nanos() + tokens / 2) / tokens, tokens, entry.batch());
+        }
+        self.summary(Weighing::Tokens)
+    }
+
+    fn summary(&mut self, weighing: Weighing) -> Option<Estimate> {
+        self.entries.sort_unstable();
+        let requests = self.requests;
+        (!self.entries.is_empty())
+            .then(|| Estimate::of(&Sorted::new(&self.entries, weighing, requests)))
+    }
+}
+
+/// How often an observation counts.
+#[derive(Clone, Copy, Debug)]
+enum Weighing {
+    Once,
+    Tokens,
+}
+
+impl Weighing {
+    fn of(self, entry: Packed) -> u64 {
+        match self {
+            Self::Once => 1,
+            Self::Tokens => entry.tokens(),
+        }
+    }
+}
+
+/// Observations in ascending order; never none.
+struct Sorted<'a> {
+    entries: &'a [Packed],
+    weighing: Weighing,
+    requests: u64,
+    weight: u64,
+    batches: Batches,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(entries: &'a [Packed], weighing: Weighing, requests: u64) -> Self {
+        let mut batches = Batches::default();
+        let mut total = 0;
+        for &entry in entries {
+            let weight = weighing.of(entry);
+            batches.add(entry.batch(), u128::from(entry.nanos()) * u128::from(weight), weight);
+            total += weight;
+        }
+        Self { entries, weighing, requests, weight: total, batches }
+    }
+
+    /// Returns the least value up to which the weights add up to `rank`.
+    fn at_rank(&self, rank: u64) -> u64 {
+        let entry = match self.weighing {
+            Weighing::Once => self.entries[rank as usize - 1],
+            Weighing::Tokens => {
+                let mut below = 0;
+                *self
+                    .entries
+                    .iter()
+                    .find(|entry| {
+                        below += entry.tokens();
+                        below >= rank
+                    })
+                    .expect("a rank is at most the sum of the weights")
+            }
+        };
+        entry.nanos()
+    }
+
+    /// Returns half the width of the interval of the share that the first `count` entries are.
+    fn share_half_width(&self, count: usize) -> f64 {
+        let mut batches = Batches::default();
+        for (index, &entry) in self.entries.iter().enumerate() {
+            let weight = self.weighing.of(entry);
+            let within = if index < count { weight } else { 0 };
+            batches.add(entry.batch(), u128::from(within), weight);
+        }
+        batches.half_width()
+    }
+}
+
+impl Distribution for Sorted<'_> {
+    fn size(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    fn extremes(&self) -> (u64, u64) {
+        (self.entries[0].nanos(), self.entries[self.entries.len() - 1].nanos())
+    }
+
+    fn mean(&self) -> f64 {
+        self.batches.ratio()
+    }
+
+    fn mean_interval(&self) -> Option<[f64; 2]> {
+        let half = self.batches.half_width();
+        (self.requests >= REQUESTS_MIN).then(|| [self.mean() - half, self.mean() + half])
+    }
+
+    fn percentile(&self, percentile: Percentile) -> u64 {
+        self.at_rank(percentile.rank(self.weight))
+    }
+
+    /// Where many observations are equal to the percentile, the share below it and the share up
+    /// to it differ; the wider of their intervals is taken.
+    fn percentile_interval(&self, percentile: Percentile) -> Option<[u64; 2]> {
+        if self.requests < REQUESTS_MIN {
+            return None;
+        }
+        let rank = percentile.rank(self.weight);
+        let value = self.at_rank(rank);
+        let below = self.entries.partition_point(|entry| entry.nanos() < value);
+        let within = self.entries.partition_point(|entry| entry.nanos() <= value);
+        let half = self.share_half_width(below).max(self.share_half_width(within));
+        let (low, high) = (percentile.fraction() - half, percentile.fraction() + half);
+        if low <= 0.0 || high > 1.0 {
+            return None;
+        }
+        let nearest = |share: f64| ((share * self.weight as f64).ceil() as u64).max(1);
+        let upper = nearest(high).min(self.weight);
+        Some([self.at_rank(nearest(low).min(rank)), self.at_rank(upper.max(rank))])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batches::batch_of;
+    use crate::tests::Noise;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn packing_keeps_each_part(
+            nanos in 0..=NANOS_MAX,
+            tokens in 0..=TOKENS_MASK,
+            batch in 0_u8..20,
+        ) {
+            let packed = Packed::new(nanos, tokens, batch);
+            prop_assert_eq!(packed.nanos(), nanos);
+            prop_assert_eq!(packed.tokens(), tokens);
+            prop_assert_eq!(packed.batch(), batch);
+        }
+
+        #[test]
+        fn a_weight_counts_like_a_repetition(
+            gaps in prop::collection::vec((0_u64..1000, 1_u64..9, 0_u8..20), 1..80),
+        ) {
+            let mut weighted = Pool { entries: Vec::new(), requests: 100 };
+            let mut repeated = Pool { entries: Vec::new(), requests: 100 };
+            for &(per_token, tokens, batch) in &gaps {
+                weighted.push(per_token * tokens, tokens, batch);
+                for _ in 0..tokens {
+                    repeated.push(per_token, 1, batch);
+                }
+            }
+            let weighted = weighted.estimate_per_token().unwrap();
+            let repeated = repeated.estimate_per_token().unwrap();
+            prop_assert_eq!(weighted.n, gaps.len() as u64);
+            // Percentiles that need more gaps than there are differ in being absent.
+            let shared = |of: Estimate| {
+                let p90 = weighted.p90.and(of.p90).zip(of.p90_ci95);
+                (of.mean, of.mean_ci95, of.min, of.max, of.p50, of.p50_ci95, p90)
+            };
+            prop_assert_eq!(shared(weighted), shared(repeated));
+        }
+    }
+
+    /// Counts how often the median's interval holds the truth where each of 100 requests has
+    /// its own level, so that its 20 gaps are far from independent.
+    #[test]
+    fn intervals_allow_for_requests_that_differ() {
+        let mut noise = Noise::new(11);
+        let hits = (0..200)
+            .filter(|_| {
+                let mut pool = Pool { entries: Vec::new(), requests: 100 };
+                for request in 0..100 {
+                    let level = 1000.0 + 1000.0 * noise.uniform();
+                    for _ in 0..20 {
+                        let gap = level + 100.0 * (noise.uniform() - 0.5);
+                        pool.push(gap as u64, 1, batch_of(request, 100));
+                    }
+                }
+                let [low, high] = pool.estimate().unwrap().p50_ci95.unwrap();
+                low <= 0.0015 && 0.0015 <= high
+            })
+            .count();
+        assert!((181..=198).contains(&hits), "{hits} of 200");
+    }
+
+    #[test]
+    fn gaps_of_unknown_tokens_count_for_chunks_only() {
+        let mut pool = Pool::default();
+        pool.push(10_000_000, 0, 0);
+        pool.push(30_000_000, 3, 0);
+        pool.count_request();
+        assert_eq!(pool.estimate().map(|e| (e.n, e.mean)), Some((2, 20.0)));
+        assert_eq!(pool.estimate_per_token().map(|e| (e.n, e.mean)), Some((1, 10.0)));
+    }
+}

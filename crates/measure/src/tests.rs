@@ -1,0 +1,563 @@
+//! What several modules' tests share, and the laws of [`measure`] as a whole.
+
+use infermark_terms::{
+    CaveatCode, ChunkKind, ChunkRow, ConnectPhases, EventCounts, Excerpt, FinishReason, Nanos,
+    Outcome, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource, Trust,
+    Usage,
+};
+use proptest::prelude::*;
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use crate::{
+    ArrivalLaw, Build, Estimate, Latency, LoadPlan, Point, PointPlan, RateCourse, TokenSource,
+    WindowPlan, measure,
+};
+
+/// Random numbers from a fixed seed.
+pub(crate) struct Noise(Pcg64Mcg);
+
+impl Noise {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Pcg64Mcg::seed_from_u64(seed))
+    }
+
+    /// Draws uniformly from (0, 1).
+    pub(crate) fn uniform(&mut self) -> f64 {
+        ((self.0.next_u64() >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
+    }
+
+    /// Draws from the exponential law of mean 1.
+    pub(crate) fn exponential(&mut self) -> f64 {
+        -self.uniform().ln()
+    }
+}
+
+/// Returns a request that finished at once and saw nothing.
+pub(crate) fn row(id: u64) -> RequestRow {
+    RequestRow {
+        id: RequestId(id),
+        shard: 0,
+        due: Stamp::ZERO,
+        connected: None,
+        connect: None,
+        sent: None,
+        first_byte: None,
+        first_token: None,
+        first_answer: None,
+        last_token: None,
+        end: Stamp::ZERO,
+        stamps: StampSource::Clock,
+        outcome: Outcome::Finished { reason: FinishReason::Stop },
+        asked_input: None,
+        asked_output: None,
+        usage: None,
+        tokenized: None,
+        chunks: 0,
+        coalesced: 0,
+        events: EventCounts::default(),
+        bytes: 0,
+        read_delay_max: None,
+    }
+}
+
+/// A chunk of a request: when, how many tokens, and whether an earlier chunk shared its read.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    at_ms: u64,
+    tokens: Option<u32>,
+    coalesced: bool,
+}
+
+const fn piece(at_ms: u64, tokens: u32) -> Piece {
+    Piece { at_ms, tokens: Some(tokens), coalesced: false }
+}
+
+const fn joined(at_ms: u64, tokens: u32) -> Piece {
+    Piece { at_ms, tokens: Some(tokens), coalesced: true }
+}
+
+const fn millis(ms: u64) -> Stamp {
+    Stamp(ms * 1_000_000)
+}
+
+/// Rows of a run under construction.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    rows: Vec<RequestRow>,
+    chunks: Vec<ChunkRow>,
+}
+
+impl Run {
+    /// Adds a streamed answer of these pieces, which ended 10 ms after the last of them.
+    fn streamed(
+        &mut self,
+        id: u64,
+        [due, sent]: [u64; 2],
+        usage: (u32, u32),
+        pieces: &[Piece],
+    ) -> &mut RequestRow {
+        let (first, last) = (pieces[0].at_ms, pieces[pieces.len() - 1].at_ms);
+        self.chunks.extend(pieces.iter().map(|piece| ChunkRow {
+            request: RequestId(id),
+            at: millis(piece.at_ms),
+            kind: ChunkKind::Answer,
+            tokens: piece.tokens,
+            text_bytes: 4,
+            coalesced: piece.coalesced,
+            read_delay: Nanos::ZERO,
+        }));
+        self.rows.push(RequestRow {
+            due: millis(due),
+            sent: Some(millis(sent)),
+            first_byte: Some(millis(first)),
+            first_token: Some(millis(first)),
+            first_answer: Some(millis(first)),
+            last_token: Some(millis(last)),
+            end: millis(last + 10),
+            usage: Some(Usage {
+                prompt_tokens: usage.0,
+                completion_tokens: usage.1,
+                ..Usage::default()
+            }),
+            chunks: pieces.len() as u32,
+            coalesced: pieces.iter().filter(|piece| piece.coalesced).count() as u32,
+            ..row(id)
+        });
+        self.rows.last_mut().expect("a row was pushed")
+    }
+
+    fn measure(&self, plan: &PointPlan) -> Point {
+        measure(plan, &self.rows, self.chunks.iter().copied())
+    }
+}
+
+fn assert_near(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+}
+
+fn plan(start_ms: u64, end_ms: u64) -> PointPlan {
+    PointPlan {
+        load: LoadPlan::Closed { concurrency: 2 },
+        window: WindowPlan::Span { start: millis(start_ms), end: millis(end_ms) },
+        output_policy: OutputPolicy::Natural,
+        build: Build::Release,
+        gpus: None,
+    }
+}
+
+/// One request of the warm-up that reaches into the window, one within it, one refused, and one
+/// that outlives it.
+fn small_run() -> Run {
+    let mut run = Run::default();
+    let _ = run.streamed(0, [500, 501], (10, 2), &[piece(600, 1), piece(1100, 1)]);
+    let pieces = [piece(1100, 1), piece(1120, 1), joined(1120, 1), piece(1150, 2)];
+    run.streamed(1, [1000, 1002], (20, 5), &pieces).connect =
+        Some(ConnectPhases { tcp: Nanos::from_millis(1), ..ConnectPhases::default() });
+    run.rows.push(RequestRow {
+        due: millis(2000),
+        sent: Some(millis(2000)),
+        end: millis(2005),
+        outcome: Outcome::Refused { status: 429, message: Excerpt::new("slow down") },
+        ..row(2)
+    });
+    let _ =
+        run.streamed(9, [2500, 2500], (30, 3), &[piece(2700, 1), piece(2900, 1), piece(3100, 1)]);
+    run
+}
+
+#[test]
+fn a_small_run_is_measured_as_by_hand() {
+    let point = small_run().measure(&PointPlan { gpus: Some(2), ..plan(1000, 3000) });
+    let shown = serde_json::to_string_pretty(&point).unwrap();
+    assert_eq!(shown.trim(), include_str!("tests/small_run.json").trim(), "{shown}");
+    let value = serde_json::to_value(&point).unwrap();
+    assert_eq!(serde_json::from_value::<Point>(value).unwrap(), point);
+}
+
+#[test]
+fn a_run_bounded_by_its_requests_is_measured_to_its_last_end() {
+    let point = small_run()
+        .measure(&PointPlan { window: WindowPlan::Whole { start: millis(900) }, ..plan(0, 0) });
+    assert_eq!((point.window.start_s, point.window.end_s), (1.0, 3.110_000_001));
+    // The end of the last request lies in the window too: with it, three ended there.
+    let seconds = 2.110_000_001;
+    let rates = point.rates.unwrap();
+    assert_near(rates.requests_per_s * seconds, 3.0);
+    assert_near(rates.output_tokens_per_s * seconds, 9.0);
+}
+
+#[test]
+fn nothing_at_all_is_void_and_has_no_figures() {
+    let point = Run::default().measure(&plan(0, 1000));
+    assert_eq!(point.trust.verdict, Trust::Void);
+    assert_eq!(point.latency, Latency::default());
+    assert_eq!((point.window.whole_run, point.counts.failure_rate), (None, None));
+    assert_eq!((point.stamps, point.tokens.input_mean), (None, None));
+    let empty = small_run().measure(&plan(1000, 1000));
+    assert_eq!((empty.rates, empty.concurrency), (None, None));
+    assert!(!serde_json::to_string(&empty).unwrap().contains("null"));
+}
+
+#[test]
+fn an_answer_that_is_not_streamed_has_no_first_token_and_counts_at_its_end() {
+    let mut run = Run::default();
+    run.rows.push(RequestRow {
+        due: millis(0),
+        sent: Some(millis(0)),
+        first_byte: Some(millis(390)),
+        end: millis(400),
+        usage: Some(Usage { prompt_tokens: 7, completion_tokens: 50, ..Usage::default() }),
+        ..row(0)
+    });
+    let point = run.measure(&plan(0, 1000));
+    let latency = point.latency;
+    assert_eq!((latency.ttft_ms, latency.tpot_ms, latency.stall_ms), (None, None, None));
+    assert_eq!(latency.e2e_ms.map(|e2e| e2e.max), Some(400.0));
+    let rates = point.rates.unwrap();
+    assert_eq!((rates.output_tokens_per_s, rates.input_tokens_per_s), (50.0, Some(7.0)));
+    assert_near(run.measure(&plan(0, 400)).rates.unwrap().output_tokens_per_s, 0.0);
+}
+
+#[test]
+fn tokens_of_unknown_chunks_are_spread_by_their_text_and_have_no_gaps() {
+    let mut run = Run::default();
+    let unknown = |at_ms| Piece { at_ms, tokens: None, coalesced: false };
+    let pieces = [unknown(100), unknown(200), unknown(1200)];
+    let _ = run.streamed(0, [0, 0], (1, 40), &pieces);
+    run.chunks[1].text_bytes = 12;
+    let point = run.measure(&plan(0, 1000));
+    // 16 of 20 bytes arrived within the second.
+    assert_near(point.rates.unwrap().output_tokens_per_s, 32.0);
+    assert_eq!(point.latency.itl_ms, None);
+    assert_eq!(point.latency.icl_ms.map(|icl| icl.n), Some(2));
+    // Without the chunks: 900 of the 1100 ms between the first and the last.
+    run.chunks.clear();
+    let point = run.measure(&plan(0, 1000));
+    assert_near(point.rates.unwrap().output_tokens_per_s, 40.0 * 900.0 / 1100.0);
+    assert_eq!((point.latency.icl_ms, point.latency.stall_ms), (None, None));
+    // As many chunks as tokens: each is one token.
+    let mut run = Run::default();
+    let _ = run.streamed(0, [0, 0], (1, 3), &pieces);
+    assert_eq!(run.measure(&plan(0, 1000)).latency.itl_ms.map(|itl| itl.max), Some(1000.0));
+    // But not where the tokens were counted by the chunks.
+    run.rows[0].usage = None;
+    let point = run.measure(&plan(0, 1000));
+    assert_eq!(point.latency.itl_ms, None);
+    assert_eq!(point.tokens.source, Some(TokenSource::Chunks));
+}
+
+#[test]
+fn chunks_of_a_request_that_left_no_row_still_count_for_the_rate() {
+    let mut run = small_run();
+    run.rows.retain(|row| row.id != RequestId(9));
+    let rates = run.measure(&plan(1000, 3000)).rates.unwrap();
+    assert_near(rates.output_tokens_per_s, 4.0);
+}
+
+#[test]
+fn an_ordered_length_that_was_not_served_is_a_failure() {
+    let mut run = small_run();
+    run.rows[1].asked_output = Some(6);
+    let exact = PointPlan { output_policy: OutputPolicy::Exact, ..plan(1000, 3000) };
+    let point = run.measure(&exact);
+    assert_eq!((point.counts.finished, point.counts.success, point.counts.failed), (2, 1, 2));
+    assert!(codes(&point).contains(&CaveatCode::OutputLengthOff));
+    assert_eq!(run.measure(&plan(1000, 3000)).counts.success, 2);
+    // A count that is not the server's own convicts nobody.
+    run.rows[1].usage = None;
+    assert_eq!(run.measure(&exact).counts.success, 2);
+}
+
+fn codes(point: &Point) -> Vec<CaveatCode> {
+    point.trust.caveats.iter().map(|caveat| caveat.code).collect()
+}
+
+/// 200 requests, due at these instants, each 100 ms to the first of 11 tokens and 10 ms to each
+/// further one.
+fn even_run(dues_ms: impl IntoIterator<Item = f64>) -> Run {
+    let mut run = Run::default();
+    for (id, due_ms) in dues_ms.into_iter().enumerate() {
+        let pieces: Vec<_> = (0..11).map(|k| piece(100 + 10 * k, 1)).collect();
+        let from = run.chunks.len();
+        let due = Nanos::from_secs_f64(due_ms / 1e3);
+        let row = run.streamed(id as u64, [0, 0], (64, 11), &pieces);
+        row.asked_input = Some(64);
+        row.asked_output = Some(11);
+        row.due = row.due + due;
+        row.end = row.end + due;
+        for at in [&mut row.sent, &mut row.first_byte, &mut row.first_token] {
+            *at = at.map(|at| at + due);
+        }
+        for at in [&mut row.first_answer, &mut row.last_token] {
+            *at = at.map(|at| at + due);
+        }
+        for chunk in &mut run.chunks[from..] {
+            chunk.at = chunk.at + due;
+        }
+    }
+    run
+}
+
+fn closed_run() -> Run {
+    even_run((0..200).map(|k| f64::from(k) * 50.0))
+}
+
+fn open_plan(arrivals: ArrivalLaw) -> PointPlan {
+    let load = LoadPlan::Open { rate_rps: 20.0, arrivals, course: RateCourse::Steady };
+    PointPlan { load, ..plan(0, 10_000) }
+}
+
+/// The verdict and the codes of a run that would be sound but for `harm`.
+fn verdict_after(harm: impl Fn(&mut RequestRow)) -> (Trust, Vec<CaveatCode>) {
+    let mut run = closed_run();
+    run.rows.iter_mut().for_each(harm);
+    let point = run.measure(&plan(0, 10_000));
+    (point.trust.verdict, codes(&point))
+}
+
+#[test]
+fn a_run_without_blemish_is_sound() {
+    assert_eq!(verdict_after(|_| {}), (Trust::Sound, vec![]));
+}
+
+#[test]
+fn each_doubt_has_its_cause() {
+    use CaveatCode::{ClientBound, IdentityBroken, MixedSources, OutputLengthOff, PromptLengthOff};
+    let doubtful = |code| (Trust::Doubtful, vec![code]);
+    let later = |ms| move |row: &mut RequestRow| row.sent = Some(row.due + Nanos::from_millis(ms));
+    assert_eq!(verdict_after(later(4)), (Trust::Sound, vec![]));
+    assert_eq!(verdict_after(later(6)), doubtful(ClientBound));
+    assert_eq!(verdict_after(later(60)), (Trust::Void, vec![ClientBound]));
+    let slow_reads = |row: &mut RequestRow| {
+        row.stamps = StampSource::Kernel;
+        row.read_delay_max = Some(Nanos::from_millis(2));
+    };
+    assert_eq!(verdict_after(slow_reads), (Trust::Sound, vec![]), "the chunks say otherwise");
+    let mut run = closed_run();
+    run.rows.iter_mut().for_each(slow_reads);
+    run.chunks.clear();
+    assert_eq!(codes(&run.measure(&plan(0, 10_000))), [ClientBound]);
+    let ask = |input, output| {
+        move |row: &mut RequestRow| {
+            (row.asked_input, row.asked_output) = (Some(input), Some(output));
+        }
+    };
+    assert_eq!(verdict_after(ask(66, 11)), doubtful(PromptLengthOff));
+    assert_eq!(verdict_after(ask(64, 10)), doubtful(OutputLengthOff));
+    assert_eq!(verdict_after(ask(64, 99)), (Trust::Sound, vec![]), "a limit was kept");
+    let early = |row: &mut RequestRow| row.sent = row.first_token.map(|at| at + Nanos(2_000_000));
+    assert!(verdict_after(early).1.contains(&IdentityBroken));
+    let odd = |row: &mut RequestRow| {
+        if row.id.0 == 7 {
+            row.tokenized = row.usage.take().map(|usage| usage.completion_tokens);
+        }
+    };
+    assert_eq!(verdict_after(odd), doubtful(MixedSources));
+}
+
+#[test]
+fn the_plan_itself_can_raise_doubts() {
+    let debug = PointPlan { build: Build::Debug, ..plan(0, 10_000) };
+    assert_eq!(codes(&closed_run().measure(&debug)), [CaveatCode::DebugBuild]);
+    let few = closed_run().measure(&plan(0, 4_000));
+    assert_eq!((few.counts.success, codes(&few)), (80, vec![CaveatCode::TooFewSamples]));
+    assert_eq!(few.trust.verdict, Trust::Doubtful);
+}
+
+#[test]
+fn where_all_fail_the_result_is_void_and_names_the_failure() {
+    let mut run = closed_run();
+    for row in &mut run.rows {
+        row.outcome = Outcome::Expired { phase: Phase::Stream, limit: Nanos::from_secs(1) };
+    }
+    let point = run.measure(&plan(0, 10_000));
+    assert_eq!(point.trust.verdict, Trust::Void);
+    assert!(point.trust.caveats[0].hint.ends_with("no end within 1s, while streaming"));
+    assert_eq!((point.counts.expired, point.counts.failure_rate), (200, Some(1.0)));
+    assert_eq!((point.latency.ttft_ms, point.latency.icl_ms), (None, None));
+    assert!(point.latency.lag_ms.is_some());
+}
+
+#[test]
+fn arrivals_are_held_against_the_law_that_was_asked() {
+    let mut noise = Noise::new(5);
+    let mut at = 0.0;
+    let poisson = even_run((0..200).map(|_| {
+        at += noise.exponential() * 50.0;
+        at
+    }));
+    let constant = closed_run();
+    let doubts = |run: &Run, law| codes(&run.measure(&open_plan(law)));
+    let off = [CaveatCode::StimulusOff];
+    assert_eq!(doubts(&poisson, ArrivalLaw::Poisson), []);
+    assert_eq!(doubts(&poisson, ArrivalLaw::Gamma { cv: 4.0 }), off);
+    assert_eq!(doubts(&constant, ArrivalLaw::Constant), []);
+    assert_eq!(doubts(&constant, ArrivalLaw::Poisson), off);
+    let drifting = even_run((0..200).map(|k| f64::from(k) * 49.0));
+    assert_eq!(doubts(&drifting, ArrivalLaw::Constant), off);
+}
+
+#[test]
+fn arrivals_that_were_not_sent_are_missed() {
+    let mut run = closed_run();
+    for row in &mut run.rows[150..153] {
+        row.outcome = Outcome::Shed { reason: ShedReason::ConcurrencyCap };
+        row.sent = None;
+    }
+    let ramp =
+        LoadPlan::Open { rate_rps: 20.0, arrivals: ArrivalLaw::Constant, course: RateCourse::Ramp };
+    let point = run.measure(&PointPlan { load: ramp, ..plan(0, 10_000) });
+    assert_eq!(codes(&point), [CaveatCode::StimulusOff]);
+    assert_eq!(point.counts.shed, 3);
+    assert_eq!(run.measure(&plan(0, 10_000)).trust.verdict, Trust::Sound, "slots have no rate");
+}
+
+/// A random run: per request its due instant, its waits, its pieces as (gap in ms, tokens,
+/// coalesced), and whether the tokens of its chunks are known.
+fn any_run() -> impl Strategy<Value = Run> {
+    let pieces = prop::collection::vec((1_u64..60, 1_u32..4, prop::bool::weighted(0.2)), 1..12);
+    let request = (0_u64..3000, 0_u64..20, 1_u64..100, pieces, any::<bool>());
+    prop::collection::vec(request, 0..60).prop_map(|requests| {
+        let mut run = Run::default();
+        for (index, (due, wait, think, steps, known)) in requests.into_iter().enumerate() {
+            let mut at_ms = due + wait + think;
+            let mut pieces = Vec::new();
+            for (gap, tokens, coalesced) in steps {
+                let coalesced = coalesced && !pieces.is_empty();
+                at_ms += if coalesced { 0 } else { gap };
+                pieces.push(Piece { at_ms, tokens: known.then_some(tokens), coalesced });
+            }
+            let total = pieces.iter().map(|piece| piece.tokens.unwrap_or(2)).sum();
+            // Ids with gaps, not in the order of due.
+            let id = index as u64 * 3 + 7;
+            let row = run.streamed(id, [due, due + wait], (5, total), &pieces);
+            if index % 7 == 3 {
+                row.outcome = Outcome::Abandoned;
+            }
+        }
+        run
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_order_of_rows_changes_nothing(run in any_run(), seed in any::<u64>()) {
+        let mut noise = Noise::new(seed);
+        let mut shuffled = run.clone();
+        shuffled.rows.sort_by_cached_key(|_| (noise.uniform() * 1e9) as u64);
+        // In the order of time, as a record has them: requests interleave.
+        shuffled.chunks.sort_by_key(|chunk| chunk.at);
+        prop_assert_eq!(shuffled.measure(&plan(500, 2500)), run.measure(&plan(500, 2500)));
+    }
+
+    #[test]
+    fn a_slower_clock_stretches_every_figure_alike(run in any_run(), factor in 2_u64..9) {
+        let mut slow = run.clone();
+        let stretch = |at: &mut Stamp| at.0 *= factor;
+        for row in &mut slow.rows {
+            for at in [&mut row.sent, &mut row.first_token, &mut row.last_token]
+                .into_iter()
+                .chain([&mut row.first_byte, &mut row.first_answer])
+            {
+                at.iter_mut().for_each(stretch);
+            }
+            stretch(&mut row.due);
+            stretch(&mut row.end);
+        }
+        slow.chunks.iter_mut().for_each(|chunk| stretch(&mut chunk.at));
+        let fast = run.measure(&plan(500, 2500));
+        let slow = slow.measure(&plan(500 * factor, 2500 * factor));
+        let times = factor as f64;
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-5 * a.abs().max(b.abs());
+        let stretched = |fast: Option<Estimate>, slow: Option<Estimate>| match (fast, slow) {
+            (None, None) => true,
+            (Some(f), Some(s)) => {
+                f.n == s.n
+                    && near(f.mean * times, s.mean)
+                    && near(f.p50 * times, s.p50)
+                    && near(f.max * times, s.max)
+            }
+            _ => false,
+        };
+        prop_assert!(stretched(fast.latency.ttft_ms, slow.latency.ttft_ms));
+        prop_assert!(stretched(fast.latency.tpot_ms, slow.latency.tpot_ms));
+        prop_assert!(stretched(fast.latency.itl_ms, slow.latency.itl_ms));
+        prop_assert!(stretched(fast.latency.e2e_ms, slow.latency.e2e_ms));
+        let (fast_rates, slow_rates) = (fast.rates.unwrap(), slow.rates.unwrap());
+        prop_assert!(near(fast_rates.output_tokens_per_s, slow_rates.output_tokens_per_s * times));
+        prop_assert!(near(fast_rates.requests_per_s, slow_rates.requests_per_s * times));
+        prop_assert!(near(fast.concurrency.unwrap().mean, slow.concurrency.unwrap().mean));
+    }
+
+    #[test]
+    fn figures_agree_with_the_definitions_taken_literally(run in any_run()) {
+        let point = run.measure(&plan(500, 2500));
+        let within = |at: Stamp| millis(500) <= at && at < millis(2500);
+        let due = run.rows.iter().filter(|row| within(row.due));
+        prop_assert_eq!(point.counts.due, due.clone().count() as u64);
+        let successes: Vec<_> =
+            due.filter(|row| matches!(row.outcome, Outcome::Finished { .. })).collect();
+        prop_assert_eq!(point.counts.success, successes.len() as u64);
+        prop_assert!(!codes(&point).contains(&CaveatCode::IdentityBroken));
+
+        let arrived: f64 = run
+            .rows
+            .iter()
+            .flat_map(|row| {
+                let even = f64::from(total(row)) / f64::from(row.chunks);
+                run.chunks_of(row).into_iter().map(move |chunk| (chunk, even))
+            })
+            .filter(|(chunk, _)| within(chunk.at))
+            .map(|(chunk, even)| chunk.tokens.map_or(even, f64::from))
+            .sum();
+        let rate = point.rates.unwrap().output_tokens_per_s;
+        prop_assert!((rate * 2.0 - arrived).abs() < 1e-6);
+
+        let (mut gaps, mut token_gaps) = (Vec::new(), Vec::new());
+        for row in successes {
+            for (gap, tokens) in run.gaps_of(row) {
+                gaps.push(gap);
+                let each = (gap as f64 / f64::from(tokens)).round() as u64;
+                token_gaps.extend(std::iter::repeat_n(each, tokens as usize));
+            }
+        }
+        for (estimate, mut values) in
+            [(point.latency.icl_ms, gaps), (point.latency.itl_ms, token_gaps)]
+        {
+            values.sort_unstable();
+            prop_assert_eq!(estimate.is_some(), !values.is_empty());
+            let Some(estimate) = estimate else { continue };
+            let mean = values.iter().sum::<u64>() as f64 / values.len() as f64 / 1e6;
+            prop_assert!((estimate.mean - mean).abs() < 1e-9);
+            let median = values[values.len().div_ceil(2) - 1] as f64 / 1e6;
+            prop_assert!((estimate.p50 - median).abs() < 1e-9);
+        }
+    }
+}
+
+fn total(row: &RequestRow) -> u32 {
+    row.usage.unwrap().completion_tokens
+}
+
+impl Run {
+    fn chunks_of(&self, row: &RequestRow) -> Vec<ChunkRow> {
+        self.chunks.iter().copied().filter(|chunk| chunk.request == row.id).collect()
+    }
+
+    /// Returns each observed gap with the tokens of the read that ended it, 0 for unknown.
+    fn gaps_of(&self, row: &RequestRow) -> Vec<(u64, u32)> {
+        let single = row.chunks == total(row);
+        let mut reads: Vec<(Stamp, u32)> = Vec::new();
+        for chunk in self.chunks_of(row) {
+            let tokens = chunk.tokens.unwrap_or(u32::from(single));
+            match reads.last_mut() {
+                Some(read) if chunk.coalesced => read.1 += tokens,
+                _ => reads.push((chunk.at, tokens)),
+            }
+        }
+        reads.windows(2).map(|pair| (pair[1].0.since(pair[0].0).0, pair[1].1)).collect()
+    }
+}
