@@ -14,8 +14,8 @@
 //!
 //! # Invariants
 //!
-//! - However the bytes are split, the chunks, the counts and the last [`Progress`] are the same,
-//!   provided that bytes after the end are fed too.
+//! - However the bytes are split, the chunks, the counts and the end are the same. The exception
+//!   are bytes after the end: they spoil the response only if they come with its last bytes.
 //! - A chunk costs no allocation once the buffers have grown.
 //!
 //! Not here: when anything happened.
@@ -140,7 +140,7 @@ impl Exchange {
 
     /// Reads the next bytes and hands each chunk to `chunk` as it becomes complete.
     ///
-    /// Once it has ended, further bytes make it `Garbled` by [`DecodeFault::Excess`].
+    /// Bytes after the end, with the last ones or later, are `Garbled` by [`DecodeFault::Excess`].
     pub fn receive(&mut self, bytes: &[u8], chunk: &mut impl FnMut(Chunk<'_>)) -> Progress {
         self.bytes += bytes.len() as u64;
         if self.ended {

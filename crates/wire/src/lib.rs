@@ -25,3 +25,6 @@ pub mod sse;
 
 pub use exchange::{Chunk, Ended, Exchange, Keep, Progress};
 pub use openai::{Api, Delivery, Dialect, LengthFields, RawText, UnsupportedPrompt, UsageFields};
+
+#[cfg(test)]
+mod laws;

@@ -80,12 +80,15 @@ fn whole_number(value: &[u8]) -> Option<u64> {
 
 fn content_type(value: &[u8]) -> ContentType {
     let media = value.split(|&byte| byte == b';').next().unwrap_or(value).trim_ascii();
-    let media = media.to_ascii_lowercase();
-    match media.as_slice() {
-        b"text/event-stream" => ContentType::EventStream,
-        b"application/json" => ContentType::Json,
-        other if other.ends_with(b"+json") => ContentType::Json,
-        _ => ContentType::Other,
+    let suffix = media.len().saturating_sub(b"+json".len());
+    if media.eq_ignore_ascii_case(b"text/event-stream") {
+        ContentType::EventStream
+    } else if media.eq_ignore_ascii_case(b"application/json")
+        || media[suffix..].eq_ignore_ascii_case(b"+json")
+    {
+        ContentType::Json
+    } else {
+        ContentType::Other
     }
 }
 

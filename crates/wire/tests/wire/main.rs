@@ -1,0 +1,6 @@
+//! Tests of the crate from outside: recorded responses, and the cost of a chunk.
+
+#[cfg(test)]
+mod allocations;
+#[cfg(test)]
+mod goldens;
