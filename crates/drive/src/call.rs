@@ -1,0 +1,269 @@
+//! One call to the server, outside the measured load: discovery, tokenizing, probes.
+//!
+//! It waits, and opens a connection of its own. The protocol code is the same as on the hot
+//! path, so what a call sees is what the run will see.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use infermark_terms::{DecodeFault, EventCounts, Nanos, Outcome, Usage};
+use infermark_wire::exchange::{Exchange, Progress};
+use infermark_wire::http1::{self, Collected, Message, RequestHead, ResponseDecoder};
+use infermark_wire::openai::{Api, Delivery};
+use rustls::{ClientConnection, StreamOwned};
+use thiserror::Error;
+
+use crate::endpoint::Endpoint;
+
+/// Why a call brought no response.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// No connection to any of the server's addresses.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// The last address that was tried.
+        address: SocketAddr,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// TLS failed.
+    #[error("cannot agree on TLS with {address}")]
+    Tls {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The server took too long.
+    #[error("no complete response within {limit}")]
+    Late {
+        /// The limit.
+        limit: Nanos,
+    },
+    /// The connection failed in the middle.
+    #[error("the connection failed before the response was complete")]
+    Severed {
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// The response is not HTTP.
+    #[error("{fault}")]
+    Garbled {
+        /// What is wrong with it.
+        fault: DecodeFault,
+    },
+}
+
+/// A response, kept whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What a probe of the API brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The server's counts.
+    pub usage: Option<Usage>,
+    /// Chunks that came.
+    pub chunks: u32,
+    /// Whether each of them said how many tokens it holds.
+    pub counted: bool,
+    /// Events that were no chunks.
+    pub events: EventCounts,
+}
+
+/// Makes a call: `body` is JSON.
+///
+/// # Errors
+///
+/// If no complete response comes within `limit`.
+pub fn call(
+    endpoint: &Endpoint,
+    method: &str,
+    path: &str,
+    headers: &[(String, String)],
+    body: Option<&[u8]>,
+    limit: Nanos,
+) -> Result<Response, CallError> {
+    let path = endpoint.path(path);
+    let head = RequestHead { method, path: &path, host: endpoint.authority(), headers };
+    let content = body.map(|_| "application/json");
+    let bytes = http1::request(&head, content, body.unwrap_or_default());
+    let mut decoder = ResponseDecoder::new();
+    let mut collected = Collected::default();
+    let mut fault = None;
+    converse(endpoint, &bytes, limit, |piece| match piece {
+        Piece::Bytes(bytes) => match decoder.feed(bytes, &mut collected) {
+            Ok(Message::Open) => ControlFlow::Continue(()),
+            Ok(Message::Complete) => ControlFlow::Break(()),
+            Err(found) => {
+                fault = Some(found);
+                ControlFlow::Break(())
+            }
+        },
+        Piece::End if decoder.closed() == Message::Complete => ControlFlow::Break(()),
+        Piece::End => ControlFlow::Continue(()),
+    })?;
+    match (fault, collected.head) {
+        (Some(fault), _) => Err(CallError::Garbled { fault }),
+        (None, None) => Err(CallError::Garbled { fault: DecodeFault::Head }),
+        (None, Some(head)) => Ok(Response { status: head.status, body: collected.body }),
+    }
+}
+
+/// Sends one complete request of the measured API and says how it went.
+///
+/// # Errors
+///
+/// If the connection cannot be made, or fails, or is too slow. What the server itself does
+/// wrong is in the outcome.
+pub fn probe(
+    endpoint: &Endpoint,
+    request: &[u8],
+    api: Api,
+    delivery: Delivery,
+    limit: Nanos,
+) -> Result<Sighting, CallError> {
+    let mut exchange = Exchange::new(api, delivery);
+    let (mut chunks, mut counted) = (0, true);
+    let mut outcome = Outcome::Abandoned;
+    converse(endpoint, request, limit, |piece| {
+        let ended = match piece {
+            Piece::Bytes(bytes) => {
+                let progress = exchange.receive(bytes, &mut |chunk| {
+                    chunks += 1;
+                    counted &= chunk.tokens.is_some();
+                });
+                match progress {
+                    Progress::Open => return ControlFlow::Continue(()),
+                    Progress::Ended(ended) => ended,
+                }
+            }
+            Piece::End => exchange.closed(),
+        };
+        outcome = ended.outcome;
+        ControlFlow::Break(())
+    })?;
+    Ok(Sighting {
+        outcome,
+        usage: exchange.usage(),
+        chunks,
+        counted: counted && chunks > 0,
+        events: exchange.events(),
+    })
+}
+
+/// What a conversation hands to its listener.
+enum Piece<'a> {
+    Bytes(&'a [u8]),
+    End,
+}
+
+/// Sends `request` and hands what comes back to `listen` until it has heard enough.
+fn converse(
+    endpoint: &Endpoint,
+    request: &[u8],
+    limit: Nanos,
+    mut listen: impl FnMut(Piece<'_>) -> ControlFlow<()>,
+) -> Result<(), CallError> {
+    let timeout = Duration::from_nanos(limit.0.max(1));
+    let failed = |source: io::Error| {
+        let late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&source.kind());
+        if late { CallError::Late { limit } } else { CallError::Severed { source } }
+    };
+    let mut stream = Stream::connect(endpoint, timeout)?;
+    stream.write_all(request).and_then(|()| stream.flush()).map_err(failed)?;
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let read = match stream.read(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // A TLS peer that closes without saying so.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(error) => return Err(failed(error)),
+        };
+        let piece = if read == 0 { Piece::End } else { Piece::Bytes(&buffer[..read]) };
+        match listen(piece) {
+            ControlFlow::Break(()) => return Ok(()),
+            ControlFlow::Continue(()) if read == 0 => {
+                return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+            }
+            ControlFlow::Continue(()) => {}
+        }
+    }
+}
+
+/// A connection that waits.
+enum Stream {
+    Plain(TcpStream),
+    Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Self, CallError> {
+        let mut failure = None;
+        for &address in endpoint.addresses() {
+            match TcpStream::connect_timeout(&address, timeout) {
+                Ok(socket) => return Self::prepare(endpoint, address, socket, timeout),
+                Err(source) => failure = Some(CallError::Connect { address, source }),
+            }
+        }
+        Err(failure.expect("an endpoint has an address"))
+    }
+
+    fn prepare(
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        mut socket: TcpStream,
+        timeout: Duration,
+    ) -> Result<Self, CallError> {
+        let lost = |source| CallError::Connect { address, source };
+        socket.set_read_timeout(Some(timeout)).map_err(lost)?;
+        socket.set_write_timeout(Some(timeout)).map_err(lost)?;
+        socket.set_nodelay(true).map_err(lost)?;
+        let Some(secure) = endpoint.secure() else { return Ok(Self::Plain(socket)) };
+        let refused = |source| CallError::Tls { address, source };
+        let mut connection = ClientConnection::new(secure.config.clone(), secure.name.clone())
+            .map_err(|error| refused(io::Error::other(error)))?;
+        while connection.is_handshaking() {
+            let _: (usize, usize) = connection.complete_io(&mut socket).map_err(refused)?;
+        }
+        Ok(Self::Secure(Box::new(StreamOwned::new(connection, socket))))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Secure(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Secure(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Secure(stream) => stream.flush(),
+        }
+    }
+}

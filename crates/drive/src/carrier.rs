@@ -1,0 +1,98 @@
+//! What carries requests to the server and back: the seam between the loop and the world.
+//!
+//! [`Worker`](crate::Worker) carries them over sockets in real time. Tests carry them through a
+//! model in virtual time, so that the loop's logic needs neither a server nor patience.
+
+use infermark_terms::{
+    ChunkRow, Due, EventCounts, Outcome, Phase, RequestId, RequestRow, Stamp, StampSource,
+};
+
+/// One request, ready to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The complete HTTP request.
+    pub bytes: Vec<u8>,
+    /// The input tokens that the server is expected to count.
+    pub asked_input: Option<u32>,
+    /// The output tokens that are asked for.
+    pub asked_output: Option<u32>,
+}
+
+/// Where orders come from. Filled by another thread, so that building prompts costs no lag.
+pub trait Source: Send {
+    /// Returns the order for this arrival, or nothing if it is not ready yet. Arrivals of a
+    /// shard are asked for in the order of their ids.
+    fn take(&mut self, due: Due) -> Option<Order>;
+}
+
+/// Rows on their way to the writer.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Requests that ended.
+    pub requests: Vec<RequestRow>,
+    /// Chunks, in order of arrival.
+    pub chunks: Vec<ChunkRow>,
+    /// Output texts of requests that ended, where they are captured.
+    pub texts: Vec<(RequestId, Vec<u8>)>,
+}
+
+impl Batch {
+    /// Says whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.chunks.is_empty() && self.texts.is_empty()
+    }
+
+    /// Empties the batch and keeps its memory.
+    pub fn clear(&mut self) {
+        self.requests.clear();
+        self.chunks.clear();
+        self.texts.clear();
+    }
+}
+
+/// Carries requests to the server and back, and owns the clock.
+pub trait Carrier {
+    /// Returns the present instant.
+    fn now(&self) -> Stamp;
+
+    /// Starts a request. Whatever happens to it, [`wait`](Self::wait) yields its row one day.
+    fn send(&mut self, due: Due, order: Order);
+
+    /// Waits until something happened, or until `until`, and appends what arrived and ended.
+    fn wait(&mut self, until: Stamp, batch: &mut Batch);
+
+    /// Ends all that is in flight, each with the outcome that `judge` gives for its due instant
+    /// and phase, and appends their rows.
+    fn close(&mut self, judge: &mut dyn FnMut(Stamp, Phase) -> Outcome, batch: &mut Batch);
+
+    /// Returns how many requests are in flight.
+    fn in_flight(&self) -> usize;
+}
+
+/// Returns the row of an arrival of which only this much is known so far.
+pub(crate) fn blank(due: Due, shard: u32, end: Stamp, outcome: Outcome) -> RequestRow {
+    RequestRow {
+        id: due.id,
+        shard,
+        due: due.at,
+        connected: None,
+        connect: None,
+        sent: None,
+        first_byte: None,
+        first_token: None,
+        first_answer: None,
+        last_token: None,
+        end,
+        stamps: StampSource::Clock,
+        outcome,
+        asked_input: None,
+        asked_output: None,
+        usage: None,
+        tokenized: None,
+        chunks: 0,
+        coalesced: 0,
+        events: EventCounts::default(),
+        bytes: 0,
+        read_delay_max: None,
+    }
+}

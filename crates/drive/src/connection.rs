@@ -1,0 +1,449 @@
+//! One connection to the server and the request on it, from connecting to the last byte.
+//!
+//! ```text
+//!  Connecting ─▶ Handshaking (TLS) ─▶ Ready ◀───────────┐
+//!                                       │ order         │ ended, kept
+//!                                       ▼               │
+//!                                     Busy: writing, then reading
+//! ```
+//!
+//! A connection is polled by its worker, which owns the socket's readiness and the clock; nothing
+//! here waits.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use infermark_terms::{
+    ChunkKind, ChunkRow, ConnectPhases, Due, Excerpt, Nanos, Outcome, Phase, RequestRow, Stamp,
+    StampSource, TransportFault,
+};
+use infermark_wire::exchange::{Chunk, Exchange, Keep, Progress};
+
+use crate::carrier::{Batch, Order, blank};
+use crate::endpoint::Secure;
+use crate::socket;
+use crate::tls::Session;
+use crate::worker::Capture;
+
+/// A connection.
+pub(crate) struct Connection {
+    fd: OwnedFd,
+    session: Option<Session>,
+    stage: Stage,
+    exchange: Exchange,
+    /// What remains to be written, and how much of it has been.
+    outgoing: Vec<u8>,
+    written: usize,
+    /// The request on it.
+    flight: Option<Flight>,
+    opened: Stamp,
+    phases: ConnectPhases,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    Handshaking,
+    Ready,
+}
+
+/// A request under way.
+struct Flight {
+    row: RequestRow,
+    text: Vec<u8>,
+    /// When it counts as expired: while connecting, then from `sent` on.
+    deadline: Stamp,
+    limit: Nanos,
+}
+
+/// What one read brought.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    /// When the bytes arrived.
+    pub(crate) at: Stamp,
+    /// Where that instant comes from.
+    pub(crate) source: StampSource,
+    /// From then to our clock after the read.
+    pub(crate) delay: Nanos,
+}
+
+/// What became of a connection after it was polled.
+pub(crate) enum State {
+    /// Its request goes on, or it waits for one.
+    Open,
+    /// Its request ended; it can carry another.
+    Free,
+    /// It is of no further use.
+    Closed,
+}
+
+/// The time limits of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) connect: Nanos,
+    pub(crate) total: Nanos,
+}
+
+impl Connection {
+    /// Starts connecting.
+    pub(crate) fn open(
+        address: SocketAddr,
+        secure: Option<&Secure>,
+        exchange: Exchange,
+        now: Stamp,
+    ) -> Result<Self, TransportFault> {
+        let session = secure
+            .map(|s| Session::new(s.config.clone(), s.name.clone()))
+            .transpose()
+            .map_err(TransportFault::Tls)?;
+        let fd = socket::open(address).map_err(|error| fault(&error))?;
+        socket::stamp_receives(&fd);
+        Ok(Self {
+            fd,
+            session,
+            stage: Stage::Connecting,
+            exchange,
+            outgoing: Vec::new(),
+            written: 0,
+            flight: None,
+            opened: now,
+            phases: ConnectPhases::default(),
+        })
+    }
+
+    /// Returns the socket, to register it.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Reads what is there, once.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<socket::Received> {
+        socket::receive(&self.fd, buffer)
+    }
+
+    /// Says whether an idle connection can carry another request.
+    pub(crate) fn is_quiet(&self) -> bool {
+        socket::is_quiet(&self.fd)
+    }
+
+    /// Says whether it wants to hear of being writable.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.stage == Stage::Connecting || self.written < self.outgoing.len()
+    }
+
+    /// Says whether a request is on it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Returns when its request expires.
+    pub(crate) fn deadline(&self) -> Option<Stamp> {
+        self.flight.as_ref().map(|flight| flight.deadline)
+    }
+
+    /// Puts a request on it; it leaves as soon as the connection is ready.
+    pub(crate) fn put(
+        &mut self,
+        due: Due,
+        shard: u32,
+        order: Order,
+        limits: Limits,
+        now: impl Fn() -> Stamp,
+    ) -> Result<(), TransportFault> {
+        let picked_up = now();
+        let mut row = blank(due, shard, picked_up, Outcome::Abandoned);
+        row.asked_input = order.asked_input;
+        row.asked_output = order.asked_output;
+        let ready = self.stage == Stage::Ready;
+        row.connected = ready.then_some(picked_up);
+        let limit = if ready { limits.total } else { limits.connect };
+        let deadline = picked_up + limit;
+        self.flight = Some(Flight { row, text: Vec::new(), deadline, limit });
+        self.exchange.reset();
+        self.outgoing = order.bytes;
+        self.written = 0;
+        if ready { self.depart(limits, now) } else { Ok(()) }
+    }
+
+    /// Goes on connecting or writing, once the socket is writable.
+    pub(crate) fn writable(
+        &mut self,
+        limits: Limits,
+        now: impl Fn() -> Stamp,
+    ) -> Result<(), TransportFault> {
+        match self.stage {
+            Stage::Connecting => {
+                socket::connected(&self.fd).map_err(|error| fault(&error))?;
+                self.phases.tcp = now().since(self.opened);
+                if self.session.is_none() {
+                    return self.ready(limits, now);
+                }
+                self.stage = Stage::Handshaking;
+                self.flush_session().map(drop)
+            }
+            Stage::Handshaking => self.flush_session().map(drop),
+            Stage::Ready if self.flight.is_some() => self.write(now),
+            Stage::Ready => Ok(()),
+        }
+    }
+
+    /// Takes what one read brought, and records what it means.
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        plain: &mut Vec<u8>,
+        arrival: Arrival,
+        sight: &mut Sight<'_>,
+    ) -> Result<State, TransportFault> {
+        let Some(session) = &mut self.session else {
+            return Ok(self.read(bytes, arrival, sight));
+        };
+        plain.clear();
+        session.take(bytes, plain).map_err(TransportFault::Tls)?;
+        if self.stage == Stage::Handshaking && !session.is_handshaking() {
+            self.phases.tls = arrival.at.since(self.opened + self.phases.tcp);
+            let _: bool = self.flush_session()?;
+            self.ready(sight.limits, sight.now)?;
+        } else {
+            let _: bool = self.flush_session()?;
+        }
+        if plain.is_empty() { Ok(State::Open) } else { Ok(self.read(plain, arrival, sight)) }
+    }
+
+    /// Learns that the peer sends no more.
+    pub(crate) fn closed(&mut self, arrival: Arrival, sight: &mut Sight<'_>) {
+        if self.stage != Stage::Ready {
+            return self.fail(&TransportFault::ClosedEarly, arrival.at, sight.batch);
+        }
+        if !self.sent() {
+            return self.fail(&TransportFault::ClosedEarly, arrival.at, sight.batch);
+        }
+        let ended = self.exchange.closed();
+        self.land(ended.outcome, arrival.at, sight.batch);
+    }
+
+    /// Ends its request because the connection failed.
+    pub(crate) fn fail(&mut self, fault: &TransportFault, at: Stamp, batch: &mut Batch) {
+        let phase = self.phase();
+        self.land(Outcome::Severed { phase, fault: fault.clone() }, at, batch);
+    }
+
+    /// Ends its request because its time limit passed.
+    pub(crate) fn expire(&mut self, at: Stamp, batch: &mut Batch) {
+        let phase = self.phase();
+        let limit = self.flight.as_ref().map_or(Nanos::ZERO, |flight| flight.limit);
+        self.land(Outcome::Expired { phase, limit }, at, batch);
+    }
+
+    /// Ends its request with what `judge` says.
+    pub(crate) fn abandon(
+        &mut self,
+        judge: &mut dyn FnMut(Stamp, Phase) -> Outcome,
+        at: Stamp,
+        batch: &mut Batch,
+    ) {
+        let phase = self.phase();
+        if let Some(flight) = &self.flight {
+            let outcome = judge(flight.row.due, phase);
+            self.land(outcome, at, batch);
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match self.stage {
+            Stage::Connecting | Stage::Handshaking => Phase::Connect,
+            Stage::Ready if self.sent() => self.exchange.phase(),
+            Stage::Ready => Phase::Send,
+        }
+    }
+
+    fn sent(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.row.sent.is_some())
+    }
+
+    /// The connection is ready: its request leaves.
+    fn ready(&mut self, limits: Limits, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
+        self.stage = Stage::Ready;
+        if let Some(flight) = &mut self.flight {
+            flight.row.connected = Some(now());
+            flight.row.connect = Some(self.phases);
+            self.depart(limits, now)?;
+        }
+        Ok(())
+    }
+
+    fn depart(&mut self, limits: Limits, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
+        if let Some(flight) = &mut self.flight {
+            flight.limit = limits.total;
+            flight.deadline = now() + limits.total;
+        }
+        if let Some(session) = &mut self.session {
+            session.put(&self.outgoing);
+        }
+        self.write(now)
+    }
+
+    /// Writes what remains; stamps `sent` once nothing does.
+    fn write(&mut self, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
+        if self.session.is_some() {
+            if !self.flush_session()? {
+                return Ok(());
+            }
+            self.written = self.outgoing.len();
+        }
+        while self.written < self.outgoing.len() {
+            match nix::unistd::write(&self.fd, &self.outgoing[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(nix::errno::Errno::EAGAIN) => return Ok(()),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(fault(&errno.into())),
+            }
+        }
+        if let Some(flight) = &mut self.flight
+            && flight.row.sent.is_none()
+        {
+            flight.row.sent = Some(now());
+            self.outgoing = Vec::new();
+            self.written = 0;
+        }
+        Ok(())
+    }
+
+    fn flush_session(&mut self) -> Result<bool, TransportFault> {
+        let Some(session) = &mut self.session else { return Ok(true) };
+        session.flush(&mut Descriptor(&self.fd)).map_err(|error| fault(&error))
+    }
+
+    /// Reads a piece of the response.
+    fn read(&mut self, bytes: &[u8], arrival: Arrival, sight: &mut Sight<'_>) -> State {
+        let Some(flight) = &mut self.flight else { return State::Closed };
+        let row = &mut flight.row;
+        // The kernel may stamp a response before we read the clock after the write.
+        let at = row.sent.map_or(arrival.at, |sent| arrival.at.max(sent));
+        let at = row.last_token.map_or(at, |last| at.max(last));
+        let _: &mut Stamp = row.first_byte.get_or_insert(at);
+        row.stamps = arrival.source;
+        if arrival.source == StampSource::Kernel {
+            row.read_delay_max = row.read_delay_max.max(Some(arrival.delay));
+        }
+        let mut ear = Ear::new(row, &mut flight.text, at, arrival.delay, sight);
+        let progress = self.exchange.receive(bytes, &mut |chunk| ear.hear(&chunk));
+        match progress {
+            Progress::Open => State::Open,
+            Progress::Ended(ended) => {
+                // A response that came before the request was sent leaves the rest unsent.
+                let reuse = ended.connection == Keep::Reuse && self.sent();
+                self.land(ended.outcome, at, sight.batch);
+                if reuse { State::Free } else { State::Closed }
+            }
+        }
+    }
+
+    /// Records how the request ended.
+    fn land(&mut self, outcome: Outcome, at: Stamp, batch: &mut Batch) {
+        let Some(Flight { mut row, mut text, .. }) = self.flight.take() else { return };
+        self.outgoing = Vec::new();
+        self.written = 0;
+        let latest = [row.sent, row.first_byte, row.last_token].into_iter().flatten().max();
+        row.end = latest.map_or(at, |latest| at.max(latest));
+        row.outcome = outcome;
+        row.usage = self.exchange.usage();
+        row.events = self.exchange.events();
+        row.bytes = self.exchange.bytes();
+        if let Some(whole) = self.exchange.output_text() {
+            text.extend_from_slice(whole);
+        }
+        if !text.is_empty() {
+            batch.texts.push((row.id, text));
+        }
+        batch.requests.push(row);
+    }
+}
+
+/// What a read sees of its worker.
+pub(crate) struct Sight<'a> {
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) capture: Capture,
+    pub(crate) limits: Limits,
+    pub(crate) now: &'a dyn Fn() -> Stamp,
+}
+
+/// Notes the chunks of one read.
+struct Ear<'a> {
+    row: &'a mut RequestRow,
+    text: &'a mut Vec<u8>,
+    chunks: &'a mut Vec<ChunkRow>,
+    capture: Capture,
+    at: Stamp,
+    delay: Nanos,
+    /// Whether a chunk of this read came before.
+    coalesced: bool,
+}
+
+impl<'a> Ear<'a> {
+    fn new(
+        row: &'a mut RequestRow,
+        text: &'a mut Vec<u8>,
+        at: Stamp,
+        delay: Nanos,
+        sight: &'a mut Sight<'_>,
+    ) -> Self {
+        let (chunks, capture) = (&mut sight.batch.chunks, sight.capture);
+        Self { row, text, chunks, capture, at, delay, coalesced: false }
+    }
+
+    fn hear(&mut self, chunk: &Chunk<'_>) {
+        let (row, at) = (&mut *self.row, self.at);
+        let _: &mut Stamp = row.first_token.get_or_insert(at);
+        if chunk.kind == ChunkKind::Answer {
+            let _: &mut Stamp = row.first_answer.get_or_insert(at);
+        }
+        row.last_token = Some(at);
+        row.chunks += 1;
+        row.coalesced += u32::from(self.coalesced);
+        self.chunks.push(ChunkRow {
+            request: row.id,
+            at,
+            kind: chunk.kind,
+            tokens: chunk.tokens,
+            text_bytes: chunk.text.len_utf8(),
+            coalesced: self.coalesced,
+            read_delay: self.delay,
+        });
+        self.coalesced = true;
+        if self.capture == Capture::Text {
+            chunk.text.append_to(self.text);
+        }
+    }
+}
+
+/// Tells what failed below the protocol from the system's error.
+pub(crate) fn fault(error: &io::Error) -> TransportFault {
+    use io::ErrorKind as Kind;
+    let words = || Excerpt::new(&error.to_string());
+    let limits = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::EADDRNOTAVAIL];
+    if error.raw_os_error().is_some_and(|code| limits.contains(&code)) {
+        return TransportFault::LocalLimit(words());
+    }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: the rest are others")]
+    match error.kind() {
+        Kind::ConnectionRefused => TransportFault::ConnectionRefused,
+        Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted => TransportFault::Reset,
+        Kind::UnexpectedEof => TransportFault::ClosedEarly,
+        _ => TransportFault::Other(words()),
+    }
+}
+
+/// A socket as something to write to.
+struct Descriptor<'a>(&'a OwnedFd);
+
+impl Write for Descriptor<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(nix::unistd::write(self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! Where the server is: its URL, addresses, and the certificates that prove it.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
+
+use crate::tls;
+
+/// A server, resolved: everything that connecting to it takes.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    url: String,
+    authority: String,
+    prefix: String,
+    addresses: Vec<SocketAddr>,
+    secure: Option<Secure>,
+}
+
+/// What connecting takes besides, over TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct Secure {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
+}
+
+/// Whether the wire is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// Returns the port used where the URL names none.
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Which certificates prove a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// The system's trust store, and the PEM certificates of a file beside it.
+    Trusted {
+        /// The file.
+        extra: Option<PathBuf>,
+    },
+    /// Any certificate is believed.
+    Unverified,
+}
+
+/// Why a server's address cannot be used.
+#[derive(Debug, Error)]
+pub enum EndpointError {
+    /// The URL is none of ours.
+    #[error("`{url}` is not a URL of the form http://host[:port][/path]")]
+    Url {
+        /// As given.
+        url: String,
+    },
+    /// The host has no address.
+    #[error("cannot resolve host `{host}`")]
+    Name {
+        /// The host.
+        host: String,
+        /// The resolver's word.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate file cannot be read.
+    #[error("cannot read certificates from {}", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Neither the system nor the file holds a certificate.
+    #[error("found no trusted certificates on this system{}", beside(.extra.as_deref()))]
+    NoRoots {
+        /// The file that was read besides.
+        extra: Option<PathBuf>,
+    },
+}
+
+fn beside(extra: Option<&Path>) -> String {
+    extra.map(|path| format!(", nor in {}", path.display())).unwrap_or_default()
+}
+
+impl Endpoint {
+    /// Resolves a base URL such as `https://host:8000/prefix`.
+    ///
+    /// # Errors
+    ///
+    /// If the URL is malformed, the host unknown, or certificates cannot be read.
+    pub fn resolve(url: &str, roots: &Roots) -> Result<Self, EndpointError> {
+        let parts = Parts::of(url).ok_or_else(|| EndpointError::Url { url: url.to_owned() })?;
+        let name = || EndpointError::Url { url: url.to_owned() };
+        let secure = match parts.scheme {
+            Scheme::Http => None,
+            Scheme::Https => Some(Secure {
+                config: match roots {
+                    Roots::Trusted { extra } => tls::verified(load(extra.as_deref())?),
+                    Roots::Unverified => tls::unverified(),
+                },
+                name: ServerName::try_from(parts.host.to_owned()).map_err(|_| name())?,
+            }),
+        };
+        let unknown = |source| EndpointError::Name { host: parts.host.to_owned(), source };
+        let addresses: Vec<_> =
+            (parts.host, parts.port).to_socket_addrs().map_err(unknown)?.collect();
+        if addresses.is_empty() {
+            return Err(unknown(io::Error::from(io::ErrorKind::NotFound)));
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            authority: parts.authority.to_owned(),
+            prefix: parts.prefix.to_owned(),
+            addresses,
+            secure,
+        })
+    }
+
+    /// Returns what goes into the `Host` header.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Returns the path on the server of an API path such as `/v1/models`.
+    pub fn path(&self, api_path: &str) -> String {
+        format!("{}{api_path}", self.prefix)
+    }
+
+    /// Returns the server's addresses, never empty.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        self.secure.as_ref()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// The parts of a URL.
+struct Parts<'a> {
+    scheme: Scheme,
+    authority: &'a str,
+    host: &'a str,
+    port: u16,
+    prefix: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = if let Some(rest) = url.strip_prefix("http://") {
+            (Scheme::Http, rest)
+        } else {
+            (Scheme::Https, url.strip_prefix("https://")?)
+        };
+        let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(six) => six.split_once(']').map(|(host, port)| (host, port.strip_prefix(':')))?,
+            None => match authority.rsplit_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
+        };
+        let port = port.map_or(Some(scheme.default_port()), |text| text.parse().ok())?;
+        let prefix = prefix.trim_end_matches('/');
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "@?#".contains(c);
+        let fits = !host.is_empty() && !rest.contains(odd);
+        fits.then_some(Self { scheme, authority, host, port, prefix })
+    }
+}
+
+/// Loads the system's trusted certificates, and those of a file beside them.
+fn load(extra: Option<&Path>) -> Result<RootCertStore, EndpointError> {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    let _: (usize, usize) = roots.add_parsable_certificates(system.certs);
+    if let Some(path) = extra {
+        let unreadable = |source| EndpointError::Certificates { path: path.to_owned(), source };
+        let found = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+        let found = found.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        if roots.add_parsable_certificates(found).0 == 0 {
+            return Err(unreadable(rustls::pki_types::pem::Error::NoItemsFound));
+        }
+    }
+    if roots.is_empty() {
+        return Err(EndpointError::NoRoots { extra: extra.map(Path::to_owned) });
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(url: &str) -> Option<(Scheme, &str, u16, &str)> {
+        Parts::of(url).map(|p| (p.scheme, p.host, p.port, p.prefix))
+    }
+
+    #[test]
+    fn urls_come_apart() {
+        use Scheme::{Http, Https};
+        assert_eq!(parts("http://host"), Some((Http, "host", 80, "")));
+        assert_eq!(parts("https://host/"), Some((Https, "host", 443, "")));
+        assert_eq!(parts("http://10.0.0.1:8000/a/b/"), Some((Http, "10.0.0.1", 8000, "/a/b")));
+        assert_eq!(parts("http://[::1]:8000"), Some((Http, "::1", 8000, "")));
+        for wrong in
+            ["", "host", "ftp://host", "http://", "http://h:x", "http://u:p@h", "http://h?q"]
+        {
+            assert_eq!(parts(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_host_is_named() {
+        let error = Endpoint::resolve("http://nobody.invalid:1", &Roots::Unverified).unwrap_err();
+        assert_eq!(error.to_string(), "cannot resolve host `nobody.invalid`");
+    }
+
+    #[test]
+    fn a_certificate_file_must_hold_certificates() {
+        let roots = Roots::Trusted { extra: Some(PathBuf::from("Cargo.toml")) };
+        let error = Endpoint::resolve("https://localhost", &roots).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read certificates from Cargo.toml");
+    }
+}

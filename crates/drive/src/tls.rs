@@ -1,0 +1,130 @@
+//! Verified TLS over a socket that never waits.
+//!
+//! Bytes are read by the caller, so that their kernel stamp stays with them, and handed in here.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use infermark_terms::Excerpt;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+
+/// Builds the configuration that checks servers against these roots.
+pub(crate) fn verified(roots: RootCertStore) -> Arc<ClientConfig> {
+    Arc::new(builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Builds the configuration that believes any certificate.
+pub(crate) fn unverified() -> Arc<ClientConfig> {
+    let believer = Arc::new(Believer(ring::default_provider()));
+    Arc::new(builder().dangerous().with_custom_certificate_verifier(believer).with_no_client_auth())
+}
+
+fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions")
+}
+
+/// One TLS session.
+pub(crate) struct Session(ClientConnection);
+
+impl Session {
+    /// Prepares a session; its first flight waits to be written.
+    pub(crate) fn new(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, Excerpt> {
+        let mut connection = ClientConnection::new(config, name).map_err(|e| reason(&e))?;
+        connection.set_buffer_limit(None);
+        Ok(Self(connection))
+    }
+
+    /// Says whether the handshake is still going on.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.0.is_handshaking()
+    }
+
+    /// Takes bytes from the network and appends what they decrypt to.
+    pub(crate) fn take(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Excerpt> {
+        while !bytes.is_empty() {
+            let taken = self.0.read_tls(&mut bytes).map_err(|e| Excerpt::new(&e.to_string()))?;
+            let state = self.0.process_new_packets().map_err(|e| reason(&e))?;
+            let start = plain.len();
+            let ready = state.plaintext_bytes_to_read();
+            plain.resize(start + ready, 0);
+            if ready > 0 {
+                let read = self.0.reader().read_exact(&mut plain[start..]);
+                read.map_err(|e| Excerpt::new(&e.to_string()))?;
+            }
+            if taken == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encrypts bytes; they wait to be written.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.0.writer().write_all(bytes).expect("the buffer has no limit");
+    }
+
+    /// Writes what waits; says whether all of it went.
+    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
+        while self.0.wants_write() {
+            match self.0.write_tls(socket) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn reason(error: &rustls::Error) -> Excerpt {
+    Excerpt::new(&error.to_string())
+}
+
+/// Believes any certificate, but still checks that the server holds its key.
+#[derive(Debug)]
+struct Believer(CryptoProvider);
+
+impl ServerCertVerifier for Believer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,381 @@
+//! Carries one shard's requests over sockets: an event loop on one thread.
+//!
+//! Readiness is level-triggered and every readable socket is read once per round, into one
+//! buffer that all connections share; a connection keeps only what a read left unfinished.
+//! Waiting ends by a timer descriptor, whose resolution is the kernel's, not a millisecond.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use infermark_terms::{Due, Nanos, Outcome, Phase, Stamp, StampSource, TransportFault};
+use infermark_wire::exchange::Exchange;
+use infermark_wire::openai::{Api, Delivery};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use crate::carrier::{Batch, Carrier, Order, blank};
+use crate::clock::Clock;
+use crate::connection::{Arrival, Connection, Limits, Sight, State, fault};
+use crate::endpoint::Endpoint;
+use crate::socket;
+
+/// Events handled in a round, before what is due is looked at again: some 50 µs of work.
+const EVENTS_PER_ROUND: usize = 16;
+
+/// The shared read buffer. Larger than what arrives between two rounds.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How often time limits are looked at.
+const SWEEP_EVERY: Nanos = Nanos::from_millis(10);
+
+/// The longest wait, so that a wish to stop is heard.
+const WAIT_MAX: Nanos = Nanos::from_millis(50);
+
+/// The event number of the timer.
+const TIMER: u64 = u64::MAX;
+
+/// Whether output texts are kept, to count their tokens after the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// They are.
+    Text,
+    /// They are not: the server counts.
+    Nothing,
+}
+
+/// What a worker needs to know.
+#[derive(Clone, Debug)]
+pub struct WorkerPlan {
+    /// The server.
+    pub endpoint: Arc<Endpoint>,
+    /// The API that responses speak.
+    pub api: Api,
+    /// Whether they are streamed.
+    pub delivery: Delivery,
+    /// Which shard this is.
+    pub shard: u32,
+    /// The longest time from sending a request to its end.
+    pub timeout: Nanos,
+    /// The longest time for connecting.
+    pub connect_timeout: Nanos,
+    /// Whether output texts are kept.
+    pub capture: Capture,
+}
+
+/// An event loop over the connections of one shard.
+pub struct Worker {
+    plan: WorkerPlan,
+    clock: Clock,
+    epoll: Epoll,
+    timer: TimerFd,
+    /// When the timer goes off.
+    armed: Stamp,
+    slots: Vec<Slot>,
+    /// Slots without a connection.
+    vacant: Vec<u32>,
+    /// Slots whose connection can carry a request, the most recently used last.
+    idle: Vec<u32>,
+    busy: usize,
+    next_address: usize,
+    next_sweep: Stamp,
+    buffer: Box<[u8]>,
+    plain: Vec<u8>,
+    /// What ended while it was being sent, until the next wait.
+    early: Batch,
+}
+
+/// A place for a connection. The generation tells events of its former tenants apart.
+#[derive(Default)]
+struct Slot {
+    connection: Option<Connection>,
+    generation: u32,
+    /// Whether the socket is registered for writability too.
+    writing: bool,
+}
+
+impl Worker {
+    /// Prepares a worker for the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no event queue or timer.
+    pub fn new(plan: WorkerPlan, clock: Clock) -> std::io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        // Edge-triggered: each expiry wakes once, and the timer need never be read.
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
+        Ok(Self {
+            plan,
+            clock,
+            epoll,
+            timer,
+            armed: Stamp::ZERO,
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            idle: Vec::new(),
+            busy: 0,
+            next_address: 0,
+            next_sweep: Stamp::ZERO,
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            plain: Vec::new(),
+            early: Batch::default(),
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { connect: self.plan.connect_timeout, total: self.plan.timeout }
+    }
+
+    /// Returns a slot whose connection can carry a request: an idle one, else a new one.
+    fn find(&mut self) -> Result<u32, TransportFault> {
+        while let Some(index) = self.idle.pop() {
+            if self.connection(index).is_some_and(|connection| connection.is_quiet()) {
+                return Ok(index);
+            }
+            self.discard(index);
+        }
+        let addresses = self.plan.endpoint.addresses();
+        let address = addresses[self.next_address % addresses.len()];
+        self.next_address += 1;
+        let exchange = Exchange::new(self.plan.api, self.plan.delivery);
+        let secure = self.plan.endpoint.secure();
+        let connection = Connection::open(address, secure, exchange, self.clock.now())?;
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let slot = &mut self.slots[index as usize];
+        let token = u64::from(slot.generation) << 32 | u64::from(index);
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT;
+        if let Err(errno) = self.epoll.add(connection.fd(), EpollEvent::new(flags, token)) {
+            self.vacant.push(index);
+            return Err(fault(&errno.into()));
+        }
+        slot.writing = true;
+        slot.connection = Some(connection);
+        Ok(index)
+    }
+
+    fn connection(&mut self, index: u32) -> Option<&mut Connection> {
+        self.slots[index as usize].connection.as_mut()
+    }
+
+    /// Drops a connection; closing its socket takes it off the event queue.
+    fn discard(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.connection = None;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.vacant.push(index);
+    }
+
+    /// Ends the request on a connection with a failure of the connection.
+    fn sever(&mut self, index: u32, fault: &TransportFault, batch: &mut Batch) {
+        let now = self.clock.now();
+        if let Some(connection) = self.connection(index) {
+            let was_busy = connection.is_busy();
+            connection.fail(fault, now, batch);
+            self.busy -= usize::from(was_busy);
+        }
+        // An idle connection that fails is also in `idle`; `find` would see it is gone.
+        self.idle.retain(|&other| other != index);
+        self.discard(index);
+    }
+
+    /// Registers what the connection wants to hear, if that changed.
+    fn register(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let Some(connection) = &slot.connection else { return };
+        let writing = connection.wants_write();
+        if writing != slot.writing {
+            slot.writing = writing;
+            let mut flags = EpollFlags::EPOLLIN;
+            flags.set(EpollFlags::EPOLLOUT, writing);
+            let token = u64::from(slot.generation) << 32 | u64::from(index);
+            let mut event = EpollEvent::new(flags, token);
+            self.epoll.modify(connection.fd(), &mut event).expect("the socket is registered");
+        }
+    }
+
+    /// Handles one readiness event.
+    fn handle(&mut self, event: EpollEvent, batch: &mut Batch) {
+        let token = event.data();
+        let index = token as u32;
+        let current = |slot: &Slot| slot.generation == (token >> 32) as u32;
+        if token == TIMER || !self.slots.get(index as usize).is_some_and(current) {
+            return;
+        }
+        let flags = event.events();
+        if flags.intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLERR) {
+            let (clock, limits) = (self.clock, self.limits());
+            if let Some(connection) = self.connection(index)
+                && connection.wants_write()
+                && let Err(fault) = connection.writable(limits, || clock.now())
+            {
+                return self.sever(index, &fault, batch);
+            }
+            self.register(index);
+        }
+        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP) {
+            self.read(index, batch);
+        }
+    }
+
+    /// Reads once from a readable socket.
+    fn read(&mut self, index: u32, batch: &mut Batch) {
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        let received = match connection.receive(&mut self.buffer) {
+            Ok(received) => received,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
+            Err(error) => return self.sever(index, &fault(&error), batch),
+        };
+        let arrival = stamp(&self.clock, &received);
+        let clock = self.clock;
+        let mut sight = Sight {
+            batch,
+            capture: self.plan.capture,
+            limits: Limits { connect: self.plan.connect_timeout, total: self.plan.timeout },
+            now: &|| clock.now(),
+        };
+        let was_busy = connection.is_busy();
+        let state = if received.len == 0 {
+            connection.closed(arrival, &mut sight);
+            State::Closed
+        } else {
+            let bytes = &self.buffer[..received.len];
+            match connection.take(bytes, &mut self.plain, arrival, &mut sight) {
+                Ok(state) => state,
+                Err(fault) => return self.sever(index, &fault, batch),
+            }
+        };
+        match state {
+            State::Open => self.register(index),
+            State::Free => {
+                self.busy -= 1;
+                self.idle.push(index);
+            }
+            State::Closed => {
+                self.busy -= usize::from(was_busy);
+                if !was_busy {
+                    self.idle.retain(|&other| other != index);
+                }
+                self.discard(index);
+            }
+        }
+    }
+
+    /// Expires requests whose time limit passed.
+    fn sweep(&mut self, now: Stamp, batch: &mut Batch) {
+        self.next_sweep = now + SWEEP_EVERY;
+        for index in 0..self.slots.len() as u32 {
+            let Some(connection) = self.connection(index) else { continue };
+            if connection.deadline().is_some_and(|deadline| now >= deadline) {
+                connection.expire(now, batch);
+                self.busy -= 1;
+                self.discard(index);
+            }
+        }
+    }
+
+    /// Sets the timer unless it already goes off then.
+    fn arm(&mut self, at: Stamp) {
+        if at != self.armed {
+            self.armed = at;
+            let Nanos(absolute) = self.clock.monotonic(at);
+            let when = std::time::Duration::from_nanos(absolute);
+            self.timer
+                .set(
+                    Expiration::OneShot(TimeSpec::from_duration(when)),
+                    TimerSetTimeFlags::TFD_TIMER_ABSTIME,
+                )
+                .expect("an absolute time is always accepted");
+        }
+    }
+}
+
+/// Returns when a read's bytes arrived: by the kernel's stamp where there is one, which cannot
+/// be later than now.
+fn stamp(clock: &Clock, received: &socket::Received) -> Arrival {
+    let now = clock.now();
+    match received.wall_ns.map(|wall| clock.from_wall(wall).min(now)) {
+        Some(at) => Arrival { at, source: StampSource::Kernel, delay: now.since(at) },
+        None => Arrival { at: now, source: StampSource::Clock, delay: Nanos::ZERO },
+    }
+}
+
+impl Carrier for Worker {
+    fn now(&self) -> Stamp {
+        self.clock.now()
+    }
+
+    fn send(&mut self, due: Due, order: Order) {
+        let (clock, limits, shard) = (self.clock, self.limits(), self.plan.shard);
+        let (input, output) = (order.asked_input, order.asked_output);
+        let index = match self.find() {
+            Ok(index) => index,
+            Err(fault) => {
+                let outcome = Outcome::Severed { phase: Phase::Connect, fault };
+                let mut row = blank(due, shard, clock.now(), outcome);
+                (row.asked_input, row.asked_output) = (input, output);
+                self.early.requests.push(row);
+                return;
+            }
+        };
+        self.busy += 1;
+        let sent = self.connection(index).map(|c| c.put(due, shard, order, limits, || clock.now()));
+        if let Some(Err(fault)) = sent {
+            let mut early = std::mem::take(&mut self.early);
+            self.sever(index, &fault, &mut early);
+            self.early = early;
+        } else {
+            self.register(index);
+        }
+    }
+
+    fn wait(&mut self, until: Stamp, batch: &mut Batch) {
+        let now = self.clock.now();
+        self.clock.refresh(now);
+        let until = if self.busy > 0 { until.min(self.next_sweep) } else { until };
+        let until = until.min(now + WAIT_MAX);
+        let timeout = if until <= now || !self.early.is_empty() {
+            EpollTimeout::ZERO
+        } else {
+            self.arm(until);
+            EpollTimeout::NONE
+        };
+        batch.requests.append(&mut self.early.requests);
+        batch.chunks.append(&mut self.early.chunks);
+        batch.texts.append(&mut self.early.texts);
+        let mut events = [EpollEvent::empty(); EVENTS_PER_ROUND];
+        let count = match self.epoll.wait(&mut events, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => panic!("waiting on our own event queue failed: {errno}"),
+        };
+        for event in &events[..count] {
+            self.handle(*event, batch);
+        }
+        if self.busy > 0 && now >= self.next_sweep {
+            self.sweep(now, batch);
+        }
+    }
+
+    fn close(&mut self, judge: &mut dyn FnMut(Stamp, Phase) -> Outcome, batch: &mut Batch) {
+        let now = self.clock.now();
+        batch.requests.append(&mut self.early.requests);
+        for slot in &mut self.slots {
+            if let Some(mut connection) = slot.connection.take() {
+                connection.abandon(judge, now, batch);
+            }
+        }
+        self.busy = 0;
+    }
+
+    fn in_flight(&self) -> usize {
+        self.busy
+    }
+}
