@@ -23,8 +23,8 @@ use crate::workload::{Counter, WorkloadError};
 const OPENING: u32 = 6;
 
 /// How many prompts are composed to see whether sums are exact, and of how many tokens after
-/// the prefix: ten thousand neighbours.
-const SAMPLES: u64 = 10;
+/// the prefix: five thousand neighbours.
+const SAMPLES: u64 = 5;
 const SAMPLE_TOKENS: u32 = 1000;
 
 /// How often a prompt is counted and mended before we give up.
@@ -122,7 +122,9 @@ impl Composer {
             Some(prefix) => self.prefix(prefix, id, &mut pieces)?,
             None => 0,
         };
-        self.write(&mut draws, tokens.saturating_sub(kept), &mut pieces)?;
+        // Counted in words, a prefix can round to the whole; a word must tell requests apart.
+        let rest = tokens.saturating_sub(kept).max(1);
+        self.write(&mut draws, rest, &mut pieces)?;
         match &self.mender {
             Some(tokenizer) => self.mend(&**tokenizer, pieces, tokens, &mut draws),
             None => Ok(Composed { text: text_of(&pieces), ids: ids_of(&pieces) }),
@@ -206,7 +208,7 @@ impl Composer {
 
     /// Composes samples and says whether each has the length that its pieces sum to.
     fn sums_are_exact(&self, tokenizer: &dyn Tokenizer) -> Result<bool, WorkloadError> {
-        let tokens = SAMPLE_TOKENS + self.prefix.map_or(0, |prefix| prefix.tokens);
+        let tokens = SAMPLE_TOKENS.saturating_add(self.prefix.map_or(0, |prefix| prefix.tokens));
         for sample in 0..SAMPLES {
             // From the far end of the ids, which no run reaches.
             let composed = self.compose(RequestId(u64::MAX - sample), tokens)?;

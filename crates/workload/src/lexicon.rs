@@ -27,8 +27,8 @@ const COMMON: &str = include_str!("../corpus/words.txt");
 /// The mark between words. No word and no chunk of the corpus contains it.
 const MARK: &str = "7";
 
-/// Words in one call of the tokenizer: about 20 kB of text.
-const BATCH: usize = 2048;
+/// Words in one call of the tokenizer: a text that fits the context of every served model.
+const BATCH: usize = 512;
 
 /// As many words of one token each make a lexicon; with fewer, longer ones are used too.
 const ENOUGH_SINGLES: usize = 300;
@@ -313,7 +313,7 @@ mod tests {
         let remote = samples::Remote::of(samples::byte_level());
         let lexicon = Lexicon::measured(&remote).unwrap();
         assert!(lexicon.len() >= 1000, "{}", lexicon.len());
-        assert!(remote.calls() <= 10, "{} calls", remote.calls());
+        assert!(remote.calls() <= 20, "{} calls", remote.calls());
     }
 
     #[test]

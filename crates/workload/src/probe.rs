@@ -157,7 +157,7 @@ mod tests {
 
     /// What a server with this tokenizer and a template of 11 tokens counts.
     fn readings(probes: &[Probe]) -> Vec<Reading> {
-        let server = samples::byte_level();
+        let server = samples::small();
         let read = |probe: &Probe| {
             let content = match &probe.prompt {
                 Prompt::Text(text) => server.count(text).unwrap(),
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_models_own_tokenizer_finds_the_template() {
-        let counter = Counter::Tokenizer(samples::byte_level());
+        let counter = Counter::Tokenizer(samples::small());
         for source in [SYNTHETIC, CORPUS] {
             for form in [PromptForm::Text, PromptForm::TokenIds] {
                 let probes = probes(&source, form, &counter, Seed(1)).unwrap();
@@ -217,7 +217,7 @@ mod tests {
         for readings in [&UNITS.map(constant)[..], &[constant(16)], &[]] {
             assert!(matches!(fit(&assumed, readings), Err(ProbeError::Unsteady { .. })));
         }
-        let counter = Counter::Tokenizer(samples::byte_level());
+        let counter = Counter::Tokenizer(samples::small());
         assert!(matches!(fit(&counter, &[]), Err(ProbeError::Mismatch { .. })));
     }
 }

@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_tokenizer_that_cannot_tell_where_tokens_end_says_so() {
-        let remote = samples::Remote::of(samples::byte_level());
+        let remote = samples::Remote::of(samples::small());
         let error = recount(&remote, "the house", &[9]).unwrap_err();
         assert_eq!(error.to_string(), "this tokenizer does not tell where tokens end");
     }

@@ -49,6 +49,12 @@ pub(crate) fn byte_level() -> Shared {
     Arc::clone(&MADE)
 }
 
+/// The same with 2048 entries, which costs these tests less.
+pub(crate) fn small() -> Shared {
+    static MADE: LazyLock<Shared> = LazyLock::new(|| byte_level_of(2048));
+    Arc::clone(&MADE)
+}
+
 /// Single bytes, no merges.
 pub(crate) fn bytes() -> Shared {
     static MADE: LazyLock<Shared> = LazyLock::new(|| byte_level_of(0));
@@ -81,7 +87,7 @@ static JOINED: LazyLock<Library> = LazyLock::new(|| {
     let metaspace = Metaspace::new('▁', PrependScheme::Always, true);
     let _ = library.with_pre_tokenizer(Some(metaspace));
     let trainer = BpeTrainerBuilder::new()
-        .vocab_size(3000)
+        .vocab_size(2000)
         .show_progress(false)
         .special_tokens(special())
         .build();
@@ -98,7 +104,9 @@ pub(crate) fn spanning() -> Shared {
     static MADE: LazyLock<Shared> = LazyLock::new(|| {
         let mut json: Value = serde_json::from_str(&JOINED.to_string(false).unwrap()).unwrap();
         let vocabulary = json["model"]["vocab"].as_object().unwrap().clone();
-        let whole = |token: &&String| token.starts_with('▁') && token.chars().count() > 3;
+        let lowercase = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let whole =
+            |token: &&String| token.strip_prefix('▁').is_some_and(|w| w.len() > 2 && lowercase(w));
         let words: Vec<_> = vocabulary.keys().filter(whole).take(100).collect();
         for (one, two) in words.iter().flat_map(|one| words.iter().map(move |two| (one, two))) {
             let id = json["model"]["vocab"].as_object().unwrap().len();
@@ -139,7 +147,7 @@ fn word_piece_library() -> Library {
     let mut library = Library::new(WordPiece::default());
     let _ = library.with_pre_tokenizer(Some(BertPreTokenizer));
     let trainer = WordPieceTrainerBuilder::default()
-        .vocab_size(3000)
+        .vocab_size(2000)
         .show_progress(false)
         .special_tokens(special())
         .build();
@@ -158,7 +166,7 @@ pub(crate) fn truncating() -> Library {
 /// One of each kind that separates words.
 pub(crate) fn all() -> [(&'static str, Shared); 5] {
     [
-        ("byte-level BPE", byte_level()),
+        ("byte-level BPE", small()),
         ("single bytes", bytes()),
         ("BPE without pre-tokenizer", joined_bpe()),
         ("unigram", unigram()),

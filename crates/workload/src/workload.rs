@@ -202,7 +202,7 @@ fn made(
         Matter::Words(Some(prefix)) => prefix.tokens,
         Matter::Words(None) | Matter::Prose => 0,
     };
-    let floor = template.overhead + prefix + 1;
+    let floor = template.overhead.saturating_add(prefix).saturating_add(1);
     let lengths =
         Lengths::new(law, floor, seed.named("input lengths")).ok_or(WorkloadError::NoRoom {
             greatest: law_max(law),

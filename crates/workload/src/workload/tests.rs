@@ -26,7 +26,11 @@ fn refusal(intent: &intent::Workload, counter: Counter, overhead: u32) -> String
 }
 
 fn tokenizer() -> Counter {
-    Counter::Tokenizer(samples::byte_level())
+    Counter::Tokenizer(samples::small())
+}
+
+fn count(text: &str) -> u32 {
+    samples::small().count(text).unwrap()
 }
 
 fn text(ask: &Ask) -> &str {
@@ -53,7 +57,7 @@ fn file(content: &str, layout: FileLayout) -> (tempfile::TempDir, intent::Worklo
 fn prompt_and_template_sum_to_the_length_that_was_drawn() {
     let law = Distribution::Uniform { min: 20, max: 90 };
     let workload = prepare(&synthetic(law), tokenizer(), 11);
-    let server = samples::byte_level();
+    let server = samples::small();
     for id in 0..100 {
         let ask = workload.ask(RequestId(id)).unwrap();
         let counted = server.count(text(&ask)).unwrap() + 11;
@@ -97,7 +101,7 @@ fn token_ids_are_those_of_the_text() {
         assert_eq!(ids.len(), 64);
         // The first word's id is that of the word after a space.
         let text = texts.ask(id).unwrap();
-        let encoded = samples::byte_level().encode(super::tests::text(&text)).unwrap();
+        let encoded = samples::small().encode(super::tests::text(&text)).unwrap();
         assert_eq!(ids[1..], encoded[1..]);
     }
 }
@@ -131,7 +135,7 @@ fn lengths_without_room_for_a_word_are_not_drawn_or_refused() {
     );
     let workload = prepare(&tight, tokenizer(), 19);
     let ask = workload.ask(RequestId(0)).unwrap();
-    assert_eq!(samples::byte_level().count(text(&ask)).unwrap(), 41);
+    assert_eq!(samples::small().count(text(&ask)).unwrap(), 41);
 }
 
 #[test]
@@ -142,22 +146,24 @@ fn token_ids_without_the_tokenizer_they_need_are_refused() {
     assert_eq!(refusal(&intent, calibrated, 0), "prompts as token ids need a tokenizer");
 
     let layout = FileLayout::Jsonl { column: "q".into() };
-    let (_folder, mut intent) = file("{\"q\":\"the house\"}", layout);
+    let (_folder, mut intent) = file("{\"q\":\"the man\"}", layout);
     intent.form = PromptForm::TokenIds;
-    let remote = || Counter::Tokenizer(Arc::new(samples::Remote::of(samples::byte_level())));
+    let remote = || Counter::Tokenizer(Arc::new(samples::Remote::of(samples::small())));
     assert!(refusal(&intent, remote(), 0).contains("need a tokenizer file"));
     let ask = prepare(&intent, tokenizer(), 3).ask(RequestId(0)).unwrap();
-    assert_eq!(ask.prompt, Prompt::Tokens(samples::byte_level().encode("the house").unwrap()));
-    assert_eq!(ask.input_tokens, Some(5));
+    assert_eq!(ask.prompt, Prompt::Tokens(samples::small().encode("the man").unwrap()));
+    assert_eq!(ask.input_tokens, Some(count("the man") + 3));
 }
 
 #[test]
 fn rows_are_counted_where_there_is_a_tokenizer() {
     let content = r#"[{"conversations": [
-        {"from": "human", "value": "the house"}, {"from": "gpt", "value": "the man and the sea"}]}]"#;
+        {"from": "human", "value": "the man"}, {"from": "gpt", "value": "the man and the time"}]}]"#;
     let (_folder, mut intent) = file(content, FileLayout::ShareGpt);
     let ask = prepare(&intent, tokenizer(), 3).ask(RequestId(9)).unwrap();
-    assert_eq!((text(&ask), ask.input_tokens, ask.output_tokens), ("the house", Some(5), Some(5)));
+    let counted = (Some(count("the man") + 3), Some(count("the man and the time")));
+    assert_eq!(text(&ask), "the man");
+    assert_eq!((ask.input_tokens, ask.output_tokens), counted);
 
     let uncounted = Counter::Calibrated(Calibration::ASSUMED);
     let workload = prepare(&intent, uncounted, 3);
@@ -172,7 +178,7 @@ fn rows_are_counted_where_there_is_a_tokenizer() {
 
 #[test]
 fn a_conversation_is_asked_as_messages_and_not_counted() {
-    let content = r#"[{"conversations": [{"role": "user", "content": "the house"}]}]"#;
+    let content = r#"[{"conversations": [{"role": "user", "content": "the man"}]}]"#;
     let (_folder, mut intent) = file(content, FileLayout::Conversations);
     let ask = prepare(&intent, tokenizer(), 3).ask(RequestId(0)).unwrap();
     assert!(matches!(ask.prompt, Prompt::Messages(ref messages) if messages.len() == 1));
