@@ -2,7 +2,7 @@
 //!
 //! | | client | server |
 //! |---|---|---|
-//! | writes | [`request`] | [`write_response`]; [`start_chunked`], [`write_chunk`], [`end_chunked`] |
+//! | writes | [`request`] | [`write_response`], or [`start_chunked`] and what follows it |
 //! | reads | [`ResponseDecoder`] | [`RequestDecoder`] |
 //!
 //! Heads are read by `httparse`, bodies by us: by content length, by chunks (extensions and

@@ -380,7 +380,8 @@ fn streams() -> impl Strategy<Value = (Api, Vec<u8>)> {
         )),
         2 => Just(": comment".to_owned()),
         1 => Just(r#"data: {"choices":[{"finish_reason":"stop"}]}"#.to_owned()),
-        1 => prop::sample::select(vec![ERROR, "{}", "{", "[DONE]"]).prop_map(|d| format!("data: {d}")),
+        1 => prop::sample::select(vec![ERROR, "{}", "{", "[DONE]"])
+            .prop_map(|data| format!("data: {data}")),
     ];
     let api = prop_oneof![Just(Api::Chat), Just(Api::Completions)];
     let end = prop::sample::select(vec!["\n\n", "\r\n\r\n", "\r\r"]);

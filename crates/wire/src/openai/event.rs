@@ -1,14 +1,15 @@
 //! What one event, or one whole answer, says.
 //!
 //! ```text
-//!  { "choices": [ { "index", "finish_reason", "token_ids": […],
-//!                   "logprobs": { "content": […] | "tokens": […] },
-//!                   "text" | "delta" | "message": { "role", "content", "refusal",
-//!                                                   "reasoning" | "reasoning_content",
-//!                                                   "tool_calls": [ { "function": { "arguments" } } ] } } ],
-//!    "usage": { "prompt_tokens", "completion_tokens", "prompt_tokens_details": { "cached_tokens" },
-//!               "completion_tokens_details": { "reasoning_tokens" } },
-//!    "error", "object" }
+//! { "choices": [{ "index", "finish_reason", "token_ids": […],
+//!                 "logprobs": { "content": […] | "tokens": […] },
+//!                 "text" | "delta" | "message": {
+//!                   "role", "content", "refusal", "reasoning" | "reasoning_content",
+//!                   "tool_calls": [{ "function": { "arguments" } }] } }],
+//!   "usage": { "prompt_tokens", "completion_tokens",
+//!              "prompt_tokens_details": { "cached_tokens" },
+//!              "completion_tokens_details": { "reasoning_tokens" } },
+//!   "error", "object" }
 //! ```
 //!
 //! Only these keys are looked at, in any order; everything else is skipped. `null` stands for

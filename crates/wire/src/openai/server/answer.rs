@@ -156,11 +156,9 @@ fn event_tail(out: &mut Vec<u8>, usage: Option<Usage>) {
 fn write_usage(out: &mut Vec<u8>, usage: Usage) {
     let Usage { prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens } = usage;
     let total = u64::from(prompt_tokens) + u64::from(completion_tokens);
-    write!(
-        out,
-        r#""usage":{{"prompt_tokens":{prompt_tokens},"total_tokens":{total},"completion_tokens":{completion_tokens}"#
-    )
-    .expect("writing to memory does not fail");
+    write!(out, r#""usage":{{"prompt_tokens":{prompt_tokens},"total_tokens":{total},"#)
+        .and_then(|()| write!(out, r#""completion_tokens":{completion_tokens}"#))
+        .expect("writing to memory does not fail");
     let details = [
         ("prompt_tokens_details", "cached_tokens", cached_tokens),
         ("completion_tokens_details", "reasoning_tokens", reasoning_tokens),
