@@ -5,16 +5,14 @@
 //! knowledge of model and hardware (`BelowPhysics`), or a search for the steady state
 //! (`NotSteady`, `Saturated`).
 
-use infermark_terms::{Caveat, CaveatCode, Nanos, Outcome, OutputPolicy, RequestRow, Stamp, Trust};
+use infermark_terms::{Caveat, CaveatCode, Nanos, OutputPolicy, RequestRow, Stamp, Trust};
 
 use crate::concurrency::sweep;
-use crate::figures::{self, TokenSource, output_tokens};
+use crate::figures::{self, TokenSource, is_finished, output_tokens};
 use crate::percentile::Percentile;
 use crate::population::{Population, Roster};
 use crate::span::Span;
-use crate::{
-    ArrivalLaw, Build, Estimate, LoadPlan, Point, PointPlan, RateCourse, Stamps, arrivals,
-};
+use crate::{ArrivalLaw, Build, LoadPlan, Point, PointPlan, RateCourse, Stamps, arrivals};
 
 // Thresholds of docs/metrics.md, section 9.
 
@@ -78,7 +76,7 @@ fn late_sends(evidence: &Evidence<'_>) -> Option<Caveat> {
     let (name, lag) = latency.lag_ms.as_ref()?.tail();
     // Answers that are not streamed have no TTFT: they are felt at their end.
     let felt = latency.ttft_ms.map(|ttft| ("TTFT", ttft)).or(latency.e2e_ms.map(|e| ("E2E", e)));
-    let share = felt.map(|(_, felt): (_, Estimate)| lag / felt.p50);
+    let share = felt.map(|(_, felt)| lag / felt.p50);
     let low_rate = matches!(evidence.plan.load, LoadPlan::Open { rate_rps, .. }
         if rate_rps < LOW_RATE_RPS);
     let late = share.is_some_and(|share| share > LAG_SHARE_MAX);
@@ -136,25 +134,23 @@ fn arrivals_off(evidence: &Evidence<'_>) -> Option<Caveat> {
     };
     let mut sent: Vec<Stamp> = sent_in(evidence).collect();
     sent.sort_unstable();
-    sent.truncate(GAPS_MAX + 1);
-    let gaps: Vec<f64> = sent.windows(2).map(|pair| pair[1].since(pair[0]).as_secs_f64()).collect();
-    if gaps.len() < GAPS_MIN {
+    if sent.len() <= GAPS_MIN {
         return None;
     }
-    let achieved = gaps.len() as f64 / gaps.iter().sum::<f64>();
-    let found = if let Some(fit) = arrivals::fit(gaps, law, rate_rps) {
+    let gaps = sent.windows(2).map(|pair| pair[1].since(pair[0]).as_secs_f64());
+    let found = if law == ArrivalLaw::Constant {
+        let achieved = gaps.len() as f64 / gaps.sum::<f64>();
+        ((achieved / rate_rps - 1.0).abs() > RATE_SHARE_MAX)
+            .then(|| format!("requests left at {achieved:.3}/s, and {rate_rps}/s was asked for"))
+    } else {
+        let fit = arrivals::fit(gaps.take(GAPS_MAX).collect(), law, rate_rps)?;
         (fit.p < FIT_P_MIN).then(|| {
+            let (percent, p) = (100.0 * fit.distance, fit.p);
             format!(
-                "the gaps between sends differ from `{law}` at {rate_rps}/s by {:.1} % \
-                     (Kolmogorov–Smirnov p = {:.1e})",
-                100.0 * fit.distance,
-                fit.p
+                "the gaps between sends differ from `{law}` at {rate_rps}/s by {percent:.1} % \
+                 (Kolmogorov–Smirnov p = {p:.1e})"
             )
         })
-    } else {
-        let off = (achieved / rate_rps - 1.0).abs();
-        (law == ArrivalLaw::Constant && off > RATE_SHARE_MAX)
-            .then(|| format!("requests left at {achieved:.3}/s, and {rate_rps}/s was asked for"))
     };
     found.map(|detail| Caveat {
         code: CaveatCode::StimulusOff,
@@ -224,7 +220,7 @@ impl Lengths {
     ) -> Self {
         let mut sums = Self::default();
         for row in evidence.population.members().iter().map(|member| member.row) {
-            if !matches!(row.outcome, Outcome::Finished { .. }) {
+            if !is_finished(row) {
                 continue;
             }
             if let Some((asked, served)) = asked_and_served(row) {
@@ -258,7 +254,8 @@ impl std::fmt::Display for Lengths {
 }
 
 /// `due ≤ sent ≤ first_byte ≤ first_token ≤ last_token ≤ end`, from which also follows that the
-/// rate is at most concurrency ÷ TPOT.
+/// rate is at most concurrency ÷ TPOT. Of requests that finished: a server may refuse one, and
+/// a connection break, before the last byte was sent.
 fn timeline_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
     let broken = |row: &RequestRow| {
         let later = [row.sent, row.first_byte, row.first_token, row.last_token, Some(row.end)];
@@ -269,11 +266,12 @@ fn timeline_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
             contradiction > ORDER_SLACK
         })
     };
-    let rows = evidence.roster.rows();
-    let count = rows.iter().filter(|row| broken(row)).count();
-    let first = rows.iter().find(|row| broken(row))?;
+    let rows = evidence.roster.rows().iter();
+    let mut broken = rows.filter(|row| is_finished(row) && broken(row));
+    let first = broken.next()?;
     Some(identity_broken(format!(
-        "the instants of {count} requests contradict their order, first of request {}",
+        "the instants of {} requests contradict their order, first of request {}",
+        1 + broken.count(),
         first.id
     )))
 }

@@ -45,8 +45,8 @@ impl Batches {
 
     /// Returns half the width of the ratio's 95 % interval: t · se, with
     /// se² = B/(B−1) · Σ (sum − ratio · weight)² ÷ (Σ weight)²
-    /// over the B batches (Cochran, Sampling Techniques, 3rd ed., equation 6.13, for clusters). With equal weights
-    /// this is the classical interval of batch means.
+    /// over the B batches (Cochran, Sampling Techniques, 3rd ed., chapter 6, for cluster totals).
+    /// With equal weights this is the classical interval of batch means.
     pub(crate) fn half_width(&self) -> f64 {
         let ratio = self.ratio();
         let squares: f64 =

@@ -110,6 +110,9 @@ fn reason(failure: Failure<'_>) -> String {
         Outcome::Refused { status, message } => format!("HTTP {status}: {message}"),
         Outcome::Severed { phase, fault } => format!("{fault}, while {phase}"),
         Outcome::Garbled { fault } => fault.to_string(),
+        Outcome::Errored { message } if message.as_str().is_empty() => {
+            "an error without a message".to_owned()
+        }
         Outcome::Errored { message } => message.to_string(),
         Outcome::Expired { phase, limit } => format!("no end within {limit}, while {phase}"),
         Outcome::Shed { reason: ShedReason::ConcurrencyCap } => {

@@ -93,7 +93,7 @@ pub(crate) enum Failure<'a> {
 /// A length is held against a server only by the server's own count: tokenizing the text again
 /// need not give the tokens that were generated, and chunks are not tokens.
 pub(crate) fn failure(row: &RequestRow, policy: OutputPolicy) -> Option<Failure<'_>> {
-    if !matches!(row.outcome, Outcome::Finished { .. }) {
+    if !is_finished(row) {
         return Some(Failure::Unfinished(&row.outcome));
     }
     let (count, source) = output_tokens(row);
@@ -105,7 +105,12 @@ pub(crate) fn failure(row: &RequestRow, policy: OutputPolicy) -> Option<Failure<
     wrong.then_some(Failure::WrongLength)
 }
 
+/// Says whether the response ended as the protocol says.
+pub(crate) fn is_finished(row: &RequestRow) -> bool {
+    matches!(row.outcome, Outcome::Finished { .. })
+}
+
 /// Says whether an answer came as one body at the end: it has output and no chunks.
 pub(crate) fn is_whole(row: &RequestRow) -> bool {
-    matches!(row.outcome, Outcome::Finished { .. }) && row.chunks == 0
+    is_finished(row) && row.chunks == 0
 }

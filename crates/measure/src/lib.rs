@@ -45,6 +45,6 @@ pub use concurrency::Concurrency;
 pub use counts::{Counts, Reason};
 pub use estimate::{Estimate, Interval};
 pub use figures::TokenSource;
-pub use plan::{ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, WindowPlan};
+pub use plan::{ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan};
 pub use point::{Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure};
 pub use rates::{Rates, WholeRun};

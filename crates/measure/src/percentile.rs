@@ -113,7 +113,7 @@ mod tests {
         // P(B = 0) = 1/64 ≤ 2.5 %, and with five observations 1/32 is more.
         assert_eq!(Percentile::P50.interval_ranks(6), Some((1, 6)));
         assert_eq!(Percentile::P50.interval_ranks(5), None);
-        // Conover, Practical Nonparametric Statistics: ranks 40 and 61 of 100 for the median.
+        // P(B ≤ 39) = 1.8 % and P(B ≤ 40) = 2.8 % of 100, and symmetrically.
         assert_eq!(Percentile::P50.interval_ranks(100), Some((40, 61)));
     }
 

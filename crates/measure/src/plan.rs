@@ -3,7 +3,6 @@
 //! The plan is stored with the record, so that a record can be measured again.
 
 use std::fmt;
-use std::str::FromStr;
 
 use infermark_terms::{OutputPolicy, Stamp};
 use serde::{Deserialize, Serialize};
@@ -85,31 +84,33 @@ impl From<ArrivalLaw> for String {
     }
 }
 
-impl FromStr for ArrivalLaw {
-    type Err = String;
+impl TryFrom<String> for ArrivalLaw {
+    type Error = UnknownLaw;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
+    fn try_from(text: String) -> Result<Self, UnknownLaw> {
+        let cv = match text.as_str() {
             "constant" => return Ok(Self::Constant),
             "poisson" => return Ok(Self::Poisson),
-            _ => {}
+            other => other.strip_prefix("gamma(").and_then(|rest| rest.strip_suffix(')')),
+        };
+        match cv.and_then(|cv| cv.parse::<f64>().ok()) {
+            Some(cv) if cv.is_finite() && cv > 0.0 => Ok(Self::Gamma { cv }),
+            _ => Err(UnknownLaw(text)),
         }
-        text.strip_prefix("gamma(")
-            .and_then(|rest| rest.strip_suffix(')'))
-            .and_then(|cv| cv.parse::<f64>().ok())
-            .filter(|cv| cv.is_finite() && *cv > 0.0)
-            .map(|cv| Self::Gamma { cv })
-            .ok_or_else(|| format!("`{text}` is not `constant`, `poisson` or `gamma(cv)`"))
     }
 }
 
-impl TryFrom<String> for ArrivalLaw {
-    type Error = String;
+/// A text that names no law of arrivals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownLaw(String);
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+impl fmt::Display for UnknownLaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not `constant`, `poisson` or `gamma(cv)`", self.0)
     }
 }
+
+impl std::error::Error for UnknownLaw {}
 
 /// The measured window, as it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,10 +148,10 @@ mod tests {
     #[test]
     fn a_law_reads_back_as_it_is_written() {
         for law in [ArrivalLaw::Constant, ArrivalLaw::Poisson, ArrivalLaw::Gamma { cv: 2.5 }] {
-            assert_eq!(law.to_string().parse(), Ok(law));
+            assert_eq!(ArrivalLaw::try_from(law.to_string()), Ok(law));
         }
         for wrong in ["", "Poisson", "gamma", "gamma()", "gamma(0)", "gamma(-1)", "gamma(inf)"] {
-            assert!(wrong.parse::<ArrivalLaw>().is_err(), "{wrong}");
+            assert!(ArrivalLaw::try_from(wrong.to_owned()).is_err(), "{wrong}");
         }
     }
 }

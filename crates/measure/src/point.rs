@@ -39,7 +39,7 @@ pub struct Point {
     /// kernel stamps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_delay_ms: Option<Estimate>,
-    /// Where the arrival instants come from; absent where nothing was sent.
+    /// Where the arrival instants come from; absent where nothing arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamps: Option<Stamps>,
     /// The verdict on the instrument.
@@ -254,8 +254,8 @@ impl Tokens {
 
 impl Stamps {
     fn of(population: &Population<'_>) -> Option<Self> {
-        let sent = population.members().iter().filter(|member| member.row.sent.is_some());
-        sent.fold(None, |all, member| {
+        let heard = population.members().iter().filter(|m| m.row.first_byte.is_some());
+        heard.fold(None, |all, member| {
             let one = match member.row.stamps {
                 StampSource::Kernel => Self::Kernel,
                 StampSource::Clock => Self::Clock,

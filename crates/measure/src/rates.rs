@@ -1,9 +1,9 @@
 //! How much was done in a second.
 
-use infermark_terms::{Outcome, RequestRow};
+use infermark_terms::RequestRow;
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{is_whole, output_tokens};
+use crate::figures::{is_finished, is_whole, output_tokens};
 use crate::population::Roster;
 use crate::span::Span;
 use crate::streams::Streams;
@@ -113,10 +113,6 @@ impl Rates {
             gpus.filter(|&gpus| gpus > 0).map(|gpus| self.output_tokens_per_s / f64::from(gpus));
         self
     }
-}
-
-fn is_finished(row: &RequestRow) -> bool {
-    matches!(row.outcome, Outcome::Finished { .. })
 }
 
 fn any_usage(rows: &[&RequestRow]) -> bool {

@@ -348,6 +348,13 @@ fn each_doubt_has_its_cause() {
     assert_eq!(verdict_after(ask(64, 99)), (Trust::Sound, vec![]), "a limit was kept");
     let early = |row: &mut RequestRow| row.sent = row.first_token.map(|at| at + Nanos(2_000_000));
     assert!(verdict_after(early).1.contains(&IdentityBroken));
+    let refused_early = |row: &mut RequestRow| {
+        if row.id.0 == 7 {
+            early(row);
+            row.outcome = Outcome::Refused { status: 413, message: Excerpt::default() };
+        }
+    };
+    assert_eq!(verdict_after(refused_early), (Trust::Sound, vec![]));
     let odd = |row: &mut RequestRow| {
         if row.id.0 == 7 {
             row.tokenized = row.usage.take().map(|usage| usage.completion_tokens);
