@@ -20,8 +20,15 @@
 
 use infermark_terms::Stamp;
 
+mod fleet;
+mod front;
+mod kv;
+mod replica;
+
+pub use fleet::Fleet;
+
 /// A job's name, given by whoever submits it; unique among the jobs under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
 /// What one request asks of an engine.

@@ -4,9 +4,19 @@
 //! |---|---|
 //! | [`engine`] | the interface of an engine, and the real one: continuous batching as vLLM does it |
 //! | [`latency`] | the simplest engine: latencies as given |
+//! | [`model`], [`hardware`] | shapes of models; accelerators |
+//! | [`deployment`] | what is deployed, split how, and whether it fits |
+//! | [`cost`], [`efficiency`] | what a step costs; the calibrated constants |
+//! | [`predict`] | an engine under load in virtual time |
 //!
 //! Everything here is a pure function of values: an [`engine::Engine`] is told the time and says
 //! what happened and when it wants to be asked again. It never reads a clock, a file or a socket.
 
+pub mod cost;
+pub mod deployment;
+pub mod efficiency;
 pub mod engine;
+pub mod hardware;
 pub mod latency;
+pub mod model;
+pub mod predict;

@@ -1,0 +1,1 @@
+//! Laws of the cost of a step.

@@ -1,0 +1,751 @@
+//! The event loop: sockets, the engine, and the timer between them, on one thread.
+//!
+//! Readiness is level-triggered and each readable socket is read once. After each socket, tokens
+//! that have become due go first: no token waits for more than one read and one request.
+//!
+//! # Invariants
+//!
+//! - The engine is asked for everything up to a single present, and told of arrivals in order.
+//! - A request's slot is free only after its record is made and its job has ended.
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use infermark_terms::{OutcomeKind, Seed, Stamp};
+use infermark_wire::http1::{self, Keep, Request, RequestDecoder};
+use infermark_wire::openai::server::{Answer, Refusal};
+use infermark_wire::openai::{Api, Delivery};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::EventFd;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::clock::Clock;
+use super::faults::{Drawn, Fault, FaultPlan};
+use super::lateness::Histogram;
+use super::metrics::{Course, JobEnd, Metrics};
+use super::outbox::{Afterwards, Outbox};
+use super::reply::{self, Order, Over, Reply, Said, Scratch, TokenIds};
+use super::routes::{Admitted, Route, Served};
+use super::truth::{Ending, SCHEMA, TokenTruth, TruthHeader, TruthRecord, TruthSink};
+use super::{Summary, words};
+use crate::engine::{Engine, EngineEvent, EventKind, Job, JobId, RejectReason};
+
+/// Sockets handled before the event queue is asked again.
+const EVENTS_PER_ROUND: usize = 64;
+
+/// Connections accepted in a row.
+const ACCEPTS_PER_ROUND: usize = 16;
+
+/// The shared read buffer.
+const READ_BYTES: usize = 64 << 10;
+
+/// How much a client may send ahead while its request is under way.
+const AHEAD_MAX: usize = 1 << 20;
+
+const LISTENER: u64 = u64::MAX;
+const TIMER: u64 = u64::MAX - 1;
+const STOP: u64 = u64::MAX - 2;
+
+/// What the listener is to do; the rest of a plan was used up by starting it.
+pub(super) struct Duty {
+    pub(super) served: Served,
+    pub(super) seed: Seed,
+    pub(super) faults: FaultPlan,
+    pub(super) truth: Option<Box<dyn TruthSink>>,
+    pub(super) block_tokens: Option<u32>,
+}
+
+pub(super) struct Listener {
+    duty: Duty,
+    engine: Box<dyn Engine>,
+    clock: Clock,
+    epoll: Epoll,
+    timer: TimerFd,
+    /// When the timer goes off.
+    armed: Stamp,
+    listener: TcpListener,
+    /// Whether the event queue knows of the listening socket.
+    accepting: bool,
+    stop: Arc<EventFd>,
+    stopping: bool,
+    slots: Vec<Slot>,
+    /// Slots without a connection.
+    vacant: Vec<u32>,
+    /// Connections whose outboxes are held, by when that ends.
+    holds: BTreeSet<(Stamp, u64)>,
+    /// Connections whose reply has ended: the next request may be there already.
+    ready: Vec<u64>,
+    events: Vec<EngineEvent>,
+    buffer: Box<[u8]>,
+    scratch: Scratch,
+    metrics: Metrics,
+    lateness: Histogram,
+    summary: Summary,
+}
+
+/// A place for a connection. The generation tells events of its former tenants apart.
+#[derive(Default)]
+struct Slot {
+    connection: Option<Connection>,
+    generation: u32,
+}
+
+struct Connection {
+    outbox: Outbox,
+    decoder: RequestDecoder,
+    service: Option<Service>,
+    /// What to do once everything is sent, outside of a service.
+    parting: Afterwards,
+    /// When a read brought the first byte of the next request.
+    first_read: Option<Stamp>,
+    last_read: Stamp,
+    /// Bytes that came while a request was under way.
+    ahead: usize,
+    /// Whether the socket is registered for writability too.
+    writing: bool,
+}
+
+/// A request under way.
+struct Service {
+    reply: Reply,
+    record: TruthRecord,
+    course: Course,
+    /// Whether the engine still has its job.
+    engaged: bool,
+    /// Steps of the record that were put into the outbox, and those known to be written.
+    put: usize,
+    written: usize,
+}
+
+impl Service {
+    /// Notes that the kernel has everything that was put so far.
+    fn wrote(&mut self, at_ns: u64) {
+        if self.reply.has_begun() {
+            let _: &mut u64 = self.record.head_ns.get_or_insert(at_ns);
+        }
+        for token in &mut self.record.tokens[self.written..self.put] {
+            token.written_ns = Some(at_ns);
+        }
+        self.written = self.put;
+    }
+}
+
+impl Listener {
+    pub(super) fn new(
+        duty: Duty,
+        engine: Box<dyn Engine>,
+        clock: Clock,
+        listener: TcpListener,
+        stop: Arc<EventFd>,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        // Edge-triggered: each expiry wakes once, and the timer need never be read.
+        let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(timer.as_fd(), EpollEvent::new(edge, TIMER))?;
+        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        epoll.add(stop.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
+        let metrics = Metrics::new(&duty.served.model, duty.served.max_model_len);
+        Ok(Self {
+            duty,
+            engine,
+            clock,
+            epoll,
+            timer,
+            armed: Stamp::ZERO,
+            listener,
+            accepting: true,
+            stop,
+            stopping: false,
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            holds: BTreeSet::new(),
+            ready: Vec::new(),
+            events: Vec::new(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            scratch: Scratch::default(),
+            metrics,
+            lateness: Histogram::new(),
+            summary: Summary::default(),
+        })
+    }
+
+    /// Serves until it is told to stop.
+    pub(super) fn run(mut self) -> Summary {
+        let header = TruthHeader {
+            schema: SCHEMA.to_owned(),
+            model: self.duty.served.model.clone(),
+            seed: self.duty.seed.0,
+            epoch_ns: self.clock.monotonic_ns(Stamp::ZERO),
+            wall_offset_ns: self.clock.wall_offset_ns(),
+        };
+        if let Some(truth) = &mut self.duty.truth {
+            truth.begin(header);
+        }
+        while !self.stopping {
+            self.work();
+            for token in std::mem::take(&mut self.ready) {
+                if let Some(index) = self.index(token) {
+                    self.next_requests(index);
+                }
+            }
+            self.wait();
+        }
+        for index in 0..self.slots.len() as u32 {
+            self.hang_up(index, Ending::Stopped);
+        }
+        self.summary.lateness = self.lateness.summary();
+        if let Some(truth) = self.duty.truth.take() {
+            self.summary.truth_lost = truth.finish().err().map(|error| error.to_string());
+        }
+        self.summary
+    }
+
+    /// Does what is due: the engine's steps, and the ends of holds.
+    fn work(&mut self) {
+        let now = self.clock.now();
+        let mut events = std::mem::take(&mut self.events);
+        self.engine.step(self.clock.engine_time(now), &mut events);
+        for event in events.drain(..) {
+            self.event(&event, now);
+        }
+        self.events = events;
+        while let Some(&(until, token)) = self.holds.first()
+            && until <= now
+        {
+            let _ = self.holds.pop_first();
+            if let Some(index) = self.index(token) {
+                self.flush(index);
+            }
+        }
+    }
+
+    /// Returns when something is next due.
+    fn next_due(&self) -> Stamp {
+        let engine = self.engine.next_instant().map(|at| self.clock.real_time(at));
+        let hold = self.holds.first().map(|&(until, _)| until);
+        engine.into_iter().chain(hold).min().unwrap_or(Stamp::NEVER)
+    }
+
+    /// Waits for sockets until something is due, and handles them.
+    fn wait(&mut self) {
+        let due = self.next_due();
+        let timeout = if !self.ready.is_empty() || due <= self.clock.now() {
+            EpollTimeout::ZERO
+        } else {
+            self.arm(due);
+            EpollTimeout::NONE
+        };
+        let mut events = [EpollEvent::empty(); EVENTS_PER_ROUND];
+        let count = match self.epoll.wait(&mut events, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => panic!("waiting on our own event queue failed: {errno}"),
+        };
+        for event in &events[..count] {
+            self.socket(*event);
+            if self.next_due() <= self.clock.now() {
+                self.work();
+            }
+        }
+    }
+
+    /// Sets the timer unless it already goes off then.
+    fn arm(&mut self, at: Stamp) {
+        if at != self.armed && at != Stamp::NEVER {
+            self.armed = at;
+            let when = Duration::from_nanos(self.clock.monotonic_ns(at));
+            let expiration = Expiration::OneShot(TimeSpec::from_duration(when));
+            self.timer
+                .set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+                .expect("an absolute time is always accepted");
+        }
+    }
+
+    /// Handles one readiness event.
+    fn socket(&mut self, event: EpollEvent) {
+        match event.data() {
+            TIMER => {}
+            STOP => self.stopping = true,
+            LISTENER => self.accept(),
+            token => {
+                let flags = event.events();
+                if let Some(index) = self.index(token)
+                    && flags.intersects(EpollFlags::EPOLLOUT)
+                {
+                    self.flush(index);
+                }
+                if let Some(index) = self.index(token)
+                    && flags.intersects(
+                        EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR,
+                    )
+                {
+                    self.read(index);
+                }
+            }
+        }
+    }
+
+    /// Returns the slot that a token names, unless its tenant has left.
+    fn index(&self, token: u64) -> Option<u32> {
+        let index = token as u32;
+        let slot = self.slots.get(index as usize)?;
+        let current = slot.generation == (token >> 32) as u32 && slot.connection.is_some();
+        current.then_some(index)
+    }
+
+    fn token(&self, index: u32) -> u64 {
+        u64::from(self.slots[index as usize].generation) << 32 | u64::from(index)
+    }
+
+    fn connection(&mut self, index: u32) -> Option<&mut Connection> {
+        self.slots[index as usize].connection.as_mut()
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_PER_ROUND {
+            match self.listener.accept() {
+                Ok((socket, _)) => self.welcome(socket),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if is_exhaustion(&error) => {
+                    // Until a connection closes there is no use in asking again.
+                    self.epoll.delete(&self.listener).expect("the socket is registered");
+                    self.accepting = false;
+                    return;
+                }
+                // The client gave up before it was accepted.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn welcome(&mut self, socket: TcpStream) {
+        if socket.set_nonblocking(true).is_err() || socket.set_nodelay(true).is_err() {
+            return;
+        }
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, self.token(index));
+        if self.epoll.add(&socket, event).is_err() {
+            self.vacant.push(index);
+            return;
+        }
+        self.slots[index as usize].connection = Some(Connection {
+            outbox: Outbox::new(socket),
+            decoder: RequestDecoder::new(),
+            service: None,
+            parting: Afterwards::Keep,
+            first_read: None,
+            last_read: Stamp::ZERO,
+            ahead: 0,
+            writing: false,
+        });
+        self.summary.connections += 1;
+    }
+
+    fn read(&mut self, index: u32) {
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        match connection.outbox.socket().read(&mut self.buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => self.hang_up(index, Ending::ClientClosed),
+            Ok(count) => {
+                let now = self.clock.now();
+                let _: &mut Stamp = connection.first_read.get_or_insert(now);
+                connection.last_read = now;
+                connection.decoder.feed(&self.buffer[..count]);
+                if connection.service.is_none() {
+                    self.next_requests(index);
+                } else {
+                    connection.ahead += count;
+                    if connection.ahead > AHEAD_MAX {
+                        self.hang_up(index, Ending::ClientClosed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Serves the requests that have arrived, up to one that takes time.
+    fn next_requests(&mut self, index: u32) {
+        while let Some(connection) = self.connection(index) {
+            if connection.service.is_some() || connection.parting != Afterwards::Keep {
+                return;
+            }
+            connection.ahead = 0;
+            match connection.decoder.next_request() {
+                Ok(None) => return,
+                Ok(Some(request)) => {
+                    let first = connection.first_read.take().unwrap_or(connection.last_read);
+                    self.request(index, &request, first);
+                }
+                Err(fault) => {
+                    let message = fault.to_string();
+                    let refusal = Refusal { status: fault.status(), ..Refusal::bad(None, message) };
+                    connection.parting = Afterwards::Close;
+                    reply::write_refusal(&mut connection.outbox, &refusal, Afterwards::Close);
+                }
+            }
+            self.settle(index);
+        }
+    }
+
+    fn request(&mut self, index: u32, request: &Request, first: Stamp) {
+        let afterwards = match request.keep {
+            Keep::Reuse => Afterwards::Keep,
+            Keep::Close => Afterwards::Close,
+        };
+        let served = &self.duty.served;
+        let page = match Route::of(&request.method, &request.path) {
+            Ok(Route::Answer(api)) => return self.ask(index, api, request, first, afterwards),
+            Ok(Route::Models) => Ok(served.models().to_string()),
+            Ok(Route::Version) => Ok(served.version().to_string()),
+            Ok(Route::Health) => Ok(String::new()),
+            Ok(Route::Metrics) => Ok(self.metrics.text(&self.engine.gauges())),
+            Ok(Route::Tokenize) => served.tokenize(request).map(|value| value.to_string()),
+            Ok(Route::Detokenize) => served.detokenize(request).map(|value| value.to_string()),
+            Err(refusal) => Err(refusal),
+        };
+        let metrics = request.path.starts_with("/metrics");
+        let kind = if metrics { "text/plain; version=0.0.4; charset=utf-8" } else { "application/json" };
+        let Some(connection) = self.connection(index) else { return };
+        connection.parting = afterwards;
+        match page {
+            Err(refusal) => reply::write_refusal(&mut connection.outbox, &refusal, afterwards),
+            Ok(body) => {
+                let headers = [("Content-Type", kind), reply::connection(afterwards)];
+                let mut bytes = Vec::new();
+                http1::write_response(&mut bytes, 200, &headers, body.as_bytes());
+                connection.outbox.put(&bytes);
+            }
+        }
+    }
+
+    /// Takes a request for an answer.
+    fn ask(
+        &mut self,
+        index: u32,
+        api: Api,
+        request: &Request,
+        first: Stamp,
+        afterwards: Afterwards,
+    ) {
+        let number = self.summary.requests;
+        self.summary.requests += 1;
+        let faults = self.duty.faults.draw(self.duty.seed.named("faults"), number);
+        let admitted = self.duty.served.admit(api, &request.body);
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        let arrival = connection.last_read;
+        let mut record = TruthRecord {
+            index: number,
+            id: None,
+            x_request_id: request.header("x-request-id").map(ToOwned::to_owned),
+            first_byte_ns: self.clock.monotonic_ns(first),
+            arrival_ns: self.clock.monotonic_ns(arrival),
+            head_ns: None,
+            status: 200,
+            prompt_tokens: 0,
+            cached_tokens: 0,
+            output_tokens: 0,
+            tokens: Vec::new(),
+            told: None,
+            faults: Vec::new(),
+            outcome: OutcomeKind::Refused,
+            ending: Ending::Complete,
+            end_ns: 0,
+        };
+        match admitted {
+            Ok(admitted) => self.engage(index, api, admitted, faults, record, afterwards),
+            Err(refusal) => {
+                connection.parting = afterwards;
+                reply::write_refusal(&mut connection.outbox, &refusal, afterwards);
+                record.status = refusal.status;
+                record.end_ns = self.clock.monotonic_ns(self.clock.now());
+                self.keep(record);
+            }
+        }
+    }
+
+    /// Gives an admitted request to the engine, unless its fault spares that.
+    fn engage(
+        &mut self,
+        index: u32,
+        api: Api,
+        admitted: Admitted,
+        faults: Drawn,
+        mut record: TruthRecord,
+        afterwards: Afterwards,
+    ) {
+        let Admitted { asked, prompt, voice, max_tokens, output_tokens, finish } = admitted;
+        let now = self.clock.now();
+        let name = self.duty.seed.named("names").at(record.index).0;
+        let created = self.clock.wall_secs(now);
+        let answer = Answer::new(api, name, &self.duty.served.model, created);
+        record.id = Some(answer_id(api, name));
+        record.prompt_tokens = prompt.len() as u32;
+        record.output_tokens = output_tokens;
+        record.faults = faults.words();
+        record.outcome = faults.outcome();
+        let end = faults.end();
+        if self.duty.truth.is_some() && asked.delivery == Delivery::Streamed {
+            record.tokens.reserve_exact(output_tokens as usize);
+        }
+        let order = Order {
+            api,
+            delivery: asked.delivery,
+            usage: asked.usage,
+            token_ids: if asked.return_token_ids { TokenIds::Sent } else { TokenIds::Unsent },
+            voice,
+            prompt_tokens: record.prompt_tokens,
+            output_tokens,
+            finish,
+            faults,
+            afterwards,
+        };
+        let arrival = self.clock.engine_time(now);
+        let course = Course {
+            arrival,
+            prompt_tokens: record.prompt_tokens,
+            max_tokens,
+            ..Course::default()
+        };
+        let engaged = !matches!(end, Some(Fault::Status { .. } | Fault::Html));
+        let reply = Reply::new(order, answer);
+        let service = Service { reply, record, course, engaged, put: 0, written: 0 };
+        let id = JobId(self.token(index));
+        let Some(connection) = self.connection(index) else { return };
+        connection.service = Some(service);
+        if engaged {
+            let blocks = self.duty.block_tokens.map_or_else(Vec::new, |block| {
+                words::block_hashes(&prompt, voice, output_tokens, block)
+            });
+            let prompt_tokens = prompt.len() as u32;
+            let priority = asked.priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+            self.engine.submit(arrival, Job { id, prompt_tokens, output_tokens, blocks, priority });
+            // A job that is turned away hears so now, before the response begins.
+            self.work();
+        }
+        self.begin(index, end);
+    }
+
+    fn begin(&mut self, index: u32, end: Option<Fault>) {
+        let now = self.clock.now();
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        let Some(service) = &mut connection.service else { return };
+        if let Some(Fault::Status { code, .. }) = end {
+            let refusal = refusal_on_request(code);
+            service.record.status = code;
+            service.reply.refuse(&refusal, &mut connection.outbox, &mut self.scratch, now);
+        } else {
+            service.reply.begin(&mut connection.outbox, &mut self.scratch, now);
+        }
+    }
+
+    /// Passes on what happened in the engine.
+    fn event(&mut self, event: &EngineEvent, now: Stamp) {
+        let Some(index) = self.index(event.id.0) else { return };
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        let Some(service) = connection.service.as_mut().filter(|service| service.engaged) else {
+            return;
+        };
+        self.metrics.event(event, &mut service.course);
+        match event.kind {
+            EventKind::FirstScheduled { cached_tokens } => {
+                service.record.cached_tokens = cached_tokens;
+                service.reply.scheduled(cached_tokens);
+            }
+            EventKind::Tokens { count } => self.tokens(index, event.at, count, now),
+            EventKind::Rejected { reason } => {
+                service.engaged = false;
+                self.metrics.ended(&service.course, JobEnd::Failed);
+                let refusal = rejection(reason);
+                let begun = service.reply.has_begun();
+                service.record.outcome =
+                    if begun { OutcomeKind::Errored } else { OutcomeKind::Refused };
+                service.record.status = if begun { 200 } else { refusal.status };
+                let out = &mut connection.outbox;
+                service.reply.refuse(&refusal, out, &mut self.scratch, now);
+                self.settle(index);
+            }
+            EventKind::Preempted | EventKind::Finished => {}
+        }
+    }
+
+    /// Sends tokens that were due at `at` of the engine's time.
+    fn tokens(&mut self, index: u32, at: Stamp, count: u32, now: Stamp) {
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        let Some(service) = &mut connection.service else { return };
+        let due = self.clock.real_time(at);
+        if self.duty.truth.is_some() {
+            let due_ns = self.clock.monotonic_ns(due);
+            service.record.tokens.push(TokenTruth { due_ns, written_ns: None, count });
+        }
+        let out = &mut connection.outbox;
+        let said = service.reply.tokens(count, out, &mut self.scratch, now);
+        if said == Said::All {
+            service.put = service.record.tokens.len();
+            self.summary.tokens += u64::from(count);
+            if out.is_clear() && service.reply.order().delivery == Delivery::Streamed {
+                self.lateness.record(self.clock.now().since(due));
+            }
+        }
+        let generated = service.course.generated >= service.reply.order().output_tokens;
+        if generated || said == Said::Never {
+            service.engaged = false;
+            let end = if generated {
+                JobEnd::of(&service.reply.order().finish)
+            } else {
+                self.engine.abort(self.clock.engine_time(now), JobId(self.token(index)));
+                JobEnd::Aborted
+            };
+            let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+            let Some(service) = &mut connection.service else { return };
+            self.metrics.ended(&service.course, end);
+        }
+        self.settle(index);
+    }
+
+    fn flush(&mut self, index: u32) {
+        let now = self.clock.now();
+        if let Some(connection) = self.connection(index) {
+            connection.outbox.flush(now);
+        }
+        self.settle(index);
+    }
+
+    /// Draws the conclusions from what was put into an outbox or sent from it.
+    fn settle(&mut self, index: u32) {
+        let token = self.token(index);
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        if connection.outbox.is_broken() {
+            return self.hang_up(index, Ending::ClientClosed);
+        }
+        if let Some(until) = connection.outbox.held_until() {
+            let _: bool = self.holds.insert((until, token));
+        }
+        if connection.outbox.wants_write() != connection.writing {
+            connection.writing = !connection.writing;
+            let mut flags = EpollFlags::EPOLLIN;
+            flags.set(EpollFlags::EPOLLOUT, connection.writing);
+            let mut event = EpollEvent::new(flags, token);
+            let socket = connection.outbox.socket();
+            self.epoll.modify(socket, &mut event).expect("the socket is registered");
+        }
+        if !connection.outbox.is_clear() {
+            return;
+        }
+        let over = match &mut connection.service {
+            None if connection.parting == Afterwards::Keep => return,
+            None => return self.discard(index),
+            Some(service) => {
+                service.wrote(self.clock.monotonic_ns(self.clock.now()));
+                service.reply.over()
+            }
+        };
+        if let Some(Over { ending, afterwards }) = over {
+            self.conclude(index, ending);
+            match afterwards {
+                Afterwards::Keep => self.ready.push(token),
+                Afterwards::Close => self.discard(index),
+                Afterwards::Reset => {
+                    if let Some(connection) = self.connection(index) {
+                        connection.outbox.reset_on_close();
+                    }
+                    self.discard(index);
+                }
+            }
+        }
+    }
+
+    /// Closes a connection that is of no further use, whatever is on it.
+    fn hang_up(&mut self, index: u32, ending: Ending) {
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        if let Some(service) = &mut connection.service {
+            if ending == Ending::Stopped {
+                service.record.outcome = OutcomeKind::Severed;
+            }
+            if service.engaged {
+                service.engaged = false;
+                self.metrics.ended(&service.course, JobEnd::Aborted);
+                let now = self.clock.engine_time(self.clock.now());
+                self.engine.abort(now, JobId(self.token(index)));
+            }
+            self.summary.cut_off += 1;
+            self.conclude(index, ending);
+        }
+        self.discard(index);
+    }
+
+    /// Ends a service: its record is complete.
+    fn conclude(&mut self, index: u32, ending: Ending) {
+        let now = self.clock.now();
+        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        let Some(Service { reply, mut record, .. }) = connection.service.take() else { return };
+        record.told = reply.told();
+        record.ending = ending;
+        record.end_ns = self.clock.monotonic_ns(now);
+        self.keep(record);
+    }
+
+    fn keep(&mut self, record: TruthRecord) {
+        if let Some(truth) = &mut self.duty.truth {
+            truth.record(record);
+        }
+    }
+
+    /// Drops a connection; closing its socket takes it off the event queue.
+    fn discard(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let Some(connection) = slot.connection.take() else { return };
+        self.summary.bytes += connection.outbox.bytes();
+        slot.generation = slot.generation.wrapping_add(1);
+        self.vacant.push(index);
+        drop(connection);
+        if !self.accepting {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
+            self.accepting = self.epoll.add(&self.listener, event).is_ok();
+        }
+    }
+}
+
+fn answer_id(api: Api, name: u64) -> String {
+    match api {
+        Api::Chat => format!("chatcmpl-{name:032x}"),
+        Api::Completions => format!("cmpl-{name:032x}"),
+    }
+}
+
+/// Says whether this machine ran out of descriptors or memory for sockets.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let limits = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| limits.contains(&code))
+}
+
+fn rejection(reason: RejectReason) -> Refusal {
+    match reason {
+        RejectReason::QueueFull => Refusal::overloaded("The waiting queue is full."),
+        RejectReason::TooLong => {
+            Refusal::bad(None, "The request needs more memory than the engine has.")
+        }
+    }
+}
+
+fn refusal_on_request(status: u16) -> Refusal {
+    let class = match status {
+        429 => "RateLimitError",
+        503 => "ServiceUnavailableError",
+        500.. => "InternalServerError",
+        _ => "BadRequestError",
+    };
+    Refusal { status, class, message: "Refused on request.".to_owned(), param: None }
+}

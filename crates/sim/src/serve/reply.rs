@@ -1,0 +1,529 @@
+//! One request under way: what to send for each step of the engine.
+//!
+//! ```text
+//!  head ─▶ (role) ─▶ text ─▶ text ─▶ … ─▶ text with finish reason ─▶ (usage) ─▶ [DONE]
+//!     ↑ held back?         ↑ stall?  ↑ cut short by a fault?
+//! ```
+//!
+//! A stream's usual event is laid out once; for each token only its letters are changed, so that
+//! a token costs one copy of six bytes and one write. Events of changing length (usage on each,
+//! several tokens in one) and spoilt ones are written out each time.
+//!
+//! Deliberately not here: sockets beyond [`Outbox`], and instants beyond those that it is given.
+
+use infermark_terms::{FinishReason, Stamp, Usage};
+use infermark_wire::http1;
+use infermark_wire::openai::server::{Answer, Refusal};
+use infermark_wire::openai::{Api, Delivery, UsageFields};
+
+use super::faults::{Drawn, Fault};
+use super::outbox::{Afterwards, Outbox};
+use super::truth::Ending;
+use super::words::{self, Voice, WORD_BYTES};
+
+/// What a request is to get.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) api: Api,
+    pub(crate) delivery: Delivery,
+    pub(crate) usage: UsageFields,
+    pub(crate) token_ids: TokenIds,
+    pub(crate) voice: Voice,
+    pub(crate) prompt_tokens: u32,
+    pub(crate) output_tokens: u32,
+    pub(crate) finish: FinishReason,
+    pub(crate) faults: Drawn,
+    /// What the client and the request's framing leave of the connection.
+    pub(crate) afterwards: Afterwards,
+}
+
+/// Whether events carry the ids of their tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenIds {
+    Sent,
+    Unsent,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    order: Order,
+    answer: Answer,
+    head_put: bool,
+    /// Tokens that the engine has generated.
+    generated: u32,
+    /// Those of them that are in an event.
+    said: u32,
+    cached_tokens: u32,
+    stall_at: Option<u32>,
+    end_at: Option<u32>,
+    template: Option<Template>,
+    told: Option<(u32, u32)>,
+    over: Option<Over>,
+}
+
+/// How a reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Over {
+    pub(crate) ending: Ending,
+    pub(crate) afterwards: Afterwards,
+}
+
+/// What became of a step's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// They, and any kept before, were put into the outbox.
+    All,
+    /// They are kept for a later event.
+    Later,
+    /// They will never be sent: the answer was cut short.
+    Never,
+}
+
+/// An event whose words alone change: all have the same length.
+#[derive(Debug)]
+struct Template {
+    frame: Vec<u8>,
+    letters_at: usize,
+}
+
+/// Buffers that replies share: nothing is allocated for a token.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    text: String,
+    ids: Vec<u32>,
+    events: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+const RETRY_AFTER: (&str, &str) = ("Retry-After", "1");
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+impl Reply {
+    pub(crate) fn new(order: Order, answer: Answer) -> Self {
+        let (faults, tokens) = (&order.faults, order.output_tokens);
+        let stall_at = faults.stall().map(|_| faults.stalls_after(tokens));
+        let end_at = faults.end().map(|_| faults.ends_after(tokens));
+        Self {
+            order,
+            answer,
+            head_put: false,
+            generated: 0,
+            said: 0,
+            cached_tokens: 0,
+            stall_at,
+            end_at,
+            template: None,
+            told: None,
+            over: None,
+        }
+    }
+
+    pub(crate) fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// Returns how it ended, once it has.
+    pub(crate) fn over(&self) -> Option<Over> {
+        self.over
+    }
+
+    /// Returns the last usage that the client was told.
+    pub(crate) fn told(&self) -> Option<(u32, u32)> {
+        self.told
+    }
+
+    /// Says whether anything of the response was put into the outbox.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.head_put
+    }
+
+    /// Learns how much of the prompt was cached.
+    pub(crate) fn scheduled(&mut self, cached_tokens: u32) {
+        self.cached_tokens = cached_tokens;
+    }
+
+    /// Begins the response where that does not wait for the answer: a stream's head, as vLLM
+    /// sends it when it takes the request.
+    pub(crate) fn begin(&mut self, out: &mut Outbox, scratch: &mut Scratch, now: Stamp) {
+        if self.head_put || self.over.is_some() {
+            return;
+        }
+        if self.order.faults.end() == Some(Fault::Html) {
+            return self.html(out, now);
+        }
+        if self.order.delivery == Delivery::Streamed {
+            self.stream_head(out, scratch, now);
+        }
+    }
+
+    /// Refuses the request. If a stream has begun, the refusal is an event in it.
+    pub(crate) fn refuse(
+        &mut self,
+        refusal: &Refusal,
+        out: &mut Outbox,
+        scratch: &mut Scratch,
+        now: Stamp,
+    ) {
+        if self.head_put {
+            return self.fault_event(refusal, out, scratch);
+        }
+        self.hold_head(out, now);
+        write_refusal(out, refusal, self.order.afterwards);
+        self.complete();
+    }
+
+    /// Takes tokens that the engine generated.
+    pub(crate) fn tokens(
+        &mut self,
+        count: u32,
+        out: &mut Outbox,
+        scratch: &mut Scratch,
+        now: Stamp,
+    ) -> Said {
+        self.generated += count;
+        let last = self.generated >= self.order.output_tokens;
+        if self.order.delivery == Delivery::Whole {
+            if !last {
+                return Said::Later;
+            }
+            return self.whole(out, scratch, now);
+        }
+        if !last && self.generated - self.said < self.order.faults.tokens_per_event() {
+            return Said::Later;
+        }
+        self.stream_head(out, scratch, now);
+        if self.end_at.is_some_and(|at| self.said >= at) {
+            self.cut_short(out, scratch);
+            return Said::Never;
+        }
+        if self.stall_at.take_if(|at| self.said >= *at).is_some() {
+            out.hold(now + self.order.faults.stall().expect("a stall has a length"));
+        }
+        if last { self.last_event(out, scratch) } else { self.event(out, scratch) }
+        Said::All
+    }
+
+    fn complete(&mut self) {
+        let afterwards = self.order.afterwards;
+        self.over = Some(Over { ending: Ending::Complete, afterwards });
+    }
+
+    /// Delays the head if it is to be late.
+    fn hold_head(&mut self, out: &mut Outbox, now: Stamp) {
+        self.head_put = true;
+        if let Some(span) = self.order.faults.headers() {
+            out.hold(now + span);
+        }
+    }
+
+    fn stream_head(&mut self, out: &mut Outbox, scratch: &mut Scratch, now: Stamp) {
+        if self.head_put {
+            return;
+        }
+        self.hold_head(out, now);
+        let Scratch { events, frame, .. } = scratch;
+        frame.clear();
+        let headers = [
+            ("Content-Type", "text/event-stream; charset=utf-8"),
+            connection(self.order.afterwards),
+        ];
+        http1::start_chunked(frame, 200, &headers);
+        events.clear();
+        if self.order.faults.has(Fault::Comments) {
+            events.extend_from_slice(COMMENT);
+        }
+        if self.order.faults.has(Fault::RoleOnly) {
+            self.answer.role(events, self.usage_on_each(0));
+        }
+        self.end_lines(events);
+        http1::write_chunk(frame, events);
+        out.put(frame);
+    }
+
+    /// Sends the usual event: all tokens that have not been said.
+    fn event(&mut self, out: &mut Outbox, scratch: &mut Scratch) {
+        let first = self.said == 0;
+        if !first && self.generated - self.said == 1 && self.is_uniform() {
+            let id = self.order.voice.token(self.said);
+            self.said = self.generated;
+            if self.template.is_none() {
+                self.template = Some(self.lay_out(scratch));
+            }
+            let template = self.template.as_mut().expect("it was just laid out");
+            let letters = template.letters_at..template.letters_at + WORD_BYTES - 1;
+            template.frame[letters].copy_from_slice(&words::word(id)[1..]);
+            return out.put(&template.frame);
+        }
+        scratch.events.clear();
+        self.write_text(None, scratch);
+        self.send(out, scratch, b"");
+    }
+
+    /// Sends the last event and everything after it.
+    fn last_event(&mut self, out: &mut Outbox, scratch: &mut Scratch) {
+        scratch.events.clear();
+        let finish = self.order.finish.clone();
+        self.write_text(Some(&finish), scratch);
+        if self.order.usage != UsageFields::None && !self.order.faults.has(Fault::NoUsage) {
+            let usage = self.usage();
+            self.tell(usage);
+            self.answer.usage(&mut scratch.events, usage);
+        }
+        Answer::done(&mut scratch.events);
+        self.send(out, scratch, LAST_CHUNK);
+        self.complete();
+    }
+
+    /// Appends the event of all tokens that have not been said, with what comes in front of it.
+    fn write_text(&mut self, finish: Option<&FinishReason>, scratch: &mut Scratch) {
+        let Scratch { text, ids, events, .. } = scratch;
+        text.clear();
+        ids.clear();
+        let first = self.said == 0;
+        for place in self.said..self.generated {
+            let id = self.order.voice.token(place);
+            ids.push(id);
+            self.spell(id, text);
+        }
+        self.said = self.generated;
+        let faults = &self.order.faults;
+        if first && !faults.has(Fault::RoleOnly) {
+            self.answer.role(events, self.usage_on_each(0));
+        }
+        if faults.has(Fault::Comments) {
+            events.extend_from_slice(COMMENT);
+        }
+        let usage = self.usage_on_each(self.said);
+        if faults.has(Fault::Empty) {
+            self.answer.text(events, "", None, None, usage);
+        }
+        let ids = (self.order.token_ids == TokenIds::Sent).then_some(ids.as_slice());
+        self.answer.text(events, text, ids, finish, usage);
+        if let Some(usage) = usage {
+            self.tell(usage);
+        }
+    }
+
+    /// Sends the events in `scratch` as one chunk; as two if a character is to be cut. `tail`
+    /// goes with the last.
+    fn send(&self, out: &mut Outbox, scratch: &mut Scratch, tail: &[u8]) {
+        let Scratch { events, frame, .. } = scratch;
+        self.end_lines(events);
+        let mut rest = events.as_slice();
+        if self.order.faults.has(Fault::SplitUtf8)
+            && let Some(lead) = rest.iter().position(|byte| !byte.is_ascii())
+        {
+            let (first, second) = rest.split_at(lead + 1);
+            rest = second;
+            frame.clear();
+            http1::write_chunk(frame, first);
+            out.put(frame);
+        }
+        frame.clear();
+        http1::write_chunk(frame, rest);
+        frame.extend_from_slice(tail);
+        out.put(frame);
+    }
+
+    /// Says whether all usual events have the same length and differ in their letters alone.
+    fn is_uniform(&self) -> bool {
+        self.order.token_ids == TokenIds::Unsent
+            && self.order.usage != UsageFields::Continuous
+            && !self.order.faults.has(Fault::SplitUtf8)
+    }
+
+    /// Lays out the usual event: it is written with two words that share no letter, and where
+    /// the results differ are the letters.
+    fn lay_out(&self, scratch: &mut Scratch) -> Template {
+        let [frame, other] = [0, words::VOCABULARY - 1].map(|id| {
+            let events = &mut scratch.events;
+            events.clear();
+            if self.order.faults.has(Fault::Comments) {
+                events.extend_from_slice(COMMENT);
+            }
+            if self.order.faults.has(Fault::Empty) {
+                self.answer.text(events, "", None, None, None);
+            }
+            scratch.text.clear();
+            self.spell(id, &mut scratch.text);
+            self.answer.text(events, &scratch.text, None, None, None);
+            self.end_lines(events);
+            let mut frame = Vec::new();
+            http1::write_chunk(&mut frame, events);
+            frame
+        });
+        let differing = frame.iter().zip(&other).position(|(a, b)| a != b);
+        Template { frame, letters_at: differing.expect("the two words share no letter") }
+    }
+
+    fn spell(&self, id: u32, text: &mut String) {
+        let word = words::word(id);
+        text.push_str(std::str::from_utf8(&word).expect("words are ASCII"));
+        if self.order.faults.has(Fault::SplitUtf8) {
+            text.push('é');
+        }
+    }
+
+    fn end_lines(&self, events: &mut Vec<u8>) {
+        if self.order.faults.has(Fault::Crlf) {
+            // JSON has no raw line ends: all that are there end lines.
+            let lines = events.split(|&byte| byte == b'\n').collect::<Vec<_>>();
+            *events = lines.join(b"\r\n".as_slice());
+        }
+    }
+
+    /// Returns what the client is told of usage by now.
+    fn usage(&self) -> Usage {
+        let lying = self.order.faults.has(Fault::LyingUsage);
+        let completion_tokens = if lying { 2 * self.said + 1 } else { self.said };
+        Usage {
+            prompt_tokens: self.order.prompt_tokens,
+            completion_tokens,
+            cached_tokens: (self.cached_tokens > 0).then_some(self.cached_tokens),
+            reasoning_tokens: None,
+        }
+    }
+
+    /// Returns the usage of an event, where each carries it.
+    fn usage_on_each(&self, said: u32) -> Option<Usage> {
+        let wanted = self.order.usage == UsageFields::Continuous
+            && !self.order.faults.has(Fault::NoUsage);
+        wanted.then(|| Usage {
+            completion_tokens: if said == 0 { 0 } else { self.usage().completion_tokens },
+            ..self.usage()
+        })
+    }
+
+    fn tell(&mut self, usage: Usage) {
+        self.told = Some((usage.prompt_tokens, usage.completion_tokens));
+    }
+
+    /// Ends a stream before its time, as its fault wants.
+    fn cut_short(&mut self, out: &mut Outbox, scratch: &mut Scratch) {
+        match self.order.faults.end() {
+            Some(Fault::Reset) => self.break_off(Ending::Reset),
+            Some(Fault::Truncate) => self.break_off(Ending::Truncated),
+            Some(Fault::Garbage) => {
+                scratch.events.clear();
+                scratch.events.extend_from_slice(GARBAGE);
+                self.close_stream(out, scratch);
+            }
+            _ => self.fault_event(&broken_engine(), out, scratch),
+        }
+    }
+
+    fn break_off(&mut self, ending: Ending) {
+        let reset = ending == Ending::Reset;
+        let afterwards = if reset { Afterwards::Reset } else { Afterwards::Close };
+        self.over = Some(Over { ending, afterwards });
+    }
+
+    fn fault_event(&mut self, refusal: &Refusal, out: &mut Outbox, scratch: &mut Scratch) {
+        scratch.events.clear();
+        Answer::fault(&mut scratch.events, refusal);
+        self.close_stream(out, scratch);
+    }
+
+    /// Sends the events in `scratch` and ends the stream properly.
+    fn close_stream(&mut self, out: &mut Outbox, scratch: &mut Scratch) {
+        Answer::done(&mut scratch.events);
+        self.end_lines(&mut scratch.events);
+        scratch.frame.clear();
+        http1::write_chunk(&mut scratch.frame, &scratch.events);
+        http1::end_chunked(&mut scratch.frame);
+        out.put(&scratch.frame);
+        self.complete();
+    }
+
+    fn html(&mut self, out: &mut Outbox, now: Stamp) {
+        self.hold_head(out, now);
+        let mut bytes = Vec::new();
+        let headers = [("Content-Type", "text/html"), connection(self.order.afterwards)];
+        http1::write_response(&mut bytes, 200, &headers, HTML);
+        out.put(&bytes);
+        self.complete();
+    }
+
+    /// Sends an answer that is not streamed.
+    fn whole(&mut self, out: &mut Outbox, scratch: &mut Scratch, now: Stamp) -> Said {
+        self.hold_head(out, now);
+        let end = self.order.faults.end();
+        let body = match end {
+            Some(Fault::Error) => broken_engine().body(),
+            Some(Fault::Garbage) => GARBAGE.to_vec(),
+            _ => self.whole_body(scratch),
+        };
+        scratch.frame.clear();
+        let headers = [JSON, connection(self.order.afterwards)];
+        http1::write_response(&mut scratch.frame, 200, &headers, &body);
+        let middle = scratch.frame.len() - body.len() / 2;
+        let (first, second) = scratch.frame.split_at(middle);
+        match end {
+            Some(Fault::Reset) => self.break_off(Ending::Reset),
+            Some(Fault::Truncate) => self.break_off(Ending::Truncated),
+            _ => self.complete(),
+        }
+        if self.over.is_some_and(|over| over.ending != Ending::Complete) {
+            out.put(first);
+            return Said::Never;
+        }
+        if let Some(span) = self.order.faults.stall() {
+            out.put(first);
+            out.hold(now + span);
+            out.put(second);
+        } else {
+            out.put(&scratch.frame);
+        }
+        if end.is_some() { Said::Never } else { Said::All }
+    }
+
+    fn whole_body(&mut self, scratch: &mut Scratch) -> Vec<u8> {
+        scratch.text.clear();
+        for place in 0..self.generated {
+            self.spell(self.order.voice.token(place), &mut scratch.text);
+        }
+        self.said = self.generated;
+        let usage = self.usage();
+        let mut body = Vec::new();
+        self.answer.whole(&mut body, &scratch.text, &self.order.finish, usage);
+        if self.order.faults.has(Fault::NoUsage) {
+            // Usage is the last field.
+            let key = br#","usage":"#;
+            let at = body.windows(key.len()).rposition(|window| window == key);
+            body.truncate(at.expect("a whole answer states its usage"));
+            body.push(b'}');
+        } else {
+            self.tell(usage);
+        }
+        body
+    }
+}
+
+/// Sends a refusal as a response of its own.
+pub(crate) fn write_refusal(out: &mut Outbox, refusal: &Refusal, afterwards: Afterwards) {
+    let mut headers = vec![JSON, connection(afterwards)];
+    if matches!(refusal.status, 429 | 503) {
+        headers.push(RETRY_AFTER);
+    }
+    let mut bytes = Vec::new();
+    http1::write_response(&mut bytes, refusal.status, &headers, &refusal.body());
+    out.put(&bytes);
+}
+
+/// Returns the header that says what becomes of the connection.
+pub(crate) fn connection(afterwards: Afterwards) -> (&'static str, &'static str) {
+    match afterwards {
+        Afterwards::Keep => ("Connection", "keep-alive"),
+        Afterwards::Close | Afterwards::Reset => ("Connection", "close"),
+    }
+}
+
+fn broken_engine() -> Refusal {
+    Refusal::internal("EngineCore encountered an issue, on request.")
+}
+
+const COMMENT: &[u8] = b": keep-alive\n\n";
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+const GARBAGE: &[u8] = b"data: {\"id\":\xff\xfe{]\n\n";
+const HTML: &[u8] = b"<!DOCTYPE html>\n<html><body><h1>It works!</h1></body></html>\n";
