@@ -22,7 +22,7 @@ use crate::workload::{Counter, WorkloadError};
 /// Tokens of random words before running text.
 const OPENING: u32 = 6;
 
-/// How many prompts are composed to see whether sums are exact, and of how many tokens after
+/// How many prompts are draft to see whether sums are exact, and of how many tokens after
 /// the prefix: five thousand neighbours.
 const SAMPLES: u64 = 5;
 const SAMPLE_TOKENS: u32 = 1000;
@@ -41,7 +41,7 @@ pub(crate) enum Matter {
 
 /// A prompt before it takes a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Composed {
+struct Draft {
     /// The text.
     text: String,
     /// Its tokens; none where there is no tokenizer.
@@ -104,10 +104,10 @@ impl Composer {
         tokens: u32,
         form: PromptForm,
     ) -> Result<Prompt, WorkloadError> {
-        let composed = self.compose(id, tokens)?;
+        let draft = self.compose(id, tokens)?;
         Ok(match form {
-            PromptForm::Text => Prompt::Text(composed.text),
-            PromptForm::TokenIds => Prompt::Tokens(composed.ids),
+            PromptForm::Text => Prompt::Text(draft.text),
+            PromptForm::TokenIds => Prompt::Tokens(draft.ids),
         })
     }
 
@@ -115,7 +115,7 @@ impl Composer {
     ///
     /// # Errors
     /// When no words sum to the length, or a tokenizer that joins words fails.
-    fn compose(&self, id: RequestId, tokens: u32) -> Result<Composed, WorkloadError> {
+    fn compose(&self, id: RequestId, tokens: u32) -> Result<Draft, WorkloadError> {
         let mut draws = Draws::new(self.seed.named("prompts").at(id.0));
         let mut pieces = Vec::new();
         let kept = match self.prefix {
@@ -127,7 +127,7 @@ impl Composer {
         self.write(&mut draws, rest, &mut pieces)?;
         match &self.mender {
             Some(tokenizer) => self.mend(&**tokenizer, pieces, tokens, &mut draws),
-            None => Ok(Composed { text: text_of(&pieces), ids: ids_of(&pieces) }),
+            None => Ok(Draft { text: text_of(&pieces), ids: ids_of(&pieces) }),
         }
     }
 
@@ -160,7 +160,7 @@ impl Composer {
         let opening = if long { OPENING } else { left };
         self.lexicon.fill(draws, place, opening, pieces)?;
         left -= opening;
-        for chunk in corpus.from_sentence(draws.index(corpus.sentences())) {
+        for chunk in corpus.starting_at(draws.index(corpus.sentences())) {
             // A word comes last: punctuation could merge with what a template puts after it.
             match left.checked_sub(chunk.tokens) {
                 Some(after) if after > 0 && self.lexicon.can_fill(after) => {
@@ -180,13 +180,13 @@ impl Composer {
         mut pieces: Vec<&'a Piece>,
         tokens: u32,
         draws: &mut Draws,
-    ) -> Result<Composed, WorkloadError> {
+    ) -> Result<Draft, WorkloadError> {
         for _ in 0..MENDS {
             let text = text_of(&pieces);
             let ids = tokenizer.encode(&text)?;
             let found = ids.len() as u32;
             if found == tokens {
-                return Ok(Composed { text, ids });
+                return Ok(Draft { text, ids });
             }
             let excess = found.saturating_sub(tokens);
             let mut taken = 0;
@@ -211,8 +211,8 @@ impl Composer {
         let tokens = SAMPLE_TOKENS.saturating_add(self.prefix.map_or(0, |prefix| prefix.tokens));
         for sample in 0..SAMPLES {
             // From the far end of the ids, which no run reaches.
-            let composed = self.compose(RequestId(u64::MAX - sample), tokens)?;
-            if tokenizer.count(&composed.text)? != tokens {
+            let draft = self.compose(RequestId(u64::MAX - sample), tokens)?;
+            if tokenizer.count(&draft.text)? != tokens {
                 return Ok(false);
             }
         }

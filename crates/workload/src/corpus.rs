@@ -55,7 +55,7 @@ impl Corpus {
     }
 
     /// Returns the text from this sentence on, round and round without end.
-    pub(crate) fn from_sentence(&self, sentence: usize) -> impl Iterator<Item = &Piece> {
+    pub(crate) fn starting_at(&self, sentence: usize) -> impl Iterator<Item = &Piece> {
         let start = self.sentences[sentence] as usize;
         let round = self.text[start..].iter().chain(&self.text[..start]).cycle();
         round.map(|&chunk| &self.chunks[chunk as usize])
@@ -95,10 +95,10 @@ mod tests {
         assert!(corpus.sentences() > 500);
         let length = TEXT.split_ascii_whitespace().count();
         for sentence in [0, 1, corpus.sentences() - 1] {
-            let twice: Vec<_> = corpus.from_sentence(sentence).take(2 * length).collect();
+            let twice: Vec<_> = corpus.starting_at(sentence).take(2 * length).collect();
             assert_eq!(twice[..length], twice[length..]);
         }
-        let whole: Vec<_> = corpus.from_sentence(0).take(length).map(|c| &*c.text).collect();
+        let whole: Vec<_> = corpus.starting_at(0).take(length).map(|c| &*c.text).collect();
         assert_eq!(whole, TEXT.split_ascii_whitespace().collect::<Vec<_>>());
     }
 }

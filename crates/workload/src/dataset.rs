@@ -72,7 +72,7 @@ impl Dataset {
             FileLayout::ShareGpt => threads::share_gpt(path, file, &mut rows)?,
             FileLayout::Conversations => threads::conversations(path, file, &mut rows)?,
         }
-        let Rows { rows, census, .. } = rows;
+        let Rows { kept: rows, census, .. } = rows;
         if rows.is_empty() {
             let skipped = census.skipped;
             return Err(DatasetError::Empty { path: path.to_path_buf(), skipped });
@@ -93,7 +93,7 @@ impl Dataset {
 
 /// Collects rows up to a bound.
 struct Rows {
-    rows: Vec<Row>,
+    kept: Vec<Row>,
     census: Census,
     /// Bytes of text that may still be kept.
     room: usize,
@@ -101,7 +101,7 @@ struct Rows {
 
 impl Rows {
     fn keeping(bytes: usize) -> Self {
-        Self { rows: Vec::new(), census: Census::default(), room: bytes }
+        Self { kept: Vec::new(), census: Census::default(), room: bytes }
     }
 
     /// Takes the next row. Once one did not fit, none is kept, so that those kept are the first.
@@ -123,7 +123,7 @@ impl Rows {
         }
         self.room -= bytes;
         self.census.rows += 1;
-        self.rows.push(Row { prompt, answer });
+        self.kept.push(Row { prompt, answer });
     }
 }
 

@@ -43,16 +43,17 @@ mod tests {
     #[test]
     fn the_same_seed_draws_the_same_numbers_for_ever() {
         let mut draws = Draws::new(Seed(7));
-        let drawn: Vec<_> = (0..6).map(|_| draws.index(1000)).collect();
-        assert_eq!(drawn, [0, 231, 901, 835, 491, 591]);
+        let numbers: Vec<_> = (0..6).map(|_| draws.index(1000)).collect();
+        assert_eq!(numbers, [0, 231, 901, 835, 491, 591]);
     }
 
     #[test]
     fn normal_draws_have_mean_0_and_variance_1() {
         let mut draws = Draws::new(Seed(1));
-        let drawn: Vec<_> = (0..40_000).map(|_| draws.normal()).collect();
-        let mean = drawn.iter().sum::<f64>() / drawn.len() as f64;
-        let variance = drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / drawn.len() as f64;
+        let numbers: Vec<_> = (0..40_000).map(|_| draws.normal()).collect();
+        let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+        let variance =
+            numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / numbers.len() as f64;
         assert!(mean.abs() < 0.02, "{mean}");
         assert!((variance - 1.0).abs() < 0.03, "{variance}");
     }

@@ -9,8 +9,8 @@
 //! # Invariants
 //!
 //! - A word is of letters alone: a chat template's line end or bracket cannot merge with it.
-//! - An opener has the same length with and without a space before it, because what precedes
-//!   the prompt is the template's business.
+//! - An opener has the same length with and without a space before it, wherever such words can
+//!   be found, because what precedes the prompt is the template's business.
 //!
 //! Not here: whether the sums really are exact, which [`crate::compose`] checks on samples.
 
@@ -89,7 +89,11 @@ impl Lexicon {
         let candidates = candidates(tokenizer);
         let texts: Vec<_> = candidates.iter().map(String::as_str).collect();
         let spaced = Measured::take(tokenizer, " ", &texts)?;
-        let lined = Measured::take(tokenizer, "\n", &texts)?;
+        // A vocabulary with line ends inside tokens tells nothing: then words are measured alone.
+        let lined = match Measured::take(tokenizer, "\n", &texts) {
+            Err(WorkloadError::NoWords) => Measured { groups: Vec::new(), mark_tokens: 0 },
+            taken => taken?,
+        };
 
         // Words with the same tokens as another are what the vocabulary does not know.
         let mut bearers: BTreeMap<&[u32], u32> = BTreeMap::new();
@@ -97,13 +101,14 @@ impl Lexicon {
             *bearers.entry(ids).or_default() += 1;
         }
         let (mut words, mut openers) = (Vec::new(), Vec::new());
-        for ((text, ids), after_line) in texts.iter().zip(&spaced.groups).zip(&lined.groups) {
+        for (at, (text, ids)) in texts.iter().zip(&spaced.groups).enumerate() {
             if ids.is_empty() || ids.len() > WORD_TOKENS || bearers[&ids[..]] > 1 {
                 continue;
             }
             let word = piece(text, ids);
             // The mark is a line end and one token: what is left of the group is the word.
-            if after_line.len() + 1 == ids.len() + lined.mark_tokens {
+            let after_line = lined.groups.get(at).map(Vec::len);
+            if after_line.is_some_and(|tokens| tokens + 1 == ids.len() + lined.mark_tokens) {
                 openers.push(word.clone());
             }
             words.push(word);

@@ -21,7 +21,7 @@
 //! | [`probe`] | what the chat template costs, and tokens per word without a tokenizer |
 //! | [`workload`] | [`Workload`]: id to ask |
 //! | [`dataset`] | rows of JSON Lines, CSV, Parquet, `ShareGPT` and conversation files |
-//! | [`recount`] | tokens of each chunk of an answer, after the run |
+//! | [`mod@recount`] | tokens of each chunk of an answer, after the run |
 //!
 //! Not here: when it is asked (`schedule`), the protocol (`wire`), and any network: a tokenizer
 //! behind a server is the caller's implementation of [`Tokenizer`].

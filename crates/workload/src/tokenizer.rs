@@ -97,16 +97,12 @@ impl FileTokenizer {
         if let Err(source) = serde_json::from_slice::<IgnoredAny>(&bytes) {
             return Err(TokenizerError::NotJson { path: file, source });
         }
-        let mut tokenizer = match tokenizers::Tokenizer::from_bytes(&bytes) {
-            Ok(tokenizer) => tokenizer,
-            Err(reason) => {
-                return Err(TokenizerError::NotATokenizer {
-                    path: file,
-                    reason: reason.to_string(),
-                });
-            }
+        let not_a_tokenizer = |reason: tokenizers::Error| TokenizerError::NotATokenizer {
+            path: file.clone(),
+            reason: reason.to_string(),
         };
-        let _ = tokenizer.with_truncation(None).expect("no truncation is always allowed");
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(&bytes).map_err(not_a_tokenizer)?;
+        let _ = tokenizer.with_truncation(None).map_err(not_a_tokenizer)?;
         let _ = tokenizer.with_padding(None);
         Ok(Self(tokenizer))
     }

@@ -73,9 +73,16 @@ pub struct Workload {
 /// Where prompts come from, ready to be asked.
 enum Source {
     /// Made here.
-    Made { composer: Composer, counter: Counter, lengths: Lengths },
+    Made(Box<Maker>),
     /// From a file; with a tokenizer, its rows are counted.
     Rows { dataset: Dataset, tokenizer: Option<Arc<dyn Tokenizer>> },
+}
+
+/// Makes prompts of the lengths that were drawn.
+struct Maker {
+    composer: Composer,
+    counter: Counter,
+    lengths: Lengths,
 }
 
 impl Workload {
@@ -127,10 +134,10 @@ impl Workload {
     /// tokenizer fails on a row.
     pub fn ask(&self, id: RequestId) -> Result<Ask, WorkloadError> {
         let (prompt, input_tokens, answer_tokens) = match &self.source {
-            Source::Made { composer, counter, lengths } => {
-                let tokens = lengths.draw(id);
-                let units = counter.units(tokens - self.template.overhead);
-                let prompt = composer.prompt(id, units, self.form)?;
+            Source::Made(maker) => {
+                let tokens = maker.lengths.draw(id);
+                let units = maker.counter.units(tokens - self.template.overhead);
+                let prompt = maker.composer.prompt(id, units, self.form)?;
                 (prompt, Some(tokens), None)
             }
             Source::Rows { dataset, tokenizer } => self.row(dataset, tokenizer.as_deref(), id)?,
@@ -146,7 +153,7 @@ impl Workload {
     /// Returns what was found in the dataset, if prompts come from one.
     pub fn census(&self) -> Option<Census> {
         match &self.source {
-            Source::Made { .. } => None,
+            Source::Made(_) => None,
             Source::Rows { dataset, .. } => Some(dataset.census()),
         }
     }
@@ -218,7 +225,7 @@ fn made(
         Matter::Words(None) | Matter::Prose => matter,
     };
     let composer = Composer::new(matter, &counter, seed)?;
-    Ok(Source::Made { composer, counter, lengths })
+    Ok(Source::Made(Box::new(Maker { composer, counter, lengths })))
 }
 
 fn law_max(law: Distribution) -> u32 {

@@ -1,4 +1,4 @@
-//! Laws of composed prompts, for tokenizers of every kind.
+//! Laws of draft prompts, for tokenizers of every kind.
 
 use std::collections::BTreeSet;
 
@@ -22,12 +22,12 @@ fn prompts_have_the_asked_length_by_every_kind_of_tokenizer_and_letters_at_both_
             let composer = composer(matter, &tokenizer);
             assert!(composer.mender.is_none(), "{name}");
             for tokens in lengths() {
-                let composed = composer.compose(RequestId(u64::from(tokens)), tokens).unwrap();
-                assert_eq!(tokenizer.count(&composed.text).unwrap(), tokens, "{name}");
-                assert_eq!(composed.ids.len() as u32, tokens, "{name}");
-                let ends = [composed.text.bytes().next(), composed.text.bytes().next_back()];
+                let draft = composer.compose(RequestId(u64::from(tokens)), tokens).unwrap();
+                assert_eq!(tokenizer.count(&draft.text).unwrap(), tokens, "{name}");
+                assert_eq!(draft.ids.len() as u32, tokens, "{name}");
+                let ends = [draft.text.bytes().next(), draft.text.bytes().next_back()];
                 let letter = |byte: &Option<u8>| byte.unwrap().is_ascii_alphabetic();
-                assert!(ends.iter().all(letter), "{name}: {}", composed.text);
+                assert!(ends.iter().all(letter), "{name}: {}", draft.text);
             }
         }
     }
@@ -40,9 +40,9 @@ fn a_tokenizer_that_joins_words_is_mended_to_the_asked_length() {
         let composer = composer(matter, &tokenizer);
         assert!(composer.mender.is_some());
         for tokens in lengths() {
-            let composed = composer.compose(RequestId(u64::from(tokens)), tokens).unwrap();
-            assert_eq!(tokenizer.encode(&composed.text).unwrap(), composed.ids);
-            assert_eq!(composed.ids.len() as u32, tokens);
+            let draft = composer.compose(RequestId(u64::from(tokens)), tokens).unwrap();
+            assert_eq!(tokenizer.encode(&draft.text).unwrap(), draft.ids);
+            assert_eq!(draft.ids.len() as u32, tokens);
         }
     }
     let remote = Counter::Tokenizer(Arc::new(samples::Remote::of(tokenizer)));
@@ -57,8 +57,8 @@ fn a_tokenizer_behind_a_server_is_not_called_while_prompts_are_made() {
     let composer = Composer::new(Matter::Prose, &counter, Seed(5)).unwrap();
     let calls = remote.calls();
     for id in 0..20 {
-        let composed = composer.compose(RequestId(id), 300).unwrap();
-        assert_eq!(samples::small().count(&composed.text).unwrap(), 300);
+        let draft = composer.compose(RequestId(id), 300).unwrap();
+        assert_eq!(samples::small().count(&draft.text).unwrap(), 300);
     }
     assert_eq!(remote.calls(), calls);
     assert!(calls < 40, "{calls} calls");

@@ -55,7 +55,7 @@ fn parquet() -> FileLayout {
 }
 
 fn parquet_of(name: &str, column: ArrayRef) -> Vec<u8> {
-    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..column.len() as i64));
+    let ids: ArrayRef = Arc::new(Int64Array::from_value(0, column.len()));
     let batch = RecordBatch::try_from_iter([("id", ids), (name, column)]).unwrap();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
