@@ -41,7 +41,8 @@ pub(crate) trait Columnar: Sized + 'static {
     /// The table's format.
     const TABLE: Schema;
 
-    /// All columns, in their order.
+    /// All columns, in their order. One that is added goes to the end and may be absent, since
+    /// rows that older builds wrote lack it.
     const COLUMNS: &'static [Column<Self>];
 
     /// Returns a row to be filled from columns: what is absent from them is absent in it.
@@ -308,12 +309,15 @@ impl<R: Columnar> Batches<R> {
         let mut rows: Vec<R> = (0..batch.num_rows()).map(|_| (self.row)()).collect();
         for column in R::COLUMNS {
             let name = column.name;
-            let found = batch
-                .column_by_name(name)
-                .ok_or_else(|| StoreError::damaged(&self.path, format!("no column `{name}`")))?;
-            column.scatter(found, &mut rows).ok_or_else(|| {
-                StoreError::damaged(&self.path, format!("an impossible value in column `{name}`"))
-            })?;
+            let damaged = |what| StoreError::damaged(&self.path, format!("{what} `{name}`"));
+            match batch.column_by_name(name) {
+                Some(found) => column
+                    .scatter(found, &mut rows)
+                    .ok_or_else(|| damaged("an impossible value in column"))?,
+                // An older build did not know it.
+                None if column.presence == Presence::Maybe => (),
+                None => return Err(damaged("no column")),
+            }
         }
         Ok(rows)
     }

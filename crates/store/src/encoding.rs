@@ -41,6 +41,13 @@ impl<'a> Bytes<'a> {
         Some(byte)
     }
 
+    /// Reads so many bytes.
+    pub(crate) fn take_array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
     /// Reads an integer.
     pub(crate) fn take_varint(&mut self) -> Option<u64> {
         let mut value = 0;

@@ -17,7 +17,6 @@ const SCHEMA: Schema = Schema::new("infermark.run", 1);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunFile {
     /// The format, such as `infermark.run/1`. Whoever writes a header, the store fills this in.
-    #[serde(default)]
     pub schema: String,
     /// The run's name.
     pub id: String,

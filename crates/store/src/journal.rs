@@ -79,7 +79,12 @@ impl<R: Row> Journal<R> {
         let line = first_line(R::JOURNAL);
         let created = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = created
-            .and_then(|mut file| file.write_all(line.as_bytes()).map(|()| file))
+            .and_then(|mut file| {
+                file.write_all(line.as_bytes())?;
+                // Without its first line, a journal could not be told from another file.
+                file.sync_all()?;
+                Ok(file)
+            })
             .map_err(|source| StoreError::writing(&path, source))?;
         let written = line.len() as u64;
         let before = R::Before::default();
@@ -127,11 +132,6 @@ impl<R: Row> Journal<R> {
         self.pending.clear();
         self.open = 0;
         Ok(())
-    }
-
-    /// Makes all that was flushed outlast a loss of power.
-    pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_all().map_err(|source| StoreError::writing(&self.path, source))
     }
 
     fn close_frame(&mut self) {

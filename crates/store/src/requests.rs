@@ -3,12 +3,12 @@
 //! In the journal a row is the set of columns that it has, then their values in the table's order:
 //!
 //! ```text
-//! present u32, little endian: bit i for column i
+//! present u64, little endian: bit i for column i
 //! integers and flags as varints, strings with their length
 //! ```
 //!
-//! So a change to the list of columns is a new version of the journal, which lives no longer than
-//! its run; the table only gains columns.
+//! So a column that is added raises the version of the journal, not that of the table. Rows of the
+//! older version lack its bit and decode all the same.
 
 use infermark_terms::{EventCounts, Outcome, RequestId, RequestRow, Stamp, StampSource};
 
@@ -149,8 +149,11 @@ fn set_outcome(row: &mut RequestRow, detail: &str) -> Option<()> {
     Some(())
 }
 
-// The set of a row's columns is one u32.
-const _: () = assert!(RequestRow::COLUMNS.len() <= u32::BITS as usize);
+// The set of a row's columns is one u64.
+const _: () = assert!(RequestRow::COLUMNS.len() < u64::BITS as usize);
+
+/// The bytes of the set of a row's columns.
+const PRESENT: usize = size_of::<u64>();
 
 impl Row for RequestRow {
     const JOURNAL: Schema = Schema::new("infermark.journal.requests", 1);
@@ -158,9 +161,9 @@ impl Row for RequestRow {
     type Before = ();
 
     fn put(&self, (): &mut (), out: &mut Vec<u8>) {
-        let mut present = 0_u32;
+        let mut present = 0_u64;
         let start = out.len();
-        out.extend_from_slice(&present.to_le_bytes());
+        out.extend_from_slice(&[0; PRESENT]);
         for (index, column) in Self::COLUMNS.iter().enumerate() {
             match column.access {
                 Access::Integer { get, .. } => match get(self) {
@@ -172,15 +175,14 @@ impl Row for RequestRow {
             }
             present |= 1 << index;
         }
-        out[start..start + 4].copy_from_slice(&present.to_le_bytes());
+        out[start..start + PRESENT].copy_from_slice(&present.to_le_bytes());
     }
 
     fn take((): &mut (), from: &mut Bytes<'_>) -> Option<Self> {
-        let mut present = [0; 4];
-        for byte in &mut present {
-            *byte = from.take_byte()?;
+        let present = u64::from_le_bytes(*from.take_array()?);
+        if present >> Self::COLUMNS.len() != 0 {
+            return None;
         }
-        let present = u32::from_le_bytes(present);
         let mut row = Self::blank();
         for (index, column) in Self::COLUMNS.iter().enumerate() {
             if present & (1 << index) == 0 {

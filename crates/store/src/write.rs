@@ -54,7 +54,6 @@ impl RunWriter {
             chunks: Journal::create(dir.join(files::CHUNKS_JOURNAL))?,
             text: Journal::create(dir.join(files::TEXT_JOURNAL))?,
         };
-        writer.sync()?;
         files::sync_directory(&journal)?;
         // Last: where there is a header, there is a record.
         RunFile { partial: true, ..header.clone() }.write(dir)?;
@@ -126,7 +125,6 @@ impl RunWriter {
     /// then remains as it was after the last flush, with the header of its beginning.
     pub fn finish(mut self, header: &RunFile, chunks: KeepChunks) -> Result<(), StoreError> {
         self.flush()?;
-        self.sync()?;
         let requests = latest_requests(self.requests.path(), self.requests.written())?;
         columnar::write(&self.dir.join(files::REQUESTS), requests)?;
         match chunks {
@@ -142,12 +140,6 @@ impl RunWriter {
     fn flush_if_ripe(&mut self) -> Result<(), StoreError> {
         let ripe = self.requests.is_ripe() || self.chunks.is_ripe() || self.text.is_ripe();
         if ripe { self.flush() } else { Ok(()) }
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.text.sync()?;
-        self.chunks.sync()?;
-        self.requests.sync()
     }
 }
 
