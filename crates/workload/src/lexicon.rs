@@ -280,6 +280,7 @@ fn between_marks(gap: &str, words: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::samples;
+    use crate::tokenizer::TokenizeError;
     use infermark_terms::Seed;
 
     #[test]
@@ -319,6 +320,31 @@ mod tests {
         let lexicon = Lexicon::measured(&remote).unwrap();
         assert!(lexicon.len() >= 1000, "{}", lexicon.len());
         assert!(remote.calls() <= 20, "{} calls", remote.calls());
+    }
+
+    /// A tokenizer to which a digit and a line end are one token.
+    struct LineJoiner(std::sync::Arc<dyn Tokenizer>);
+
+    impl Tokenizer for LineJoiner {
+        fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+            let joined = self.0.encode("7\n")?;
+            let mut ids = self.0.encode(text)?;
+            while let Some(at) = ids.windows(2).position(|pair| pair == joined) {
+                let _ = ids.splice(at..at + 2, [u32::MAX]);
+            }
+            Ok(ids)
+        }
+    }
+
+    #[test]
+    fn where_line_ends_join_tokens_openers_are_measured_alone() {
+        let tokenizer = LineJoiner(samples::small());
+        let lexicon = Lexicon::measured(&tokenizer).unwrap();
+        assert!(lexicon.len() >= ENOUGH_SINGLES);
+        assert!(lexicon.openers.len() >= ENOUGH_OPENERS);
+        for word in &lexicon.openers {
+            assert_eq!(tokenizer.count(&word.text).unwrap(), word.tokens, "{word:?}");
+        }
     }
 
     #[test]

@@ -158,7 +158,8 @@ fn token_ids_without_the_tokenizer_they_need_are_refused() {
 #[test]
 fn rows_are_counted_where_there_is_a_tokenizer() {
     let content = r#"[{"conversations": [
-        {"from": "human", "value": "the man"}, {"from": "gpt", "value": "the man and the time"}]}]"#;
+        {"from": "human", "value": "the man"},
+        {"from": "gpt", "value": "the man and the time"}]}]"#;
     let (_folder, mut intent) = file(content, FileLayout::ShareGpt);
     let ask = prepare(&intent, tokenizer(), 3).ask(RequestId(9)).unwrap();
     let counted = (Some(count("the man") + 3), Some(count("the man and the time")));
