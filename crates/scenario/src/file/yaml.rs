@@ -1,0 +1,191 @@
+//! YAML and JSON as entries. JSON is checked to be JSON, then read as the YAML that it also is,
+//! since that keeps the place of each value.
+
+use std::ops::Range;
+
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, StrInput};
+use serde::de::IgnoredAny;
+
+use super::{Entry, Flaw, Node, Scalar};
+
+const FLAT: &str = "a scenario file is flat: one `key: value` a line";
+const QUOTE: &str = "a text with a colon and a space must stand in quotes";
+
+/// Reads YAML as far as it goes.
+pub(super) fn entries(text: &str) -> (Vec<Entry>, Vec<Flaw>) {
+    let mut reader =
+        Reader { parser: Parser::new_from_str(text), entries: Vec::new(), flaws: Vec::new() };
+    if let Err(flaw) = reader.document() {
+        reader.flaws.push(flaw);
+    }
+    (reader.entries, reader.flaws)
+}
+
+/// Reads JSON as far as it goes.
+pub(super) fn entries_of_json(text: &str) -> (Vec<Entry>, Vec<Flaw>) {
+    let Err(error) = serde_json::from_str::<IgnoredAny>(text) else { return entries(text) };
+    let start: usize = text.split_inclusive('\n').take(error.line() - 1).map(str::len).sum();
+    // Its columns count bytes from 1, and are 0 at the beginning of a line.
+    let at = start + error.column().saturating_sub(1);
+    // The place follows at the message's end, and is shown by us.
+    let found = error.to_string();
+    let found = found.split(" at line ").next().unwrap_or(&found);
+    (Vec::new(), vec![Flaw::new(at..at + 1, format!("not JSON: {found}"))])
+}
+
+/// An event, without what a scenario has no use for.
+enum Token {
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List,
+    Map,
+    Close,
+    Document,
+    End,
+    /// An anchor, alias or tag: what it is called.
+    Fancy(&'static str),
+}
+
+struct Reader<'t> {
+    parser: Parser<'t, StrInput<'t>>,
+    entries: Vec<Entry>,
+    flaws: Vec<Flaw>,
+}
+
+type Spanned<T> = (T, Range<usize>);
+
+impl Reader<'_> {
+    fn next(&mut self) -> Result<Spanned<Token>, Flaw> {
+        match self.parser.next_event() {
+            None => Ok((Token::End, 0..0)),
+            Some(Ok((event, span))) => {
+                Ok((simplify(event), span.byte_range().expect("a text has byte offsets")))
+            }
+            Some(Err(error)) => {
+                let at = error.marker().byte_offset().expect("a text has byte offsets");
+                let flaw = Flaw::new(at..at + 1, format!("not YAML: {}", error.info()));
+                let colon = *error.kind() == ErrorKind::MappingValueNotAllowed;
+                Err(if colon { flaw.hint(QUOTE) } else { flaw })
+            }
+        }
+    }
+
+    fn document(&mut self) -> Result<(), Flaw> {
+        let (mut token, mut span) = self.next()?;
+        while matches!(token, Token::Document) {
+            (token, span) = self.next()?;
+        }
+        match token {
+            Token::Map => self.entries()?,
+            Token::End => return Ok(()),
+            Token::Scalar { text, plain } if plain && is_null(&text) => {}
+            Token::Scalar { .. } | Token::List | Token::Close | Token::Document => {
+                return Err(Flaw::new(span, "not a mapping").hint(FLAT));
+            }
+            Token::Fancy(what) => return Err(fancy(what, span)),
+        }
+        loop {
+            match self.next()? {
+                (Token::End, _) => return Ok(()),
+                (Token::Document, _) => {}
+                (_, span) => return Err(Flaw::new(span, "a second document").hint(FLAT)),
+            }
+        }
+    }
+
+    /// Reads what a mapping holds, its end included.
+    fn entries(&mut self) -> Result<(), Flaw> {
+        loop {
+            let (key, span) = match self.next()? {
+                (Token::Close | Token::End, _) => return Ok(()),
+                (Token::Scalar { text, .. }, span) => (text, span),
+                (Token::Fancy(what), span) => return Err(fancy(what, span)),
+                (Token::List | Token::Map | Token::Document, span) => {
+                    return Err(Flaw::new(span, "not a key").hint(FLAT));
+                }
+            };
+            let value = self.value()?;
+            self.entries.push(Entry { key, span, value });
+        }
+    }
+
+    fn value(&mut self) -> Result<Node, Flaw> {
+        Ok(match self.next()? {
+            (Token::Scalar { text, plain }, span) if plain && is_null(&text) => Node::Empty(span),
+            (Token::Scalar { text, .. }, span) => Node::Scalar(Scalar { text, span }),
+            (Token::List, _) => self.list()?,
+            (Token::Map, span) => {
+                self.skip()?;
+                Node::Odd(Flaw::new(span.start..span.start, "a mapping").hint(FLAT))
+            }
+            (Token::Fancy(what), span) => return Err(fancy(what, span)),
+            (Token::Close | Token::Document | Token::End, span) => Node::Empty(span),
+        })
+    }
+
+    fn list(&mut self) -> Result<Node, Flaw> {
+        let mut items = Vec::new();
+        let mut odd = None;
+        loop {
+            match self.next()? {
+                (Token::Close | Token::End | Token::Document, _) => break,
+                (Token::Scalar { text, .. }, span) => items.push(Scalar { text, span }),
+                (Token::Fancy(what), span) => return Err(fancy(what, span)),
+                (Token::List | Token::Map, span) => {
+                    self.skip()?;
+                    odd = odd.or(Some(
+                        Flaw::new(span.start..span.start, "a list or mapping in a list")
+                            .hint(QUOTE),
+                    ));
+                }
+            }
+        }
+        Ok(odd.map_or(Node::List(items), Node::Odd))
+    }
+
+    /// Skips what is left of a list or mapping whose beginning has been read.
+    fn skip(&mut self) -> Result<(), Flaw> {
+        let mut depth = 1_usize;
+        while depth > 0 {
+            match self.next()?.0 {
+                Token::List | Token::Map => depth += 1,
+                Token::Close => depth -= 1,
+                Token::End => return Ok(()),
+                Token::Scalar { .. } | Token::Document | Token::Fancy(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fancy(what: &str, span: Range<usize>) -> Flaw {
+    Flaw::new(span.start..span.start, what).hint("write the value out")
+}
+
+/// Whether a plain scalar stands for no value (YAML 1.2.2, section 10.3.2).
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may add events; none concern us")]
+fn simplify(event: Event<'_>) -> Token {
+    match event {
+        Event::Scalar(_, _, _, Some(_))
+        | Event::SequenceStart(_, _, Some(_))
+        | Event::MappingStart(_, _, Some(_)) => Token::Fancy("a tag"),
+        Event::Scalar(text, style, 0, None) => {
+            Token::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }
+        }
+        Event::SequenceStart(_, 0, None) => Token::List,
+        Event::MappingStart(_, 0, None) => Token::Map,
+        Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) => {
+            Token::Fancy("an anchor")
+        }
+        Event::Alias(_) => Token::Fancy("an alias"),
+        Event::SequenceEnd | Event::MappingEnd => Token::Close,
+        Event::StreamEnd => Token::End,
+        _ => Token::Document,
+    }
+}

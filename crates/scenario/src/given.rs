@@ -1,0 +1,121 @@
+//! A value as somebody gave it: text, and where it came from.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::problem::{Place, Spot};
+use crate::settings::{Form, Setting};
+use crate::syntax::Echo;
+
+/// A value as somebody gave it. Its text is not yet read.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub(crate) setting: &'static Setting,
+    pub(crate) text: String,
+    layer: Layer,
+}
+
+/// Where values come from, from the strongest to the weakest.
+#[derive(Clone, Debug)]
+enum Layer {
+    Flag,
+    Env,
+    File(Spot),
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "layer", rename_all = "lowercase")]
+pub enum Origin {
+    /// The command line.
+    Flag,
+    /// The environment.
+    Env,
+    /// A scenario file.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1, in characters.
+        column: usize,
+    },
+    /// Nobody gave it.
+    Default,
+}
+
+impl Given {
+    /// A value from the command line. A flag of [`Form::Switch`] without a value says `yes`.
+    pub fn flag(setting: &'static Setting, text: impl Into<String>) -> Self {
+        Self { setting, text: text.into(), layer: Layer::Flag }
+    }
+
+    /// A value from the environment; of a [`Form::Repeated`] setting, one a line.
+    pub fn env(setting: &'static Setting, text: impl Into<String>) -> Self {
+        Self { setting, text: text.into(), layer: Layer::Env }
+    }
+
+    pub(crate) fn file(setting: &'static Setting, text: String, spot: Spot) -> Self {
+        Self { setting, text, layer: Layer::File(spot) }
+    }
+
+    /// Takes the text apart into values without white space around: one, or for a
+    /// [`Form::Repeated`] setting's variable, one a line.
+    pub(crate) fn split(self) -> Vec<Self> {
+        let with = |text: &str| Self { text: text.trim().to_owned(), ..self.clone() };
+        match (self.setting.form, &self.layer) {
+            (Form::Repeated, Layer::Env) => {
+                self.text.lines().filter(|line| !line.trim().is_empty()).map(with).collect()
+            }
+            _ => vec![with(&self.text)],
+        }
+    }
+
+    /// Returns the setting.
+    pub fn setting(&self) -> &'static Setting {
+        self.setting
+    }
+
+    /// Returns the text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns where it came from.
+    pub fn origin(&self) -> Origin {
+        match &self.layer {
+            Layer::Flag => Origin::Flag,
+            Layer::Env => Origin::Env,
+            Layer::File(spot) => {
+                let (line, column) = spot.position();
+                Origin::File { path: spot.source.path.clone(), line, column }
+            }
+        }
+    }
+
+    /// Returns the layer's rank: the least wins.
+    pub(crate) fn rank(&self) -> u8 {
+        match self.layer {
+            Layer::Flag => 0,
+            Layer::Env => 1,
+            Layer::File(_) => 2,
+        }
+    }
+
+    /// Returns where it stands, for an error.
+    pub(crate) fn place(&self, echo: Echo) -> Place {
+        let (name, spot) = match &self.layer {
+            Layer::Flag if self.setting.form == Form::Positional => {
+                (self.setting.flag.to_owned(), None)
+            }
+            Layer::Flag => (format!("--{}", self.setting.flag), None),
+            Layer::Env => (self.setting.env.to_owned(), None),
+            Layer::File(spot) => (self.setting.key.to_owned(), Some(spot)),
+        };
+        match echo {
+            Echo::Shown => Place::new(&name, Some(&self.text), spot.cloned()),
+            Echo::Withheld => Place::new(&name, None, spot.map(Spot::start)),
+        }
+    }
+}

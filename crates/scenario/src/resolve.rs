@@ -1,0 +1,312 @@
+//! From given values to one scenario: which value wins, which defaults hold, what contradicts
+//! what.
+//!
+//! Every mistake is looked for, also in values that a stronger layer overrides: a file with a
+//! wrong value is a wrong file.
+
+mod desk;
+mod yaml;
+
+use std::collections::BTreeMap;
+
+use infermark_terms::{OutputPolicy, Seed};
+use serde::Serialize;
+
+use self::desk::Desk;
+use crate::given::{Given, Origin};
+use crate::intent::{
+    Access, Api, Bounds, Distribution, FileLayout, Load, PromptForm, PromptSource, RateCurve,
+    Scenario, SharedPrefix, Target, TokenizerChoice, Verification, Workload,
+};
+use crate::problem::Problems;
+use crate::settings::{self, Setting};
+use crate::syntax::{self, Dataset, FileKind, count};
+
+/// The most requests in flight that can be asked for.
+const IN_FLIGHT_MAX: u64 = 1_000_000;
+/// The most requests of a run.
+const REQUESTS_MAX: u64 = 1_000_000_000_000;
+/// The most generator threads.
+const THREADS_MAX: u64 = 1024;
+/// The longest shared prefix, and the most of them.
+const PREFIX_MAX: u64 = 10_000_000;
+
+/// A scenario, and how it came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// What the run intends.
+    pub scenario: Scenario,
+    /// Every setting that holds, defaults included, in the table's order; one entry for each
+    /// value of a repeated setting.
+    pub values: Vec<Value>,
+    /// What the run is filed under.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One setting's value and its origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Value {
+    /// The setting.
+    pub key: &'static str,
+    /// The value as the table's syntax writes it.
+    pub text: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Resolved {
+    /// Writes a scenario file in YAML that resolves to the same scenario, seed included.
+    pub fn to_yaml(&self) -> String {
+        yaml::write(&self.values)
+    }
+}
+
+/// Makes one scenario of what was given by flags, environment and file, in any order. Without a
+/// `seed` among them, `fresh_seed` is taken.
+///
+/// # Errors
+///
+/// Every malformed value and every contradiction, each with its places.
+pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems> {
+    let mut desk = Desk::new(given);
+    let target = desk.one_or_default(&settings::TARGET, &syntax::TARGET);
+    let api = desk.one_or_default(&settings::API, &syntax::API);
+    let tokenizer = desk.one_or_default(&settings::TOKENIZER, &syntax::TOKENIZER);
+    let load = load(&mut desk);
+    let seed = match desk.one(&settings::SEED, &count::<0, { u64::MAX }>()) {
+        Some(seed) => seed,
+        None => desk.fall_back(&settings::SEED, &count::<0, { u64::MAX }>(), fresh_seed.0),
+    };
+    let scenario = Scenario {
+        model: desk.one(&settings::MODEL, &syntax::LINE),
+        delivery: desk.one_or_default(&settings::STREAM, &syntax::DELIVERY),
+        bounds: bounds(&mut desk),
+        workload: workload(&mut desk, api, &tokenizer),
+        access: access(&mut desk, &target),
+        threads: desk.one(&settings::THREADS, &count::<1, THREADS_MAX>()).map(|n| n as u32),
+        seed: Seed(seed),
+        target,
+        api,
+        load,
+        tokenizer,
+    };
+    let tags = tags(&mut desk);
+    Ok(Resolved { scenario, values: desk.finish()?, tags })
+}
+
+fn load(desk: &mut Desk) -> Load {
+    let slots = count::<1, IN_FLIGHT_MAX>();
+    let concurrency = desk.one(&settings::CONCURRENCY, &slots);
+    let rate = desk.one(&settings::RATE, &syntax::RATE).map(RateCurve::Steady);
+    let ramp = desk.one(&settings::RAMP, &syntax::RAMP);
+    let throughput = desk.one_or_default(&settings::THROUGHPUT, &syntax::YES_NO);
+    let arrivals = desk.one(&settings::ARRIVALS, &syntax::ARRIVALS);
+    let max_concurrency = desk.one(&settings::MAX_CONCURRENCY, &slots).map(|slots| slots as u32);
+
+    let mut kinds = vec![&settings::CONCURRENCY, &settings::RATE, &settings::RAMP];
+    kinds.retain(|setting| desk.is_given(setting));
+    kinds.extend(throughput.then_some(&settings::THROUGHPUT));
+    check_load(desk, &kinds);
+
+    if let Some(rate) = rate.or(ramp) {
+        let arrivals =
+            arrivals.unwrap_or_else(|| desk.default_of(&settings::ARRIVALS, &syntax::ARRIVALS));
+        return Load::Open { rate, arrivals, max_concurrency };
+    }
+    if throughput {
+        return Load::Throughput { max_concurrency };
+    }
+    let concurrency =
+        concurrency.unwrap_or_else(|| desk.default_of(&settings::CONCURRENCY, &slots));
+    Load::Closed { concurrency: concurrency as u32 }
+}
+
+/// Refuses what does not go with the kinds of load that were asked for.
+fn check_load(desk: &mut Desk, kinds: &[&Setting]) {
+    let kind = match kinds {
+        [] => &settings::CONCURRENCY,
+        [kind] => *kind,
+        _ => return desk.refuse(kinds, "a run has one kind of load", "keep one of them"),
+    };
+    if kind.key == settings::CONCURRENCY.key {
+        let found = "a closed loop never has more in flight than its slots";
+        let hint = "cap `rate`, `ramp` or `throughput`, or give `concurrency` alone";
+        desk.rule_out(&settings::MAX_CONCURRENCY, kind, found, hint);
+    }
+    if kind.key == settings::CONCURRENCY.key || kind.key == settings::THROUGHPUT.key {
+        let found = "only a rate or a ramp has a law of arrivals";
+        desk.rule_out(&settings::ARRIVALS, kind, found, "give `rate`, or leave `arrivals` out");
+    }
+}
+
+fn bounds(desk: &mut Desk) -> Bounds {
+    let requests = desk.one(&settings::REQUESTS, &count::<1, REQUESTS_MAX>());
+    let mut duration = desk.one(&settings::DURATION, &syntax::DURATION);
+    if !desk.is_given(&settings::REQUESTS) && !desk.is_given(&settings::DURATION) {
+        duration = Some(desk.default_of(&settings::DURATION, &syntax::DURATION));
+    }
+    if !desk.is_given(&settings::DURATION) && desk.is_given(&settings::REQUESTS) {
+        let found = "a ramp needs a duration to change over";
+        desk.rule_out(&settings::RAMP, &settings::REQUESTS, found, "give `duration` too");
+    }
+    Bounds {
+        requests,
+        duration,
+        warmup: desk.one_or_default(&settings::WARMUP, &syntax::SPAN),
+        drain: desk.one_or_default(&settings::DRAIN, &syntax::SPAN),
+    }
+}
+
+fn workload(desk: &mut Desk, api: Api, tokenizer: &TokenizerChoice) -> Workload {
+    let dataset = desk.one_or_default(&settings::DATASET, &syntax::DATASET);
+    let is_file = matches!(dataset, Dataset::File { .. });
+    let mut output_tokens = desk.one(&settings::OUTPUT_TOKENS, &syntax::LENGTHS);
+    if !is_file && output_tokens.is_none() {
+        output_tokens = Some(desk.default_of(&settings::OUTPUT_TOKENS, &syntax::LENGTHS));
+    }
+    let policy = desk.one(&settings::OUTPUT_LENGTH, &syntax::OUTPUT_POLICY).unwrap_or_else(|| {
+        let policy = if is_file { OutputPolicy::Natural } else { OutputPolicy::Exact };
+        desk.fall_back(&settings::OUTPUT_LENGTH, &syntax::OUTPUT_POLICY, policy)
+    });
+    let has_answers = matches!(dataset, Dataset::File { kind: FileKind::ShareGpt, .. })
+        && *tokenizer != TokenizerChoice::None;
+    if policy == OutputPolicy::Exact && output_tokens.is_none() && !has_answers {
+        let found = "an exact length must be known";
+        let hint = "give `output_tokens`; `sharegpt` with a `tokenizer` has lengths of its own";
+        desk.rule_out(&settings::OUTPUT_LENGTH, &settings::DATASET, found, hint);
+    }
+    let form = desk.one_or_default(&settings::PROMPT_FORM, &syntax::PROMPT_FORM);
+    if form == PromptForm::TokenIds && api == Api::Chat {
+        let found = "chat does not take token ids";
+        desk.rule_out(&settings::PROMPT_FORM, &settings::API, found, "give `api` `completions`");
+    }
+    if form == PromptForm::TokenIds && *tokenizer == TokenizerChoice::None {
+        let found = "token ids come from a tokenizer";
+        desk.rule_out(&settings::PROMPT_FORM, &settings::TOKENIZER, found, "give `tokenizer`");
+    }
+    Workload { source: source(desk, dataset), output_tokens, output_policy: policy, form }
+}
+
+fn source(desk: &mut Desk, dataset: Dataset) -> PromptSource {
+    let input_tokens = desk.one(&settings::INPUT_TOKENS, &syntax::LENGTHS);
+    let prefix_tokens = desk.one(&settings::PREFIX_TOKENS, &count::<1, PREFIX_MAX>());
+    let prefix_groups = desk.one(&settings::PREFIX_GROUPS, &count::<1, PREFIX_MAX>());
+    let column = desk.one(&settings::COLUMN, &syntax::LINE);
+    check_source(desk, &dataset);
+    let lengths = |desk: &mut Desk| {
+        input_tokens.unwrap_or_else(|| desk.default_of(&settings::INPUT_TOKENS, &syntax::LENGTHS))
+    };
+    match dataset {
+        Dataset::Synthetic => {
+            let input_tokens = lengths(desk);
+            let prefix = prefix_tokens.map(|tokens| {
+                let groups = prefix_groups.unwrap_or_else(|| {
+                    desk.default_of(&settings::PREFIX_GROUPS, &count::<1, PREFIX_MAX>())
+                });
+                SharedPrefix { tokens: tokens as u32, groups: groups as u32 }
+            });
+            if prefix.is_some_and(|prefix| prefix.tokens >= least(&input_tokens)) {
+                let found = "the prefix is not shorter than every input";
+                let hint = "shorten it, or raise the least input length";
+                desk.rule_out(&settings::PREFIX_TOKENS, &settings::INPUT_TOKENS, found, hint);
+            }
+            PromptSource::Synthetic { input_tokens, prefix }
+        }
+        Dataset::Corpus => PromptSource::Corpus { input_tokens: lengths(desk) },
+        Dataset::File { kind, path } => {
+            let mut column = || {
+                column.clone().unwrap_or_else(|| desk.default_of(&settings::COLUMN, &syntax::LINE))
+            };
+            let layout = match kind {
+                FileKind::Jsonl => FileLayout::Jsonl { column: column() },
+                FileKind::Csv => FileLayout::Csv { column: column() },
+                FileKind::Parquet => FileLayout::Parquet { column: column() },
+                FileKind::ShareGpt => FileLayout::ShareGpt,
+                FileKind::Conversations => FileLayout::Conversations,
+            };
+            PromptSource::File { path, layout }
+        }
+    }
+}
+
+/// Refuses what does not go with the dataset.
+fn check_source(desk: &mut Desk, dataset: &Dataset) {
+    let (has_lengths, has_columns) = match dataset {
+        Dataset::Synthetic | Dataset::Corpus => (false, false),
+        Dataset::File { kind, .. } => match kind {
+            FileKind::Jsonl | FileKind::Csv | FileKind::Parquet => (true, true),
+            FileKind::ShareGpt | FileKind::Conversations => (true, false),
+        },
+    };
+    if has_lengths {
+        let found = "a file's prompts have their own lengths";
+        desk.rule_out(&settings::INPUT_TOKENS, &settings::DATASET, found, "leave it out");
+    }
+    if !has_columns {
+        let found = "this dataset has no columns";
+        desk.rule_out(&settings::COLUMN, &settings::DATASET, found, "leave it out");
+    }
+    if *dataset != Dataset::Synthetic {
+        let found = "only synthetic prompts share a prefix";
+        let hint = "leave it out, or `dataset` out";
+        desk.rule_out(&settings::PREFIX_TOKENS, &settings::DATASET, found, hint);
+        desk.rule_out(&settings::PREFIX_GROUPS, &settings::DATASET, found, hint);
+    } else if desk.is_given(&settings::PREFIX_GROUPS) && !desk.is_given(&settings::PREFIX_TOKENS) {
+        let found = "there is no prefix to share";
+        desk.refuse(&[&settings::PREFIX_GROUPS], found, "give `prefix_tokens`");
+    }
+}
+
+/// Returns the least length that can be drawn.
+fn least(lengths: &Distribution) -> u32 {
+    match lengths {
+        Distribution::Fixed(tokens) => *tokens,
+        Distribution::Normal { min, .. }
+        | Distribution::Uniform { min, .. }
+        | Distribution::LogNormal { min, .. } => *min,
+    }
+}
+
+fn access(desk: &mut Desk, target: &Target) -> Access {
+    let headers = desk.all(&settings::HEADER, &syntax::HEADER);
+    let api_key_env = desk.one(&settings::API_KEY_ENV, &syntax::ENV_NAME);
+    let ca = desk.one(&settings::CA, &syntax::PATH);
+    let verification = desk.one_or_default(&settings::INSECURE, &syntax::INSECURITY);
+    if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+        let found = "a `header` gives `Authorization` already";
+        desk.rule_out(&settings::API_KEY_ENV, &settings::HEADER, found, "keep one of them");
+    }
+    let is_insecure = verification == Verification::Off;
+    if !matches!(target, Target::Url(url) if url.starts_with("https://")) {
+        let (found, hint) = ("this target is not spoken to over TLS", "leave it out");
+        desk.rule_out(&settings::CA, &settings::TARGET, found, hint);
+        if is_insecure {
+            desk.rule_out(&settings::INSECURE, &settings::TARGET, found, hint);
+        }
+    } else if is_insecure {
+        let found = "certificates to trust are of no use where none is checked";
+        desk.rule_out(&settings::CA, &settings::INSECURE, found, "keep one of them");
+    }
+    Access {
+        headers,
+        api_key_env,
+        ca,
+        verification,
+        timeout: desk.one_or_default(&settings::TIMEOUT, &syntax::DURATION),
+        connect_timeout: desk.one_or_default(&settings::CONNECT_TIMEOUT, &syntax::DURATION),
+    }
+}
+
+fn tags(desk: &mut Desk) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    for (key, value) in desk.all(&settings::TAG, &syntax::TAG) {
+        if tags.insert(key.clone(), value).is_some() {
+            let found = format!("the key `{key}` is given twice");
+            desk.refuse(&[&settings::TAG], &found, "keep one of them");
+        }
+    }
+    tags
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Where given values are laid out, read, and missed: layering, defaults, and what went wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::given::{Given, Origin};
+use crate::problem::{Place, Problem, Problems};
+use crate::resolve::Value;
+use crate::settings::{Form, Setting};
+use crate::syntax::{Codec, Echo, Fault};
+
+/// The given values, and what has become of them so far.
+pub(super) struct Desk {
+    /// By key, the strongest layer first. A setting that is here has a value.
+    given: BTreeMap<&'static str, Vec<Given>>,
+    values: Vec<Value>,
+    problems: Vec<Problem>,
+    /// The settings of which a text could not be read.
+    malformed: BTreeSet<&'static str>,
+}
+
+impl Desk {
+    pub(super) fn new(given: Vec<Given>) -> Self {
+        let mut by_key: BTreeMap<_, Vec<Given>> = BTreeMap::new();
+        for given in given.into_iter().flat_map(Given::split) {
+            by_key.entry(given.setting.key).or_default().push(given);
+        }
+        for layers in by_key.values_mut() {
+            layers.sort_by_key(Given::rank);
+        }
+        Self { given: by_key, values: Vec::new(), problems: Vec::new(), malformed: BTreeSet::new() }
+    }
+
+    pub(super) fn is_given(&self, setting: &Setting) -> bool {
+        self.given.contains_key(setting.key)
+    }
+
+    /// Reads all values of all layers, so that every mistake is found, and returns those of the
+    /// strongest that can be read.
+    pub(super) fn all<T>(&mut self, setting: &'static Setting, codec: &Codec<T>) -> Vec<T> {
+        let Some(layers) = self.given.get(setting.key) else { return Vec::new() };
+        let rank = layers[0].rank();
+        let mut read = Vec::new();
+        for given in layers {
+            match (codec.parse)(&given.text) {
+                Ok(value) if given.rank() == rank => {
+                    self.values.push(Value {
+                        key: setting.key,
+                        text: (codec.print)(&value),
+                        origin: given.origin(),
+                    });
+                    read.push(value);
+                }
+                Ok(_) => {}
+                Err(fault) => {
+                    let _ = self.malformed.insert(setting.key);
+                    self.problems.push(malformed(given, fault));
+                }
+            }
+        }
+        if setting.form != Form::Repeated
+            && let [first, second, ..] = &layers[..]
+            && second.rank() == rank
+        {
+            self.problems.push(Problem {
+                places: vec![second.place(Echo::Withheld), first.place(Echo::Withheld)],
+                found: "given twice".to_owned(),
+                expected: None,
+                hint: Some("keep one of them".to_owned()),
+            });
+        }
+        read
+    }
+
+    /// Returns the value, if one was given that can be read.
+    pub(super) fn one<T>(&mut self, setting: &'static Setting, codec: &Codec<T>) -> Option<T> {
+        self.all(setting, codec).into_iter().next()
+    }
+
+    /// Returns the value, or the default where none was given or none can be read. For settings
+    /// with a default.
+    pub(super) fn one_or_default<T>(&mut self, setting: &'static Setting, codec: &Codec<T>) -> T {
+        self.one(setting, codec).unwrap_or_else(|| self.default_of(setting, codec))
+    }
+
+    /// Takes the default of a setting that has one and that nobody gave.
+    pub(super) fn default_of<T>(&mut self, setting: &Setting, codec: &Codec<T>) -> T {
+        let text = setting.default.expect("the table gives this setting a default");
+        let value = (codec.parse)(text).expect("the table's defaults are well formed");
+        self.fall_back(setting, codec, value)
+    }
+
+    /// Takes `value` for a setting that nobody gave.
+    pub(super) fn fall_back<T>(&mut self, setting: &Setting, codec: &Codec<T>, value: T) -> T {
+        let text = (codec.print)(&value);
+        self.values.push(Value { key: setting.key, text, origin: Origin::Default });
+        value
+    }
+
+    /// Returns where a setting's value stands.
+    fn place(&self, setting: &Setting) -> Place {
+        match self.given.get(setting.key).and_then(|layers| layers.first()) {
+            Some(given) => given.place(Echo::Shown),
+            None => Place::new(&format!("{} (by default)", setting.key), setting.default, None),
+        }
+    }
+
+    /// Refuses `setting`, if given, because of what `other` says.
+    pub(super) fn rule_out(&mut self, setting: &Setting, other: &Setting, found: &str, hint: &str) {
+        if self.is_given(setting) {
+            self.refuse(&[setting, other], found, hint);
+        }
+    }
+
+    /// Refuses what settings say together, unless one of them could not be read: then what it
+    /// says is not known, and its own problem comes first.
+    pub(super) fn refuse(&mut self, settings: &[&Setting], found: &str, hint: &str) {
+        if settings.iter().any(|setting| self.malformed.contains(setting.key)) {
+            return;
+        }
+        self.problems.push(Problem {
+            places: settings.iter().map(|setting| self.place(setting)).collect(),
+            found: found.to_owned(),
+            expected: None,
+            hint: Some(hint.to_owned()),
+        });
+    }
+
+    /// Returns the values in the table's order.
+    pub(super) fn finish(mut self) -> Result<Vec<Value>, Problems> {
+        // What stands in no file comes first; the rest as a reader meets it.
+        self.problems.sort_by_cached_key(|problem| {
+            problem.places[0].position().map(|(_, line, column)| (line, column))
+        });
+        Problems::check(self.problems)?;
+        self.values.sort_by_key(|value| Setting::rank(value.key));
+        Ok(self.values)
+    }
+}
+
+fn malformed(given: &Given, fault: Fault) -> Problem {
+    Problem {
+        places: vec![given.place(fault.echo)],
+        found: fault.found,
+        expected: Some(fault.expected),
+        hint: fault.hint,
+    }
+}

@@ -1,0 +1,402 @@
+//! Layers, defaults, contradictions, and the round trip through a written file.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use infermark_terms::Nanos;
+use proptest::prelude::*;
+
+use super::*;
+use crate::file::parse_file;
+use crate::intent::{Arrivals, Delivery, HeaderValue};
+
+const FRESH: Seed = Seed(7);
+
+fn setting(key: &str) -> &'static Setting {
+    Setting::by_key(key).unwrap_or_else(|| panic!("`{key}` is a setting"))
+}
+
+/// Reads `key=value` words as flags.
+fn flags(words: &[&str]) -> Vec<Given> {
+    let pair = |word: &&str| {
+        let (key, text) = word.split_once('=').unwrap();
+        Given::flag(setting(key), text)
+    };
+    words.iter().map(pair).collect()
+}
+
+fn resolved(words: &[&str]) -> Resolved {
+    resolve(flags(words), FRESH).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
+    let resolved = resolved(&[]);
+    let expected = Scenario {
+        target: Target::Sim(String::new()),
+        model: None,
+        api: Api::Chat,
+        delivery: Delivery::Streamed,
+        load: Load::Closed { concurrency: 1 },
+        bounds: Bounds {
+            requests: None,
+            duration: Some(Nanos::from_secs(30)),
+            warmup: Nanos::ZERO,
+            drain: Nanos::from_secs(120),
+        },
+        workload: Workload {
+            source: PromptSource::Synthetic {
+                input_tokens: Distribution::Fixed(512),
+                prefix: None,
+            },
+            output_tokens: Some(Distribution::Fixed(256)),
+            output_policy: OutputPolicy::Exact,
+            form: PromptForm::Text,
+        },
+        tokenizer: TokenizerChoice::None,
+        seed: FRESH,
+        access: Access {
+            headers: Vec::new(),
+            api_key_env: None,
+            ca: None,
+            verification: Verification::Full,
+            timeout: Nanos::from_secs(600),
+            connect_timeout: Nanos::from_secs(10),
+        },
+        threads: None,
+    };
+    assert_eq!(resolved.scenario, expected);
+    insta::assert_snapshot!(resolved.to_yaml());
+}
+
+#[test]
+fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
+    let text = "rate: 1/s\nrequests: 1\nmodel: file\nheader: [\"A: 1\", \"B: 2\"]\n";
+    let file = || parse_file(Path::new("f.yaml"), text).unwrap();
+    let env = || {
+        let lines = "C: 3\n\n  D: 4  \n";
+        let given = [("rate", "2/s"), ("requests", "2"), ("header", lines)];
+        given.map(|(key, text)| Given::env(setting(key), text))
+    };
+    let flag = || Given::flag(setting("rate"), "3/s");
+    let given: Vec<_> = file().into_iter().chain(env()).chain([flag()]).collect();
+    let forward = resolve(given.clone(), FRESH).unwrap();
+    // The order in which the layers come does not matter, only that within one.
+    let turned: Vec<_> = [flag()].into_iter().chain(env()).chain(file()).collect();
+    assert_eq!(resolve(turned, FRESH).unwrap(), forward);
+
+    let of = |key: &str| {
+        let values = forward.values.iter().filter(|value| value.key == key);
+        values.map(|value| (value.text.clone(), value.origin.clone())).collect::<Vec<_>>()
+    };
+    let place = Origin::File { path: "f.yaml".into(), line: 3, column: 8 };
+    assert_eq!(of("rate"), [("3/s".to_owned(), Origin::Flag)]);
+    assert_eq!(of("requests"), [("2".to_owned(), Origin::Env)]);
+    assert_eq!(of("model"), [("file".to_owned(), place)]);
+    assert_eq!(of("arrivals"), [("poisson".to_owned(), Origin::Default)]);
+    let headers = ["C: 3", "D: 4"].map(|header| (header.to_owned(), Origin::Env));
+    assert_eq!(of("header"), headers);
+}
+
+#[test]
+fn each_kind_of_load_has_its_words() {
+    let load = |words| resolved(words).scenario.load;
+    assert_eq!(load(&["concurrency=8"]), Load::Closed { concurrency: 8 });
+    assert_eq!(load(&["concurrency=8", "throughput=no"]), Load::Closed { concurrency: 8 });
+    assert_eq!(
+        load(&["rate=30/min", "arrivals=gamma(2)", "max_concurrency=4"]),
+        Load::Open {
+            rate: RateCurve::Steady(0.5),
+            arrivals: Arrivals::Gamma { cv: 2.0 },
+            max_concurrency: Some(4)
+        }
+    );
+    assert_eq!(
+        load(&["ramp=linear(1/s..20/s)"]),
+        Load::Open {
+            rate: RateCurve::Linear { from: 1.0, to: 20.0 },
+            arrivals: Arrivals::Poisson,
+            max_concurrency: None
+        }
+    );
+    assert_eq!(
+        load(&["throughput=yes", "max_concurrency=64"]),
+        Load::Throughput { max_concurrency: Some(64) }
+    );
+}
+
+#[test]
+fn a_file_asks_for_what_it_holds() {
+    let workload = resolved(&["dataset=sharegpt:x.json"]).scenario.workload;
+    assert_eq!(workload.output_tokens, None);
+    assert_eq!(workload.output_policy, OutputPolicy::Natural);
+    let workload = resolved(&["dataset=x.csv"]).scenario.workload;
+    let layout = FileLayout::Csv { column: "prompt".to_owned() };
+    assert_eq!(workload.source, PromptSource::File { path: "x.csv".into(), layout });
+    let words = ["dataset=sharegpt:x.json", "tokenizer=m", "output_length=exact"];
+    assert_eq!(resolved(&words).scenario.workload.output_policy, OutputPolicy::Exact);
+}
+
+#[test]
+fn secrets_are_named_and_tags_kept() {
+    let words = ["target=https://h", "header=Authorization: env:KEY", "header=X-A: b", "tag=a=b=c"];
+    let resolved = resolved(&words);
+    let headers = [
+        ("Authorization".to_owned(), HeaderValue::Env("KEY".to_owned())),
+        ("X-A".to_owned(), HeaderValue::Plain("b".to_owned())),
+    ];
+    assert_eq!(resolved.scenario.access.headers, headers);
+    assert_eq!(resolved.tags, [("a".to_owned(), "b=c".to_owned())].into());
+}
+
+/// Shows what is wrong with each list of flags.
+fn shown(lists: &[&[&str]]) -> String {
+    let mut text = String::new();
+    for words in lists {
+        match resolve(flags(words), FRESH) {
+            Ok(_) => panic!("{words:?} is wrong"),
+            Err(problems) => write!(text, "{problems}\n\n").unwrap(),
+        }
+    }
+    text
+}
+
+#[test]
+fn malformed_values_say_what_is_expected() {
+    let shown = shown(&[
+        &["rate=0"],
+        &["rate=0/s"],
+        &["rate=12"],
+        &["rate=12/d"],
+        &["rate=-1/s"],
+        &["rate=1e3/s"],
+        &["rate=9999999/s"],
+        &["rate=0.0000000001/s"],
+        &["rate=fast"],
+        &["ramp=5/s"],
+        &["ramp=cubic(1/s..2/s)"],
+        &["ramp=linear(1/s,2/s)"],
+        &["ramp=linear(1/s)"],
+        &["ramp=linear(1..2/s)"],
+        &["rate=1/s", "arrivals=uniform"],
+        &["rate=1/s", "arrivals=gamma"],
+        &["rate=1/s", "arrivals=gamma(1,2)"],
+        &["rate=1/s", "arrivals=gamma(x)"],
+        &["rate=1/s", "arrivals=gamma(0)"],
+        &["concurrency=0"],
+        &["concurrency=many"],
+        &["concurrency=99999999999999999999"],
+        &["requests=0"],
+        &["duration=0s"],
+        &["duration=30"],
+        &["duration=30 sec"],
+        &["duration=long"],
+        &["duration=1.2.3s"],
+        &["duration=0.5ns"],
+        &["duration=9000h"],
+        &["duration=1000000000000000000000s"],
+        &["input_tokens=0"],
+        &["input_tokens=gauss(1,2)"],
+        &["input_tokens=normal(512)"],
+        &["input_tokens=normal(512,128,1024..2048)"],
+        &["input_tokens=normal(512,128,1..2048,3)"],
+        &["input_tokens=normal(0,1)"],
+        &["input_tokens=normal(a,1)"],
+        &["input_tokens=uniform(9..1)"],
+        &["input_tokens=uniform(9)"],
+        &["input_tokens=many"],
+        &["api=chta"],
+        &["api=grpc"],
+        &["stream=maybe"],
+        &["output_length=exactly"],
+        &["prompt_form=ids"],
+        &["dataset=x.json"],
+        &["dataset=csv:"],
+        &["dataset=sharegtp:x.json"],
+        &["dataset=words"],
+        &["dataset="],
+        &["model="],
+        &["model=a\u{1b}[31mb"],
+        &["tag=a"],
+        &["tag=a b=c"],
+        &["tag=a=b\u{1}"],
+        &["tag=a=b", "tag=a=c"],
+        &["rate=1/s", "rate=2/s"],
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn targets_that_are_none_say_why() {
+    let shown = shown(&[
+        &["target=localhost:8000"],
+        &["target=sim"],
+        &["target=/x"],
+        &["target=ftp://host"],
+        &["target=http://"],
+        &["target=http://host:0"],
+        &["target=http://host:+80"],
+        &["target=http://host:99999"],
+        &["target=http://ho st"],
+        &["target=http://[::1"],
+        &["target=http://[::g]"],
+        &["target=http://[::1]x"],
+        &["target=http://host/ä"],
+        &["target=http://host/#x"],
+        &["target=http://host/v1/chat/completions"],
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn what_may_be_a_secret_is_refused_without_being_shown() {
+    let shown = shown(&[
+        &["target=http://user:s3cr3t@host"],
+        &["target=http://host?key=s3cr3t"],
+        &["target=s3cr3t@host"],
+        &["header=Authorization: s3cr3t"],
+        &["header=X-Api-Key: s3cr3t"],
+        &["header=X-Mine: Bearer s3cr3t"],
+        &["header=X-Mine: env:sk-s3cr3t"],
+        &["header=s3cr3t"],
+        &["header=s3cr3t s3cr3t: x"],
+        &["header=X-A: s3cr3t\r\nX-B: c"],
+        &["header=Content-Length: 5"],
+        &["api_key_env=sk-s3cr3t"],
+        &["api_key_env=A", "header=authorization: env:B"],
+    ]);
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn contradictions_name_both_sides() {
+    let shown = shown(&[
+        &["rate=5/s", "concurrency=8"],
+        &["rate=5/s", "ramp=linear(1/s..2/s)", "throughput=yes", "concurrency=1"],
+        &["throughput=yes", "concurrency=8"],
+        &["arrivals=constant"],
+        &["arrivals=gamma(2)", "throughput=yes"],
+        &["max_concurrency=8"],
+        &["max_concurrency=8", "concurrency=8"],
+        &["ramp=linear(1/s..2/s)", "requests=5"],
+        &["prefix_tokens=512"],
+        &["prefix_tokens=10", "input_tokens=uniform(10..20)"],
+        &["prefix_groups=2"],
+        &["prefix_tokens=10", "dataset=corpus"],
+        &["prefix_groups=2", "prefix_tokens=10", "dataset=x.csv"],
+        &["column=text", "dataset=corpus"],
+        &["column=text", "dataset=sharegpt:x.json"],
+        &["column=text"],
+        &["input_tokens=5", "dataset=x.csv"],
+        &["output_length=exact", "dataset=x.csv"],
+        &["output_length=exact", "dataset=sharegpt:x.json"],
+        &["prompt_form=token-ids"],
+        &["prompt_form=token-ids", "api=completions"],
+        &["insecure=yes", "target=http://h"],
+        &["ca=x.pem", "target=http://h"],
+        &["ca=x.pem"],
+        &["ca=x.pem", "insecure=yes", "target=https://h"],
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn places_of_several_layers_are_told_apart() {
+    let mut given = parse_file(Path::new("f.yaml"), "model: m\nconcurrency: 8\n").unwrap();
+    given.push(Given::env(setting("rate"), "5/s"));
+    given.push(Given::flag(setting("target"), "ftp://h"));
+    given.push(Given::env(setting("seed"), "x"));
+    insta::assert_snapshot!(resolve(given, FRESH).unwrap_err().to_string());
+}
+
+#[test]
+fn what_could_not_be_read_contradicts_nothing() {
+    let problems = resolve(flags(&["rate=5", "concurrency=8", "arrivals=x"]), FRESH).unwrap_err();
+    assert_eq!(problems.as_slice().len(), 2, "{problems}");
+    let problems = resolve(flags(&["prompt_form=token-ids", "api=x"]), FRESH).unwrap_err();
+    assert_eq!(problems.as_slice().len(), 2, "{problems}");
+}
+
+#[test]
+fn a_wrong_value_is_wrong_even_where_a_stronger_one_holds() {
+    let mut given = parse_file(Path::new("f.yaml"), "rate: 5\n").unwrap();
+    given.push(Given::flag(setting("rate"), "5/s"));
+    assert!(resolve(given, FRESH).is_err());
+}
+
+/// Draws values for most settings, in any order. Most draws contradict themselves.
+fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let texts: &[(&str, &[&str])] = &[
+        ("target", &["https://h:1/a", "sim:x y", "http://[::1]"]),
+        ("model", &["m", "null", "a: \"b\" # c", "- ü\u{feff}\u{2028}", "~", "yes", "{", "12"]),
+        ("api", &["completions"]),
+        ("stream", &["no"]),
+        ("concurrency", &["8"]),
+        ("rate", &["7/min", "1000/s"]),
+        ("ramp", &["linear(1/s..20/s)", "exponential(0.1/h..7/min)"]),
+        ("throughput", &["yes", "no"]),
+        ("arrivals", &["constant", "gamma(0.3)"]),
+        ("max_concurrency", &["9"]),
+        ("requests", &["64"]),
+        ("duration", &["1.5s"]),
+        ("warmup", &["3m"]),
+        ("dataset", &["corpus", "x.csv", "sharegpt:ä b: c.json", "conversations:#x"]),
+        ("column", &["a: b"]),
+        ("input_tokens", &["normal(512,128)", "uniform(90..1024)", "77"]),
+        ("output_tokens", &["lognormal(51.5,12)"]),
+        ("output_length", &["natural", "exact"]),
+        ("prefix_tokens", &["64"]),
+        ("prefix_groups", &["3"]),
+        ("prompt_form", &["token-ids"]),
+        ("tokenizer", &["server", "dir/m"]),
+        ("api_key_env", &["KEY"]),
+        ("header", &["X-A:  b: c", "Authorization: env:KEY", "X-B:"]),
+        ("ca", &["ca.pem"]),
+        ("insecure", &["yes"]),
+        ("seed", &["0", "18446744073709551615"]),
+        ("threads", &["4"]),
+        ("tag", &["a=b c", "k="]),
+    ];
+    let draws = texts.iter().map(|(key, texts)| {
+        let texts: Vec<_> = texts.iter().map(|text| (*key, (*text).to_owned())).collect();
+        proptest::option::weighted(0.7, proptest::sample::select(texts))
+    });
+    draws
+        .collect::<Vec<_>>()
+        .prop_map(|words| words.into_iter().flatten().collect::<Vec<_>>())
+        .prop_shuffle()
+}
+
+proptest! {
+    #[test]
+    fn a_written_scenario_resolves_to_itself(words in words()) {
+        // Takes in one word after the other, and leaves out each that contradicts those before.
+        let mut given = Vec::new();
+        for (key, text) in words {
+            given.push(Given::flag(setting(key), text));
+            if resolve(given.clone(), FRESH).is_err() {
+                let _ = given.pop();
+            }
+        }
+        let first = resolve(given, FRESH).unwrap();
+        let text = first.to_yaml();
+        let given = parse_file(Path::new("f.yaml"), &text);
+        let given = given.unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        let second = resolve(given, Seed(8));
+        let second = second.unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        prop_assert_eq!(&second.scenario, &first.scenario);
+        prop_assert_eq!(&second.tags, &first.tags);
+        prop_assert_eq!(second.to_yaml(), text);
+    }
+
+    #[test]
+    fn any_one_line_text_survives_a_written_file(model in "[^\\p{Cc}]{1,20}") {
+        let model = model.trim();
+        if !model.is_empty() {
+            let first = resolve(vec![Given::flag(setting("model"), model)], FRESH).unwrap();
+            let given = parse_file(Path::new("f.yaml"), &first.to_yaml()).unwrap();
+            prop_assert_eq!(resolve(given, FRESH).unwrap().scenario, first.scenario);
+        }
+    }
+}

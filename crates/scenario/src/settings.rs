@@ -1,0 +1,579 @@
+//! The table of settings: one entry for each thing that a scenario can say.
+//!
+//! Everything that names, documents or reads a setting goes through this table: the keys of
+//! scenario files, the flags, the environment variables, the help. So they cannot drift apart.
+//!
+//! Deliberately not here: what a value's text means (`syntax`), and which settings go together
+//! (`resolve`).
+
+/// One setting.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its key in a scenario file and in results.
+    pub key: &'static str,
+    /// The long flag, without its dashes; for [`Form::Positional`] the argument's name.
+    pub flag: &'static str,
+    /// The environment variable.
+    pub env: &'static str,
+    /// What stands for the value in help.
+    pub value_name: &'static str,
+    /// The text used where the setting applies and nobody gave it. What has no default is absent.
+    pub default: Option<&'static str>,
+    /// One line of help: a fragment without a full stop.
+    pub help: &'static str,
+    /// What else there is to know, in sentences; may be empty.
+    pub more: &'static str,
+    /// What it belongs with.
+    pub group: Group,
+    /// How often and in which shape it is given.
+    pub form: Form,
+}
+
+/// What a setting belongs with; headings of help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Whom to measure, and over which API.
+    Target,
+    /// When requests are due.
+    Load,
+    /// What ends the run.
+    Bounds,
+    /// What is asked.
+    Workload,
+    /// How to reach the server.
+    Access,
+    /// The run itself.
+    Run,
+}
+
+impl Group {
+    /// All groups, in the order in which help prints them.
+    pub const ALL: [Self; 6] =
+        [Self::Target, Self::Load, Self::Bounds, Self::Workload, Self::Access, Self::Run];
+
+    /// Returns the heading.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Target => "Target",
+            Self::Load => "Load (one of concurrency, rate, ramp and throughput)",
+            Self::Bounds => "Bounds",
+            Self::Workload => "Workload",
+            Self::Access => "Access",
+            Self::Run => "Run",
+        }
+    }
+}
+
+/// How often and in which shape a setting is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An argument without a flag.
+    Positional,
+    /// A flag with a value, at most once.
+    Once,
+    /// A flag that means `yes` when it stands alone, at most once.
+    Switch,
+    /// A flag with a value, any number of times; a list in a file, one a line in the environment.
+    Repeated,
+}
+
+impl Setting {
+    /// Returns the setting with this key.
+    pub fn by_key(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().copied().find(|setting| setting.key == key)
+    }
+
+    /// Returns the setting's place in the table.
+    pub(crate) fn rank(key: &str) -> usize {
+        SETTINGS.iter().position(|setting| setting.key == key).unwrap_or(SETTINGS.len())
+    }
+}
+
+/// All settings, in the order of help and of written files.
+pub static SETTINGS: &[&Setting] = &[
+    &TARGET,
+    &MODEL,
+    &API,
+    &STREAM,
+    &CONCURRENCY,
+    &RATE,
+    &RAMP,
+    &THROUGHPUT,
+    &ARRIVALS,
+    &MAX_CONCURRENCY,
+    &REQUESTS,
+    &DURATION,
+    &WARMUP,
+    &DRAIN,
+    &DATASET,
+    &COLUMN,
+    &INPUT_TOKENS,
+    &OUTPUT_TOKENS,
+    &OUTPUT_LENGTH,
+    &PREFIX_TOKENS,
+    &PREFIX_GROUPS,
+    &PROMPT_FORM,
+    &TOKENIZER,
+    &API_KEY_ENV,
+    &HEADER,
+    &CA,
+    &INSECURE,
+    &TIMEOUT,
+    &CONNECT_TIMEOUT,
+    &SEED,
+    &THREADS,
+    &TAG,
+];
+
+/// Whom to measure.
+pub static TARGET: Setting = Setting {
+    key: "target",
+    flag: "TARGET",
+    env: "INFERMARK_TARGET",
+    value_name: "TARGET",
+    default: Some("sim:"),
+    help: "The server's base URL, or `sim:` for the embedded engine",
+    more: "Such as `http://localhost:8000` or `https://host/prefix`. A `/v1` at the end is taken \
+           off, since the API's paths begin with it. What follows `sim:` configures the engine.",
+    group: Group::Target,
+    form: Form::Positional,
+};
+
+/// Which model to ask for.
+pub static MODEL: Setting = Setting {
+    key: "model",
+    flag: "model",
+    env: "INFERMARK_MODEL",
+    value_name: "NAME",
+    default: None,
+    help: "The model to ask for; otherwise the first that the server lists",
+    more: "",
+    group: Group::Target,
+    form: Form::Once,
+};
+
+/// Which API to speak.
+pub static API: Setting = Setting {
+    key: "api",
+    flag: "api",
+    env: "INFERMARK_API",
+    value_name: "API",
+    default: Some("chat"),
+    help: "The API to speak: `chat` or `completions`",
+    more: "OpenAI's `/v1/chat/completions` and `/v1/completions`.",
+    group: Group::Target,
+    form: Form::Once,
+};
+
+/// Whether answers are streamed.
+pub static STREAM: Setting = Setting {
+    key: "stream",
+    flag: "stream",
+    env: "INFERMARK_STREAM",
+    value_name: "YES|NO",
+    default: Some("yes"),
+    help: "Whether answers are streamed",
+    more: "Without streaming there is no time to first token: the answer comes as one body.",
+    group: Group::Target,
+    form: Form::Once,
+};
+
+/// Closed loop.
+pub static CONCURRENCY: Setting = Setting {
+    key: "concurrency",
+    flag: "concurrency",
+    env: "INFERMARK_CONCURRENCY",
+    value_name: "N",
+    default: Some("1"),
+    help: "Keep N requests in flight: each slot sends its next request when its last has ended",
+    more: "This is the load when no other is given.",
+    group: Group::Load,
+    form: Form::Once,
+};
+
+/// Open loop at one rate.
+pub static RATE: Setting = Setting {
+    key: "rate",
+    flag: "rate",
+    env: "INFERMARK_RATE",
+    value_name: "N/s",
+    default: None,
+    help: "Send requests at this rate, whatever the server does",
+    more: "Such as `12/s`, `0.5/s`, `30/min` or `100/h`.",
+    group: Group::Load,
+    form: Form::Once,
+};
+
+/// Open loop at a changing rate.
+pub static RAMP: Setting = Setting {
+    key: "ramp",
+    flag: "ramp",
+    env: "INFERMARK_RAMP",
+    value_name: "RAMP",
+    default: None,
+    help: "Change the rate over the measured window, as in `linear(1/s..20/s)`",
+    more: "`linear(FROM..TO)` or `exponential(FROM..TO)`. The first rate holds during the warm-up, the second after the window. An exponential \
+           ramp grows by equal factors in equal times.",
+    group: Group::Load,
+    form: Form::Once,
+};
+
+/// As fast as it goes.
+pub static THROUGHPUT: Setting = Setting {
+    key: "throughput",
+    flag: "throughput",
+    env: "INFERMARK_THROUGHPUT",
+    value_name: "YES|NO",
+    default: Some("no"),
+    help: "Send as fast as it goes: every request at once, or as many as `max_concurrency` allows",
+    more: "",
+    group: Group::Load,
+    form: Form::Switch,
+};
+
+/// The law of open-loop arrivals.
+pub static ARRIVALS: Setting = Setting {
+    key: "arrivals",
+    flag: "arrivals",
+    env: "INFERMARK_ARRIVALS",
+    value_name: "LAW",
+    default: Some("poisson"),
+    help: "How arrivals are spread under a rate or a ramp: `constant`, `poisson` or `gamma(CV)`",
+    more: "CV is the coefficient of variation of the gaps: 1 is Poisson, above 1 is bursty.",
+    group: Group::Load,
+    form: Form::Once,
+};
+
+/// The cap on an open loop.
+pub static MAX_CONCURRENCY: Setting = Setting {
+    key: "max_concurrency",
+    flag: "max-concurrency",
+    env: "INFERMARK_MAX_CONCURRENCY",
+    value_name: "N",
+    default: None,
+    help: "The most requests in flight under a rate, a ramp or throughput",
+    more: "An arrival that it holds back is charged for the wait, and counted as shed if it is \
+           never sent.",
+    group: Group::Load,
+    form: Form::Once,
+};
+
+/// The request bound.
+pub static REQUESTS: Setting = Setting {
+    key: "requests",
+    flag: "requests",
+    env: "INFERMARK_REQUESTS",
+    value_name: "N",
+    default: None,
+    help: "End after so many requests, those of the warm-up not counted",
+    more: "With `duration` too, whichever ends first.",
+    group: Group::Bounds,
+    form: Form::Once,
+};
+
+/// The length of the measured window.
+pub static DURATION: Setting = Setting {
+    key: "duration",
+    flag: "duration",
+    env: "INFERMARK_DURATION",
+    value_name: "TIME",
+    default: Some("30s"),
+    help: "The length of the measured window",
+    more: "Such as `30s`, `5m`, `1.5s`, `500ms` or `2h`. The default holds when `requests` is not \
+           given either.",
+    group: Group::Bounds,
+    form: Form::Once,
+};
+
+/// Load before the window.
+pub static WARMUP: Setting = Setting {
+    key: "warmup",
+    flag: "warmup",
+    env: "INFERMARK_WARMUP",
+    value_name: "TIME",
+    default: Some("0s"),
+    help: "Load before the measured window, which is not measured",
+    more: "",
+    group: Group::Bounds,
+    form: Form::Once,
+};
+
+/// The drain limit.
+pub static DRAIN: Setting = Setting {
+    key: "drain",
+    flag: "drain",
+    env: "INFERMARK_DRAIN",
+    value_name: "TIME",
+    default: Some("2m"),
+    help: "How long after the window its requests may still take",
+    more: "A request that takes longer is a failure, not a gap in the figures.",
+    group: Group::Bounds,
+    form: Form::Once,
+};
+
+/// Where prompts come from.
+pub static DATASET: Setting = Setting {
+    key: "dataset",
+    flag: "dataset",
+    env: "INFERMARK_DATASET",
+    value_name: "DATASET",
+    default: Some("synthetic"),
+    help: "Where prompts come from: `synthetic`, `corpus`, PATH or LAYOUT:PATH",
+    more: "`synthetic` is random words, `corpus` running English text, both cut to exact length. \
+           LAYOUT is `jsonl`, `csv`, `parquet`, `sharegpt` or `conversations`; a bare PATH says \
+           it by its extension `.jsonl`, `.csv` or `.parquet`. A relative path counts from the \
+           working directory.",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// The prompt's column.
+pub static COLUMN: Setting = Setting {
+    key: "column",
+    flag: "column",
+    env: "INFERMARK_COLUMN",
+    value_name: "NAME",
+    default: Some("prompt"),
+    help: "The column or key that holds the prompt in a JSONL, CSV or Parquet dataset",
+    more: "",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// Input length.
+pub static INPUT_TOKENS: Setting = Setting {
+    key: "input_tokens",
+    flag: "input-tokens",
+    env: "INFERMARK_INPUT_TOKENS",
+    value_name: "LENGTH",
+    default: Some("512"),
+    help: "Input length in tokens, chat template included: a number or a distribution",
+    more: "`512`, `uniform(1..1024)`, `normal(MEAN,SD)` or `lognormal(MEAN,SD)`; the last two take \
+           bounds, as in `normal(512,128,1..2048)`, and without them lie between 1 and 8 × MEAN. \
+           Mean and deviation are those of the lengths themselves, before bounding. It applies to \
+           `synthetic` and `corpus`.",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// Output length.
+pub static OUTPUT_TOKENS: Setting = Setting {
+    key: "output_tokens",
+    flag: "output-tokens",
+    env: "INFERMARK_OUTPUT_TOKENS",
+    value_name: "LENGTH",
+    default: Some("256"),
+    help: "Output length in tokens, written like the input length",
+    more: "The default holds for `synthetic` and `corpus`; a file's requests otherwise take the \
+           dataset's own length, or end as the model likes.",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// Whether the output length is an order.
+pub static OUTPUT_LENGTH: Setting = Setting {
+    key: "output_length",
+    flag: "output-length",
+    env: "INFERMARK_OUTPUT_LENGTH",
+    value_name: "POLICY",
+    default: None,
+    help: "Whether the output length is an order (`exact`) or a limit (`natural`)",
+    more: "`exact` unless the dataset is a file, where it is `natural`.",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// The length of a shared beginning.
+pub static PREFIX_TOKENS: Setting = Setting {
+    key: "prefix_tokens",
+    flag: "prefix-tokens",
+    env: "INFERMARK_PREFIX_TOKENS",
+    value_name: "N",
+    default: None,
+    help: "Let synthetic prompts share a beginning of N tokens, for prefix caches",
+    more: "It counts towards the input length. Without it no two prompts begin alike.",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// How many shared beginnings there are.
+pub static PREFIX_GROUPS: Setting = Setting {
+    key: "prefix_groups",
+    flag: "prefix-groups",
+    env: "INFERMARK_PREFIX_GROUPS",
+    value_name: "N",
+    default: Some("1"),
+    help: "How many different shared beginnings there are",
+    more: "",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// Text or token ids.
+pub static PROMPT_FORM: Setting = Setting {
+    key: "prompt_form",
+    flag: "prompt-form",
+    env: "INFERMARK_PROMPT_FORM",
+    value_name: "FORM",
+    default: Some("text"),
+    help: "Whether prompts go as `text` or as `token-ids`",
+    more: "Token ids need `api` `completions` and a tokenizer.",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// How tokens are counted on this side.
+pub static TOKENIZER: Setting = Setting {
+    key: "tokenizer",
+    flag: "tokenizer",
+    env: "INFERMARK_TOKENIZER",
+    value_name: "TOKENIZER",
+    default: Some("none"),
+    help: "How tokens are counted on this side: PATH, `server` or `none`",
+    more: "PATH is a `tokenizer.json` or a model's folder. `server` asks the server's `/tokenize`. \
+           With `none`, lengths are calibrated on the server's own counts by a short probe.",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// Where the bearer token is.
+pub static API_KEY_ENV: Setting = Setting {
+    key: "api_key_env",
+    flag: "api-key-env",
+    env: "INFERMARK_API_KEY_ENV",
+    value_name: "VAR",
+    default: None,
+    help: "The environment variable that holds the API key",
+    more: "Its content is sent to the target as `Authorization: Bearer …` and stands nowhere else.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// Headers of every call.
+pub static HEADER: Setting = Setting {
+    key: "header",
+    flag: "header",
+    env: "INFERMARK_HEADER",
+    value_name: "NAME: VALUE",
+    default: None,
+    help: "A header of every call: `Name: value`, or `Name: env:VAR` for a secret",
+    more: "Those of a stronger layer replace those of a weaker one.",
+    group: Group::Access,
+    form: Form::Repeated,
+};
+
+/// Certificates to trust.
+pub static CA: Setting = Setting {
+    key: "ca",
+    flag: "ca",
+    env: "INFERMARK_CA",
+    value_name: "PATH",
+    default: None,
+    help: "A file of PEM certificates to trust beside the system's",
+    more: "",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// Whether the certificate is checked.
+pub static INSECURE: Setting = Setting {
+    key: "insecure",
+    flag: "insecure",
+    env: "INFERMARK_INSECURE",
+    value_name: "YES|NO",
+    default: Some("no"),
+    help: "Do not check the server's certificate; every output says so",
+    more: "",
+    group: Group::Access,
+    form: Form::Switch,
+};
+
+/// The limit on one request.
+pub static TIMEOUT: Setting = Setting {
+    key: "timeout",
+    flag: "timeout",
+    env: "INFERMARK_TIMEOUT",
+    value_name: "TIME",
+    default: Some("10m"),
+    help: "The longest that one request may take",
+    more: "",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// The limit on connecting.
+pub static CONNECT_TIMEOUT: Setting = Setting {
+    key: "connect_timeout",
+    flag: "connect-timeout",
+    env: "INFERMARK_CONNECT_TIMEOUT",
+    value_name: "TIME",
+    default: Some("10s"),
+    help: "The longest that connecting may take",
+    more: "",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// The root of every random choice.
+pub static SEED: Setting = Setting {
+    key: "seed",
+    flag: "seed",
+    env: "INFERMARK_SEED",
+    value_name: "N",
+    default: None,
+    help: "The root of every random choice; otherwise drawn anew and recorded",
+    more: "",
+    group: Group::Run,
+    form: Form::Once,
+};
+
+/// Generator threads.
+pub static THREADS: Setting = Setting {
+    key: "threads",
+    flag: "threads",
+    env: "INFERMARK_THREADS",
+    value_name: "N",
+    default: None,
+    help: "Generator threads; otherwise as many as the load needs and the machine has",
+    more: "",
+    group: Group::Run,
+    form: Form::Once,
+};
+
+/// What the run is filed under.
+pub static TAG: Setting = Setting {
+    key: "tag",
+    flag: "tag",
+    env: "INFERMARK_TAG",
+    value_name: "KEY=VALUE",
+    default: None,
+    help: "A tag to file the run under",
+    more: "Those of a stronger layer replace those of a weaker one.",
+    group: Group::Run,
+    form: Form::Repeated,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_variables_follow_from_keys() {
+        for setting in SETTINGS {
+            let variable = format!("INFERMARK_{}", setting.key.to_uppercase());
+            assert_eq!(setting.env, variable);
+            if setting.form != Form::Positional {
+                assert_eq!(setting.flag, setting.key.replace('_', "-"));
+            }
+            assert!(std::ptr::eq(Setting::by_key(setting.key).unwrap(), *setting));
+        }
+    }
+
+    #[test]
+    fn help_is_one_line_without_a_full_stop() {
+        for setting in SETTINGS {
+            assert!(!setting.help.contains('\n') && !setting.help.ends_with('.'), "{setting:?}");
+            assert!(setting.more.is_empty() || setting.more.ends_with('.'), "{setting:?}");
+        }
+    }
+}

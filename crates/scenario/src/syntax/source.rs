@@ -1,0 +1,111 @@
+//! Datasets and tokenizers: words that name what is built in, and paths.
+
+use std::path::PathBuf;
+
+use super::{Codec, Fault, parse_line, print_path};
+use crate::intent::TokenizerChoice;
+use crate::nearest::nearest;
+
+/// Where prompts come from, before the column is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Dataset {
+    Synthetic,
+    Corpus,
+    File { kind: FileKind, path: PathBuf },
+}
+
+/// How a dataset file is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Jsonl,
+    Csv,
+    Parquet,
+    ShareGpt,
+    Conversations,
+}
+
+const KINDS: [(&str, FileKind); 5] = [
+    ("jsonl", FileKind::Jsonl),
+    ("csv", FileKind::Csv),
+    ("parquet", FileKind::Parquet),
+    ("sharegpt", FileKind::ShareGpt),
+    ("conversations", FileKind::Conversations),
+];
+
+/// A dataset.
+pub(crate) const DATASET: Codec<Dataset> = Codec { parse: parse_dataset, print: print_dataset };
+
+fn parse_dataset(text: &str) -> Result<Dataset, Fault> {
+    let fault = |found| {
+        Fault::new(
+            found,
+            "`synthetic`, `corpus`, or a file as `jsonl:PATH`, `csv:PATH`, `parquet:PATH`, \
+             `sharegpt:PATH` or `conversations:PATH`",
+        )
+    };
+    match parse_line(text)? {
+        "synthetic" => return Ok(Dataset::Synthetic),
+        "corpus" => return Ok(Dataset::Corpus),
+        _ => {}
+    }
+    if let Some((word, path)) = text.split_once(':')
+        && let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == word)
+    {
+        let path = path.trim();
+        return match path {
+            "" => Err(fault("no path")),
+            path => Ok(Dataset::File { kind: *kind, path: PathBuf::from(path) }),
+        };
+    }
+    let path = PathBuf::from(text);
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    let kind = match extension.to_ascii_lowercase().as_str() {
+        "jsonl" => FileKind::Jsonl,
+        "csv" => FileKind::Csv,
+        "parquet" => FileKind::Parquet,
+        "json" if misspelt(text).is_none() => {
+            return Err(fault("a `.json` file may be laid out in several ways")
+                .hint(format!("write `sharegpt:{text}` or `conversations:{text}`")));
+        }
+        _ => {
+            let fault = fault("neither a known dataset nor a known file extension");
+            return Err(match misspelt(text) {
+                Some(guess) => fault.hint(format!("did you mean `{guess}`?")),
+                None => fault,
+            });
+        }
+    };
+    Ok(Dataset::File { kind, path })
+}
+
+/// Returns `text` with the layout's name as it was probably meant.
+fn misspelt(text: &str) -> Option<String> {
+    let (word, path) = text.split_once(':')?;
+    let name = nearest(word, KINDS.iter().map(|(name, _)| *name))?;
+    Some(format!("{name}:{path}"))
+}
+
+fn print_dataset(dataset: &Dataset) -> String {
+    match dataset {
+        Dataset::Synthetic => "synthetic".to_owned(),
+        Dataset::Corpus => "corpus".to_owned(),
+        Dataset::File { kind, path } => {
+            let (name, _) = KINDS.iter().find(|(_, other)| other == kind).expect("all are named");
+            format!("{name}:{}", print_path(path))
+        }
+    }
+}
+
+/// A tokenizer.
+pub(crate) const TOKENIZER: Codec<TokenizerChoice> = Codec {
+    parse: |text| match parse_line(text)? {
+        "server" => Ok(TokenizerChoice::Server),
+        "none" => Ok(TokenizerChoice::None),
+        path => Ok(TokenizerChoice::Path(PathBuf::from(path))),
+    },
+    print: |tokenizer| match tokenizer {
+        TokenizerChoice::Path(path) => print_path(path),
+        TokenizerChoice::Server => "server".to_owned(),
+        TokenizerChoice::None => "none".to_owned(),
+    },
+};

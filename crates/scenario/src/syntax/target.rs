@@ -1,0 +1,110 @@
+//! Targets: base URLs, read without a dependency, since all that is needed of RFC 3986 is scheme,
+//! host, port and a path prefix.
+
+use std::net::Ipv6Addr;
+
+use super::{Codec, Fault, parse_line};
+use crate::intent::Target;
+
+/// What names the embedded engine.
+const SIM: &str = "sim:";
+
+/// A target. A URL is written with scheme and host in lower case, without a `/` or `/v1` at its
+/// end.
+pub(crate) const TARGET: Codec<Target> = Codec {
+    parse: |text| {
+        // A URL with either may hold a password or a key.
+        let secretive = text.contains(['@', '?', '#']);
+        parse(text).map_err(|fault| if secretive { fault.withheld() } else { fault })
+    },
+    print: |target| match target {
+        Target::Url(url) => url.clone(),
+        Target::Sim(engine) => format!("{SIM}{engine}"),
+    },
+};
+
+fn fault(found: impl Into<String>) -> Fault {
+    Fault::new(found, "a base URL such as `http://localhost:8000`, or `sim:`")
+}
+
+fn parse(text: &str) -> Result<Target, Fault> {
+    let text = parse_line(text)?;
+    if let Some(engine) = text.strip_prefix(SIM) {
+        return Ok(Target::Sim(engine.trim().to_owned()));
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let fault = fault("no scheme");
+        return Err(match text {
+            "sim" => fault.hint("for the embedded engine write `sim:`"),
+            _ if parse_authority(text.split('/').next().unwrap_or(text)).is_ok() => {
+                fault.hint(format!("write `http://{text}`"))
+            }
+            _ => fault,
+        });
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme != "http" && scheme != "https" {
+        return Err(fault("the scheme is not known").hint("`http` and `https` are spoken"));
+    }
+    if rest.contains('?') {
+        return Err(fault("a query is not part of a base URL")
+            .hint("give a key by `api_key_env`, or by a `header` with `env:VAR`"));
+    }
+    if rest.contains('#') {
+        return Err(fault("a fragment is not part of a base URL"));
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return Err(fault("a user name or password must not stand in a URL")
+            .hint("give `Authorization: env:VAR` as `header`, or `api_key_env`"));
+    }
+    let (authority, path) = (parse_authority(authority).map_err(fault)?, parse_path(path)?);
+    Ok(Target::Url(format!("{scheme}://{authority}{path}")))
+}
+
+/// Reads host and optional port; the host in lower case.
+fn parse_authority(text: &str) -> Result<String, &'static str> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, port) = rest.split_once(']').ok_or("`[` is not closed")?;
+        let address: Ipv6Addr =
+            host.parse().map_err(|_| "not an IPv6 address between `[` and `]`")?;
+        (format!("[{address}]"), port)
+    } else {
+        let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+        (host.to_ascii_lowercase(), port)
+    };
+    if host.is_empty() {
+        return Err("no host");
+    }
+    if !host.starts_with('[')
+        && !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    {
+        return Err("not a host's name or address");
+    }
+    let Some(port) = port.strip_prefix(':') else {
+        return if port.is_empty() { Ok(host) } else { Err("text after the address") };
+    };
+    match port.parse::<u16>() {
+        Ok(number) if number > 0 && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok(format!("{host}:{number}"))
+        }
+        Ok(_) | Err(_) => Err("not a port from 1 to 65535"),
+    }
+}
+
+/// Reads the path, without what the API's paths begin with.
+fn parse_path(text: &str) -> Result<&str, Fault> {
+    let reserved = b"\"<>\\^`{|}";
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && !reserved.contains(&byte)) {
+        return Err(fault("a character that a path cannot hold").hint("percent-encode it"));
+    }
+    let mut path = text.trim_end_matches('/');
+    if path.ends_with("/completions") {
+        return Err(fault("the path of one call, not a base URL")
+            .hint("leave out `/v1/chat/completions` or `/v1/completions`, and give `api`"));
+    }
+    while let Some(rest) = path.strip_suffix("/v1") {
+        path = rest.trim_end_matches('/');
+    }
+    Ok(path)
+}
