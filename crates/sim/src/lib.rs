@@ -7,7 +7,9 @@
 //! | [`model`], [`hardware`] | shapes of models; accelerators |
 //! | [`deployment`] | what is deployed, split how, and whether it fits |
 //! | [`cost`], [`efficiency`] | what a step costs; the calibrated constants |
+//! | [`spec`] | a deployment in one line, as after `sim:` |
 //! | [`predict`] | an engine under load in virtual time |
+//! | [`validate`] | predictions against published measurements |
 //!
 //! Everything here is a pure function of values: an [`engine::Engine`] is told the time and says
 //! what happened and when it wants to be asked again. It never reads a clock, a file or a socket.
@@ -20,3 +22,5 @@ pub mod hardware;
 pub mod latency;
 pub mod model;
 pub mod predict;
+pub mod spec;
+pub mod validate;

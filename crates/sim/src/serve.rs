@@ -33,7 +33,6 @@ pub mod words;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use infermark_terms::{Seed, Stamp};
@@ -146,7 +145,7 @@ pub fn start(plan: ServePlan, engine: Box<dyn Engine>) -> io::Result<Serving> {
     listen(&socket, Backlog::MAXALLOWABLE)?;
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
-    let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+    let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let clock = Clock::start(plan.time_scale);
     let duty = Duty {
         served: Served {
@@ -160,10 +159,9 @@ pub fn start(plan: ServePlan, engine: Box<dyn Engine>) -> io::Result<Serving> {
         truth: plan.truth,
         block_tokens: plan.block_tokens,
     };
-    let listener = Listener::new(duty, engine, clock, socket, Arc::clone(&stop))?;
-    let thread = std::thread::Builder::new()
-        .name("sim-serve".to_owned())
-        .spawn(move || listener.run())?;
+    let listener = Listener::new(duty, engine, clock, socket, &stop)?;
+    let thread =
+        std::thread::Builder::new().name("sim-serve".to_owned()).spawn(move || listener.run())?;
     Ok(Serving { address, stop, thread: Some(thread) })
 }
 
@@ -171,7 +169,7 @@ pub fn start(plan: ServePlan, engine: Box<dyn Engine>) -> io::Result<Serving> {
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
-    stop: Arc<EventFd>,
+    stop: EventFd,
     thread: Option<JoinHandle<Summary>>,
 }
 

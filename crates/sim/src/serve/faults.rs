@@ -165,8 +165,22 @@ impl Chance {
 
 impl Fault {
     const NAMES: [&'static str; 16] = [
-        "stall", "headers", "reset", "truncate", "status", "error", "garbage", "html", "coalesce",
-        "role-only", "empty", "comments", "crlf", "no-usage", "lying-usage", "split-utf8",
+        "stall",
+        "headers",
+        "reset",
+        "truncate",
+        "status",
+        "error",
+        "garbage",
+        "html",
+        "coalesce",
+        "role-only",
+        "empty",
+        "comments",
+        "crlf",
+        "no-usage",
+        "lying-usage",
+        "split-utf8",
     ];
 
     fn name(&self) -> &'static str {
@@ -402,7 +416,10 @@ mod tests {
         assert_eq!(message("crlf,crlf"), "`crlf` is given twice");
         let chance = "is neither a probability, 0 to 1, nor `every` with a number";
         for value in ["2", "-0.1", "every0", "everyx", "", "NaN"] {
-            assert_eq!(message(&format!("reset={value}")), format!("`{value}` of `reset` {chance}"));
+            assert_eq!(
+                message(&format!("reset={value}")),
+                format!("`{value}` of `reset` {chance}")
+            );
         }
         assert_eq!(message("status=1:200"), "`200` of `status` is not an error status, 400 to 599");
         assert_eq!(message("coalesce=1:0"), "`0` of `coalesce` is not a number of tokens from 1");

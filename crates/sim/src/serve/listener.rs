@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use infermark_terms::{OutcomeKind, Seed, Stamp};
@@ -73,7 +72,6 @@ pub(super) struct Listener {
     listener: TcpListener,
     /// Whether the event queue knows of the listening socket.
     accepting: bool,
-    stop: Arc<EventFd>,
     stopping: bool,
     slots: Vec<Slot>,
     /// Slots without a connection.
@@ -143,7 +141,7 @@ impl Listener {
         engine: Box<dyn Engine>,
         clock: Clock,
         listener: TcpListener,
-        stop: Arc<EventFd>,
+        stop: &EventFd,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
@@ -163,7 +161,6 @@ impl Listener {
             armed: Stamp::ZERO,
             listener,
             accepting: true,
-            stop,
             stopping: false,
             slots: Vec::new(),
             vacant: Vec::new(),
@@ -417,7 +414,8 @@ impl Listener {
             Err(refusal) => Err(refusal),
         };
         let metrics = request.path.starts_with("/metrics");
-        let kind = if metrics { "text/plain; version=0.0.4; charset=utf-8" } else { "application/json" };
+        let kind =
+            if metrics { "text/plain; version=0.0.4; charset=utf-8" } else { "application/json" };
         let Some(connection) = self.connection(index) else { return };
         connection.parting = afterwards;
         match page {
@@ -501,7 +499,6 @@ impl Listener {
             record.tokens.reserve_exact(output_tokens as usize);
         }
         let order = Order {
-            api,
             delivery: asked.delivery,
             usage: asked.usage,
             token_ids: if asked.return_token_ids { TokenIds::Sent } else { TokenIds::Unsent },

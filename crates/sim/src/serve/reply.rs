@@ -14,7 +14,7 @@
 use infermark_terms::{FinishReason, Stamp, Usage};
 use infermark_wire::http1;
 use infermark_wire::openai::server::{Answer, Refusal};
-use infermark_wire::openai::{Api, Delivery, UsageFields};
+use infermark_wire::openai::{Delivery, UsageFields};
 
 use super::faults::{Drawn, Fault};
 use super::outbox::{Afterwards, Outbox};
@@ -24,7 +24,6 @@ use super::words::{self, Voice, WORD_BYTES};
 /// What a request is to get.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
-    pub(crate) api: Api,
     pub(crate) delivery: Delivery,
     pub(crate) usage: UsageFields,
     pub(crate) token_ids: TokenIds,
@@ -200,7 +199,11 @@ impl Reply {
         if self.stall_at.take_if(|at| self.said >= *at).is_some() {
             out.hold(now + self.order.faults.stall().expect("a stall has a length"));
         }
-        if last { self.last_event(out, scratch) } else { self.event(out, scratch) }
+        if last {
+            self.last_event(out, scratch)
+        } else {
+            self.event(out, scratch)
+        }
         Said::All
     }
 
@@ -387,8 +390,8 @@ impl Reply {
 
     /// Returns the usage of an event, where each carries it.
     fn usage_on_each(&self, said: u32) -> Option<Usage> {
-        let wanted = self.order.usage == UsageFields::Continuous
-            && !self.order.faults.has(Fault::NoUsage);
+        let wanted =
+            self.order.usage == UsageFields::Continuous && !self.order.faults.has(Fault::NoUsage);
         wanted.then(|| Usage {
             completion_tokens: if said == 0 { 0 } else { self.usage().completion_tokens },
             ..self.usage()
@@ -466,6 +469,8 @@ impl Reply {
         }
         if self.over.is_some_and(|over| over.ending != Ending::Complete) {
             out.put(first);
+            // Usage is in the half that is missing.
+            self.told = None;
             return Said::Never;
         }
         if let Some(span) = self.order.faults.stall() {

@@ -4,8 +4,8 @@
 
 use infermark_terms::{FinishReason, Message, Prompt};
 use infermark_wire::http1::Request;
-use infermark_wire::openai::server::{Asked, Refusal, parse};
 use infermark_wire::openai::Api;
+use infermark_wire::openai::server::{Asked, Refusal, parse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,0 +1,1 @@
+//! The shipped measurements against the model.
