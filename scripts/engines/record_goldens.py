@@ -23,6 +23,7 @@ USER = [{"role": "user", "content": "Hello there"}]
 FINAL = {"include_usage": True}
 CONTINUOUS = {"include_usage": True, "continuous_usage_stats": True}
 MESSAGE_END, THINK_END = "2", "8191"  # token ids of make_tiny_model.py
+SILENCE = {"max_tokens": 4, "logit_bias": {MESSAGE_END: 100}}  # nothing but ends of sequence
 ENDLESS = 400  # tokens: more than are generated while a process is being ended
 ESCAPED = 'a "quoted" \\ back\\nslash,\n\ttab, caf\u00e9, \u4f60\u597d, \U0001f600 </s> \u2028'
 
@@ -39,20 +40,15 @@ def saying(text):
     return {"max_tokens": 64, "structured_outputs": {"choice": [text]}}
 
 
-# Nothing but ends of sequence.
-SILENCE = {"max_tokens": 4, "logit_bias": {MESSAGE_END: 100}}
-
-
-def request(path, body=None, api=None, delivery=None, **headers):
+def request(path, body=None, api=None, delivery=None, headers={}):
     """A request; `body` is JSON, or a string that is sent as it stands. `api` says whose response is expected."""
     method = "GET" if body is None else "POST"
-    headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return {"method": method, "path": path, "headers": headers, "body": body, "api": api, "delivery": delivery}
 
 
 def generation(path, api, delivery, body, headers):
     stream = {"stream": True} if delivery == "streamed" else {}
-    return request(path, {"model": "tiny", "seed": 1, **body, **stream}, api, delivery, **headers)
+    return request(path, {"model": "tiny", "seed": 1, **body, **stream}, api, delivery, headers)
 
 
 def chat(delivery, length, headers={}, **more):
@@ -167,12 +163,12 @@ def interval_requests():
 def send(port, asked):
     body = asked["body"]
     payload = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
-    lines = [f"{asked['method']} {asked['path']} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    head = [f"{asked['method']} {asked['path']} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     if body is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(payload)}"]
-    lines += [f"{name}: {value}" for name, value in asked["headers"].items()]
+        head += ["Content-Type: application/json", f"Content-Length: {len(payload)}"]
+    head += [f"{name}: {value}" for name, value in asked["headers"].items()]
     connection = socket.create_connection(("127.0.0.1", port), timeout=120)
-    connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
+    connection.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + payload)
     return connection
 
 
