@@ -35,10 +35,12 @@ pip_install() {
 make_venv() {
   command -v python3 >/dev/null || die "python3 is missing"
   python3 -m venv "$dir" >/dev/null 2>&1 && return
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || die "python3 cannot make a virtual environment: install python3-venv"
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
+    die "python3 cannot make a virtual environment: install python3-venv"
   say "installing python3-venv"
   persist apt-get update -qq >&2 || die "apt-get update failed"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >&2 </dev/null || die "apt-get cannot install python3-venv"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >&2 </dev/null ||
+    die "apt-get cannot install python3-venv"
   rm -rf "$dir"
   python3 -m venv "$dir" >&2
 }

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 VOCABULARY = 8192
-# Never shown in text. Their ids are their places here: 0 pads, 1 begins a message, 2 ends one and is the end of sequence.
+# Never shown in text. Their ids are their places here: 0 pads, 1 begins a message, 2 ends it and the sequence.
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # Shown, and the last ids: what encloses reasoning, for those of vLLM's parsers that look for it.
 THINK = ["<think>", "</think>"]
