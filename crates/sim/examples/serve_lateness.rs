@@ -22,9 +22,8 @@ use infermark_terms::Nanos;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::time::TimeVal;
-use nix::sys::time::TimeValLike;
-use nix::time::{ClockId, clock_gettime, clock_nanosleep};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use nix::unistd::Pid;
 
 /// A load to be measured.
@@ -142,14 +141,9 @@ fn read_streams(load: &Load, address: SocketAddr) -> Result<(u64, u64), Box<dyn 
     }
     let start = now(ClockId::CLOCK_MONOTONIC)?;
     for (index, stream) in streams.iter_mut().enumerate() {
-        let at = start + load.stagger.0 * index as u64;
-        let left = at.saturating_sub(now(ClockId::CLOCK_MONOTONIC)?);
-        let left = TimeVal::nanoseconds(left as i64);
-        let _ = clock_nanosleep(
-            ClockId::CLOCK_MONOTONIC,
-            nix::time::ClockNanosleepFlags::empty(),
-            &Duration::from_micros(left.num_microseconds() as u64).into(),
-        )?;
+        let at = Duration::from_nanos(start + load.stagger.0 * index as u64);
+        let flags = ClockNanosleepFlags::TIMER_ABSTIME;
+        let _: TimeSpec = clock_nanosleep(ClockId::CLOCK_MONOTONIC, flags, &at.into())?;
         stream.write_all(request.as_bytes())?;
         stream.set_nonblocking(true)?;
     }

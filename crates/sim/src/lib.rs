@@ -7,12 +7,14 @@
 //! | [`model`], [`hardware`] | shapes of models; accelerators |
 //! | [`deployment`] | what is deployed, split how, and whether it fits |
 //! | [`cost`], [`efficiency`] | what a step costs; the calibrated constants |
+//! | [`serve`] | an engine as an OpenAI-compatible server over loopback |
 //! | [`spec`] | a deployment in one line, as after `sim:` |
 //! | [`predict`] | an engine under load in virtual time |
 //! | [`validate`] | predictions against published measurements |
 //!
-//! Everything here is a pure function of values: an [`engine::Engine`] is told the time and says
-//! what happened and when it wants to be asked again. It never reads a clock, a file or a socket.
+//! Everything here but [`serve`] is a pure function of values: an [`engine::Engine`] is told the
+//! time and says what happened and when it wants to be asked again. It never reads a clock, a file
+//! or a socket.
 
 pub mod cost;
 pub mod deployment;
@@ -22,5 +24,6 @@ pub mod hardware;
 pub mod latency;
 pub mod model;
 pub mod predict;
+pub mod serve;
 pub mod spec;
 pub mod validate;

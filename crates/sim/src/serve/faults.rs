@@ -4,27 +4,28 @@
 //! strikes (a probability or every so many requests; nothing means always) and, after colons,
 //! what it needs.
 //!
-//! | fault | argument | what the client sees | it must report |
-//! |---|---|---|---|
-//! | `stall` | duration, `1s` | nothing for so long in mid-answer, then all that was held back | finished |
-//! | `headers` | duration, `1s` | the response begins so much later | finished |
-//! | `reset` | | a connection reset in mid-answer | severed |
-//! | `truncate` | | the connection closed in mid-answer | severed |
-//! | `status` | code, `503`; length of a wave, `1` | an error status with `Retry-After`, for so many requests in a row | refused |
-//! | `error` | | an error event in mid-answer, after a 200 | errored |
-//! | `garbage` | | an event that is neither JSON nor UTF-8 | garbled |
-//! | `html` | | a page of HTML with a 200 | garbled |
-//! | `coalesce` | tokens, `4` | so many tokens in each event | finished |
-//! | `role-only` | | the role's event long before the first token | finished |
-//! | `empty` | | an event without output in front of each | finished |
-//! | `comments` | | a comment in front of each event | finished |
-//! | `crlf` | | lines that end in CR LF | finished |
-//! | `no-usage` | | no usage, though asked for | finished |
-//! | `lying-usage` | | usage of twice the output tokens, and one | finished |
-//! | `split-utf8` | | non-ASCII text, each event cut within a character | finished |
+//! | fault | argument | what the client sees |
+//! |---|---|---|
+//! | `stall` | duration, `1s` | nothing for so long in mid-answer, then all that was held back |
+//! | `headers` | duration, `1s` | the response begins so much later |
+//! | `coalesce` | tokens, `4` | so many tokens in each event |
+//! | `role-only` | | the role's event long before the first token |
+//! | `empty` | | an event without output in front of each |
+//! | `comments` | | a comment in front of each event |
+//! | `crlf` | | lines that end in CR LF |
+//! | `no-usage` | | no usage, though asked for |
+//! | `lying-usage` | | usage of twice the output tokens, and one |
+//! | `split-utf8` | | non-ASCII text, each event cut within a character |
+//! | `status` | code, `503`; wave, `1` | an error with `Retry-After`, that many requests in a row |
+//! | `html` | | a page of HTML with a 200 |
+//! | `reset` | | the connection reset in mid-answer |
+//! | `truncate` | | the connection closed in mid-answer |
+//! | `error` | | an error event in mid-answer, after a 200 |
+//! | `garbage` | | in mid-answer, an event that is neither JSON nor UTF-8 |
 //!
-//! Of the faults that end an answer, a request gets one: the first that is drawn in the order
-//! `status`, `html`, `reset`, `truncate`, `error`, `garbage`.
+//! The last six end an answer. A request gets at most one of them: the first that is drawn in the
+//! table's order. [`Drawn::outcome`] says what a client must make of it; under the other faults
+//! requests finish.
 //!
 //! # Invariants
 //!
@@ -45,12 +46,6 @@ pub struct FaultPlan {
 /// A fault with its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    Status { code: u16, run: u64 },
-    Html,
-    Reset,
-    Truncate,
-    Error,
-    Garbage,
     Stall(Nanos),
     Headers(Nanos),
     Coalesce(u32),
@@ -61,6 +56,18 @@ pub(crate) enum Fault {
     NoUsage,
     LyingUsage,
     SplitUtf8,
+    End(EndFault),
+}
+
+/// A fault that ends an answer. The first in order goes before the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EndFault {
+    Status { code: u16, run: u64 },
+    Html,
+    Reset,
+    Truncate,
+    Error,
+    Garbage,
 }
 
 /// How often a fault strikes.
@@ -143,14 +150,10 @@ impl FaultPlan {
         let struck = self.rules.iter().filter(|(fault, chance)| {
             let seed = seed.named(fault.name());
             let begins = |index| chance.strikes(seed, index);
-            match fault {
-                // A wave that began at an earlier request may still last.
-                Fault::Status { run, .. } => (index.saturating_sub(run - 1)..=index).any(begins),
-                _ => begins(index),
-            }
+            // A wave that began at an earlier request may still last.
+            (index.saturating_sub(fault.run() - 1)..=index).any(begins)
         });
-        let faults = struck.map(|&(fault, _)| fault).collect();
-        Drawn::new(faults, seed.named("place").at(index))
+        Drawn::new(struck.map(|&(fault, _)| fault), seed.named("place").at(index))
     }
 }
 
@@ -185,12 +188,6 @@ impl Fault {
 
     fn name(&self) -> &'static str {
         match self {
-            Self::Status { .. } => "status",
-            Self::Html => "html",
-            Self::Reset => "reset",
-            Self::Truncate => "truncate",
-            Self::Error => "error",
-            Self::Garbage => "garbage",
             Self::Stall(_) => "stall",
             Self::Headers(_) => "headers",
             Self::Coalesce(_) => "coalesce",
@@ -201,7 +198,18 @@ impl Fault {
             Self::NoUsage => "no-usage",
             Self::LyingUsage => "lying-usage",
             Self::SplitUtf8 => "split-utf8",
+            Self::End(EndFault::Status { .. }) => "status",
+            Self::End(EndFault::Html) => "html",
+            Self::End(EndFault::Reset) => "reset",
+            Self::End(EndFault::Truncate) => "truncate",
+            Self::End(EndFault::Error) => "error",
+            Self::End(EndFault::Garbage) => "garbage",
         }
+    }
+
+    /// Returns for how many requests in a row it lasts once it strikes.
+    fn run(&self) -> u64 {
+        if let Self::End(EndFault::Status { run, .. }) = self { *run } else { 1 }
     }
 
     /// Reads a fault, its arguments from `words`.
@@ -210,19 +218,19 @@ impl Fault {
         words: &mut impl Iterator<Item = &'a str>,
     ) -> Result<Self, ParseFaultsError> {
         Ok(match name {
-            "status" => Self::Status {
+            "status" => Self::End(EndFault::Status {
                 code: argument(name, words, "an error status, 400 to 599", 503, |word| {
                     word.parse().ok().filter(|code| (400..600).contains(code))
                 })?,
                 run: argument(name, words, "a number of requests, 1 to 1000", 1, |word| {
                     word.parse().ok().filter(|run| (1..=RUN_MAX).contains(run))
                 })?,
-            },
-            "html" => Self::Html,
-            "reset" => Self::Reset,
-            "truncate" => Self::Truncate,
-            "error" => Self::Error,
-            "garbage" => Self::Garbage,
+            }),
+            "html" => Self::End(EndFault::Html),
+            "reset" => Self::End(EndFault::Reset),
+            "truncate" => Self::End(EndFault::Truncate),
+            "error" => Self::End(EndFault::Error),
+            "garbage" => Self::End(EndFault::Garbage),
             "stall" => Self::Stall(argument(name, words, DURATION, ONE_SECOND, duration)?),
             "headers" => Self::Headers(argument(name, words, DURATION, ONE_SECOND, duration)?),
             "coalesce" => {
@@ -240,24 +248,22 @@ impl Fault {
             _ => return Err(ParseFaultsError::Unknown { name: name.into() }),
         })
     }
-
-    /// Where a fault stands among those that end an answer; the others do not exclude another.
-    fn end_rank(&self) -> Option<usize> {
-        let ends = ["status", "html", "reset", "truncate", "error", "garbage"];
-        ends.iter().position(|&end| end == self.name())
-    }
 }
 
 /// As in a plan, without how often.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
-        match self {
-            Self::Status { code, .. } => write!(f, ":{code}"),
-            Self::Stall(span) | Self::Headers(span) => write!(f, ":{span}"),
-            Self::Coalesce(tokens) => write!(f, ":{tokens}"),
-            _ => Ok(()),
+        if let Self::Stall(span) | Self::Headers(span) = self {
+            write!(f, ":{span}")?;
         }
+        if let Self::Coalesce(tokens) = self {
+            write!(f, ":{tokens}")?;
+        }
+        if let Self::End(EndFault::Status { code, .. }) = self {
+            write!(f, ":{code}")?;
+        }
+        Ok(())
     }
 }
 
@@ -284,12 +290,11 @@ fn argument<'a, T>(
 }
 
 fn chance(name: &str, value: &str) -> Result<Chance, ParseFaultsError> {
-    let read = match value.strip_prefix("every") {
-        Some(count) => count.trim().parse().ok().filter(|&n| n > 0).map(Chance::Every),
-        None => {
-            let p = value.parse().ok().filter(|p| (0.0..=1.0).contains(p));
-            p.map(Chance::Probability)
-        }
+    let read = if let Some(count) = value.strip_prefix("every") {
+        count.trim().parse().ok().filter(|&n| n > 0).map(Chance::Every)
+    } else {
+        let probability = value.parse().ok().filter(|p| (0.0..=1.0).contains(p));
+        probability.map(Chance::Probability)
     };
     read.ok_or_else(|| ParseFaultsError::Chance { name: name.into(), value: value.into() })
 }
@@ -310,20 +315,27 @@ fn duration(text: &str) -> Option<Nanos> {
 /// What one request gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Drawn {
-    /// At most one that ends the answer.
+    /// Those that do not end the answer.
     faults: Vec<Fault>,
+    end: Option<EndFault>,
     seed: Seed,
 }
 
 impl Drawn {
-    fn new(mut faults: Vec<Fault>, seed: Seed) -> Self {
-        let first = faults.iter().filter_map(Fault::end_rank).min();
-        faults.retain(|fault| fault.end_rank().is_none_or(|rank| Some(rank) == first));
-        if first.is_some_and(|rank| rank <= 1) {
-            // Nothing of an answer is left to spoil but its beginning.
-            faults.retain(|fault| fault.end_rank().is_some() || matches!(fault, Fault::Headers(_)));
+    fn new(struck: impl Iterator<Item = Fault>, seed: Seed) -> Self {
+        let (mut faults, mut end) = (Vec::new(), None);
+        for fault in struck {
+            if let Fault::End(fault) = fault {
+                end = Some(end.map_or(fault, |end: EndFault| end.min(fault)));
+            } else {
+                faults.push(fault);
+            }
         }
-        Self { faults, seed }
+        if matches!(end, Some(EndFault::Status { .. } | EndFault::Html)) {
+            // Nothing of an answer is left to spoil but its beginning.
+            faults.retain(|fault| matches!(fault, Fault::Headers(_)));
+        }
+        Self { faults, end, seed }
     }
 
     pub(crate) fn has(&self, fault: Fault) -> bool {
@@ -331,8 +343,8 @@ impl Drawn {
     }
 
     /// Returns the fault that ends the answer.
-    pub(crate) fn end(&self) -> Option<Fault> {
-        self.faults.iter().copied().find(|fault| fault.end_rank().is_some())
+    pub(crate) fn end(&self) -> Option<EndFault> {
+        self.end
     }
 
     pub(crate) fn headers(&self) -> Option<Nanos> {
@@ -366,18 +378,19 @@ impl Drawn {
 
     /// Returns how a client must see the request end.
     pub(crate) fn outcome(&self) -> OutcomeKind {
-        match self.end() {
-            Some(Fault::Status { .. }) => OutcomeKind::Refused,
-            Some(Fault::Html | Fault::Garbage) => OutcomeKind::Garbled,
-            Some(Fault::Reset | Fault::Truncate) => OutcomeKind::Severed,
-            Some(Fault::Error) => OutcomeKind::Errored,
-            _ => OutcomeKind::Finished,
+        match self.end {
+            None => OutcomeKind::Finished,
+            Some(EndFault::Status { .. }) => OutcomeKind::Refused,
+            Some(EndFault::Html | EndFault::Garbage) => OutcomeKind::Garbled,
+            Some(EndFault::Reset | EndFault::Truncate) => OutcomeKind::Severed,
+            Some(EndFault::Error) => OutcomeKind::Errored,
         }
     }
 
     /// Returns the faults in words.
     pub(crate) fn words(&self) -> Vec<String> {
-        self.faults.iter().map(ToString::to_string).collect()
+        let all = self.faults.iter().copied().chain(self.end.map(Fault::End));
+        all.map(|fault| fault.to_string()).collect()
     }
 }
 
@@ -432,12 +445,12 @@ mod tests {
     fn a_probability_strikes_its_share_whatever_else_is_planned() {
         let hits = |text: &str| -> Vec<u64> {
             let plan = plan(text);
-            (0..10_000).filter(|&i| plan.draw(Seed(3), i).has(Fault::Reset)).collect()
+            (0..10_000).filter(|&i| plan.draw(Seed(3), i).end() == Some(EndFault::Reset)).collect()
         };
         let alone = hits("reset=0.1");
         // Six standard deviations of a binomial count.
         assert!(alone.len().abs_diff(1_000) < 180, "{}", alone.len());
-        assert_eq!(alone, hits("error=0.5,crlf,reset=0.1"));
+        assert_eq!(alone, hits("garbage=0.5,crlf,reset=0.1"));
         assert_eq!(hits("reset=every2500"), [2_499, 4_999, 7_499, 9_999]);
     }
 
@@ -450,8 +463,8 @@ mod tests {
 
     #[test]
     fn one_fault_ends_an_answer_and_a_refusal_leaves_nothing_to_spoil() {
-        assert_eq!(drawn("garbage,error,reset,crlf", 0), ["reset", "crlf"]);
-        assert_eq!(drawn("status,reset,stall,headers,empty", 0), ["status:503", "headers:1s"]);
+        assert_eq!(drawn("garbage,error,reset,crlf", 0), ["crlf", "reset"]);
+        assert_eq!(drawn("status,reset,stall,headers,empty", 0), ["headers:1s", "status:503"]);
     }
 
     #[test]

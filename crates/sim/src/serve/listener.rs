@@ -1,4 +1,5 @@
-//! The event loop: sockets, the engine, and the timer between them, on one thread.
+//! The event loop: sockets, the engine, and the timer between them, on one thread. What becomes
+//! of a request for an answer is in `service`.
 //!
 //! Readiness is level-triggered and each readable socket is read once. After each socket, tokens
 //! that have become due go first: no token waits for more than one read and one request.
@@ -8,6 +9,8 @@
 //! - The engine is asked for everything up to a single present, and told of arrivals in order.
 //! - A request's slot is free only after its record is made and its job has ended.
 
+mod service;
+
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
@@ -16,8 +19,7 @@ use std::time::Duration;
 
 use infermark_terms::{OutcomeKind, Seed, Stamp};
 use infermark_wire::http1::{self, Keep, Request, RequestDecoder};
-use infermark_wire::openai::server::{Answer, Refusal};
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::openai::server::Refusal;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -25,16 +27,17 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+use self::service::Service;
+use super::Summary;
 use super::clock::Clock;
-use super::faults::{Drawn, Fault, FaultPlan};
+use super::faults::FaultPlan;
 use super::lateness::Histogram;
-use super::metrics::{Course, JobEnd, Metrics};
+use super::metrics::{JobEnd, Metrics};
 use super::outbox::{Afterwards, Outbox};
-use super::reply::{self, Order, Over, Reply, Said, Scratch, TokenIds};
-use super::routes::{Admitted, Route, Served};
-use super::truth::{Ending, SCHEMA, TokenTruth, TruthHeader, TruthRecord, TruthSink};
-use super::{Summary, words};
-use crate::engine::{Engine, EngineEvent, EventKind, Job, JobId, RejectReason};
+use super::reply::{self, Over, Scratch};
+use super::routes::{Route, Served};
+use super::truth::{Ending, SCHEMA, TruthHeader, TruthRecord, TruthSink};
+use crate::engine::{Engine, EngineEvent, JobId};
 
 /// Sockets handled before the event queue is asked again.
 const EVENTS_PER_ROUND: usize = 64;
@@ -48,7 +51,7 @@ const READ_BYTES: usize = 64 << 10;
 /// How much a client may send ahead while its request is under way.
 const AHEAD_MAX: usize = 1 << 20;
 
-const LISTENER: u64 = u64::MAX;
+const DOOR: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 const STOP: u64 = u64::MAX - 2;
 
@@ -69,8 +72,8 @@ pub(super) struct Listener {
     timer: TimerFd,
     /// When the timer goes off.
     armed: Stamp,
-    listener: TcpListener,
-    /// Whether the event queue knows of the listening socket.
+    door: TcpListener,
+    /// Whether the event queue knows of it.
     accepting: bool,
     stopping: bool,
     slots: Vec<Slot>,
@@ -110,37 +113,12 @@ struct Connection {
     writing: bool,
 }
 
-/// A request under way.
-struct Service {
-    reply: Reply,
-    record: TruthRecord,
-    course: Course,
-    /// Whether the engine still has its job.
-    engaged: bool,
-    /// Steps of the record that were put into the outbox, and those known to be written.
-    put: usize,
-    written: usize,
-}
-
-impl Service {
-    /// Notes that the kernel has everything that was put so far.
-    fn wrote(&mut self, at_ns: u64) {
-        if self.reply.has_begun() {
-            let _: &mut u64 = self.record.head_ns.get_or_insert(at_ns);
-        }
-        for token in &mut self.record.tokens[self.written..self.put] {
-            token.written_ns = Some(at_ns);
-        }
-        self.written = self.put;
-    }
-}
-
 impl Listener {
     pub(super) fn new(
         duty: Duty,
         engine: Box<dyn Engine>,
         clock: Clock,
-        listener: TcpListener,
+        door: TcpListener,
         stop: &EventFd,
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -149,7 +127,7 @@ impl Listener {
         // Edge-triggered: each expiry wakes once, and the timer need never be read.
         let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(timer.as_fd(), EpollEvent::new(edge, TIMER))?;
-        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        epoll.add(&door, EpollEvent::new(EpollFlags::EPOLLIN, DOOR))?;
         epoll.add(stop.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
         let metrics = Metrics::new(&duty.served.model, duty.served.max_model_len);
         Ok(Self {
@@ -159,7 +137,7 @@ impl Listener {
             epoll,
             timer,
             armed: Stamp::ZERO,
-            listener,
+            door,
             accepting: true,
             stopping: false,
             slots: Vec::new(),
@@ -272,7 +250,7 @@ impl Listener {
         match event.data() {
             TIMER => {}
             STOP => self.stopping = true,
-            LISTENER => self.accept(),
+            DOOR => self.accept(),
             token => {
                 let flags = event.events();
                 if let Some(index) = self.index(token)
@@ -309,12 +287,12 @@ impl Listener {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_PER_ROUND {
-            match self.listener.accept() {
+            match self.door.accept() {
                 Ok((socket, _)) => self.welcome(socket),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if is_exhaustion(&error) => {
                     // Until a connection closes there is no use in asking again.
-                    self.epoll.delete(&self.listener).expect("the socket is registered");
+                    self.epoll.delete(&self.door).expect("the socket is registered");
                     self.accepting = false;
                     return;
                 }
@@ -429,189 +407,6 @@ impl Listener {
         }
     }
 
-    /// Takes a request for an answer.
-    fn ask(
-        &mut self,
-        index: u32,
-        api: Api,
-        request: &Request,
-        first: Stamp,
-        afterwards: Afterwards,
-    ) {
-        let number = self.summary.requests;
-        self.summary.requests += 1;
-        let faults = self.duty.faults.draw(self.duty.seed.named("faults"), number);
-        let admitted = self.duty.served.admit(api, &request.body);
-        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
-        let arrival = connection.last_read;
-        let mut record = TruthRecord {
-            index: number,
-            id: None,
-            x_request_id: request.header("x-request-id").map(ToOwned::to_owned),
-            first_byte_ns: self.clock.monotonic_ns(first),
-            arrival_ns: self.clock.monotonic_ns(arrival),
-            head_ns: None,
-            status: 200,
-            prompt_tokens: 0,
-            cached_tokens: 0,
-            output_tokens: 0,
-            tokens: Vec::new(),
-            told: None,
-            faults: Vec::new(),
-            outcome: OutcomeKind::Refused,
-            ending: Ending::Complete,
-            end_ns: 0,
-        };
-        match admitted {
-            Ok(admitted) => self.engage(index, api, admitted, faults, record, afterwards),
-            Err(refusal) => {
-                connection.parting = afterwards;
-                reply::write_refusal(&mut connection.outbox, &refusal, afterwards);
-                record.status = refusal.status;
-                record.end_ns = self.clock.monotonic_ns(self.clock.now());
-                self.keep(record);
-            }
-        }
-    }
-
-    /// Gives an admitted request to the engine, unless its fault spares that.
-    fn engage(
-        &mut self,
-        index: u32,
-        api: Api,
-        admitted: Admitted,
-        faults: Drawn,
-        mut record: TruthRecord,
-        afterwards: Afterwards,
-    ) {
-        let Admitted { asked, prompt, voice, max_tokens, output_tokens, finish } = admitted;
-        let now = self.clock.now();
-        let name = self.duty.seed.named("names").at(record.index).0;
-        let created = self.clock.wall_secs(now);
-        let answer = Answer::new(api, name, &self.duty.served.model, created);
-        record.id = Some(answer_id(api, name));
-        record.prompt_tokens = prompt.len() as u32;
-        record.output_tokens = output_tokens;
-        record.faults = faults.words();
-        record.outcome = faults.outcome();
-        let end = faults.end();
-        if self.duty.truth.is_some() && asked.delivery == Delivery::Streamed {
-            record.tokens.reserve_exact(output_tokens as usize);
-        }
-        let order = Order {
-            delivery: asked.delivery,
-            usage: asked.usage,
-            token_ids: if asked.return_token_ids { TokenIds::Sent } else { TokenIds::Unsent },
-            voice,
-            prompt_tokens: record.prompt_tokens,
-            output_tokens,
-            finish,
-            faults,
-            afterwards,
-        };
-        let arrival = self.clock.engine_time(now);
-        let course = Course {
-            arrival,
-            prompt_tokens: record.prompt_tokens,
-            max_tokens,
-            ..Course::default()
-        };
-        let engaged = !matches!(end, Some(Fault::Status { .. } | Fault::Html));
-        let reply = Reply::new(order, answer);
-        let service = Service { reply, record, course, engaged, put: 0, written: 0 };
-        let id = JobId(self.token(index));
-        let Some(connection) = self.connection(index) else { return };
-        connection.service = Some(service);
-        if engaged {
-            let blocks = self.duty.block_tokens.map_or_else(Vec::new, |block| {
-                words::block_hashes(&prompt, voice, output_tokens, block)
-            });
-            let prompt_tokens = prompt.len() as u32;
-            let priority = asked.priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-            self.engine.submit(arrival, Job { id, prompt_tokens, output_tokens, blocks, priority });
-            // A job that is turned away hears so now, before the response begins.
-            self.work();
-        }
-        self.begin(index, end);
-    }
-
-    fn begin(&mut self, index: u32, end: Option<Fault>) {
-        let now = self.clock.now();
-        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
-        let Some(service) = &mut connection.service else { return };
-        if let Some(Fault::Status { code, .. }) = end {
-            let refusal = refusal_on_request(code);
-            service.record.status = code;
-            service.reply.refuse(&refusal, &mut connection.outbox, &mut self.scratch, now);
-        } else {
-            service.reply.begin(&mut connection.outbox, &mut self.scratch, now);
-        }
-    }
-
-    /// Passes on what happened in the engine.
-    fn event(&mut self, event: &EngineEvent, now: Stamp) {
-        let Some(index) = self.index(event.id.0) else { return };
-        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
-        let Some(service) = connection.service.as_mut().filter(|service| service.engaged) else {
-            return;
-        };
-        self.metrics.event(event, &mut service.course);
-        match event.kind {
-            EventKind::FirstScheduled { cached_tokens } => {
-                service.record.cached_tokens = cached_tokens;
-                service.reply.scheduled(cached_tokens);
-            }
-            EventKind::Tokens { count } => self.tokens(index, event.at, count, now),
-            EventKind::Rejected { reason } => {
-                service.engaged = false;
-                self.metrics.ended(&service.course, JobEnd::Failed);
-                let refusal = rejection(reason);
-                let begun = service.reply.has_begun();
-                service.record.outcome =
-                    if begun { OutcomeKind::Errored } else { OutcomeKind::Refused };
-                service.record.status = if begun { 200 } else { refusal.status };
-                let out = &mut connection.outbox;
-                service.reply.refuse(&refusal, out, &mut self.scratch, now);
-                self.settle(index);
-            }
-            EventKind::Preempted | EventKind::Finished => {}
-        }
-    }
-
-    /// Sends tokens that were due at `at` of the engine's time.
-    fn tokens(&mut self, index: u32, at: Stamp, count: u32, now: Stamp) {
-        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
-        let Some(service) = &mut connection.service else { return };
-        let due = self.clock.real_time(at);
-        if self.duty.truth.is_some() {
-            let due_ns = self.clock.monotonic_ns(due);
-            service.record.tokens.push(TokenTruth { due_ns, written_ns: None, count });
-        }
-        let out = &mut connection.outbox;
-        let said = service.reply.tokens(count, out, &mut self.scratch, now);
-        if said == Said::All {
-            service.put = service.record.tokens.len();
-            self.summary.tokens += u64::from(count);
-            if out.is_clear() && service.reply.order().delivery == Delivery::Streamed {
-                self.lateness.record(self.clock.now().since(due));
-            }
-        }
-        let generated = service.course.generated >= service.reply.order().output_tokens;
-        if generated || said == Said::Never {
-            service.engaged = false;
-            let end = if generated {
-                JobEnd::of(&service.reply.order().finish)
-            } else {
-                self.engine.abort(self.clock.engine_time(now), JobId(self.token(index)));
-                JobEnd::Aborted
-            };
-            let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
-            let Some(service) = &mut connection.service else { return };
-            self.metrics.ended(&service.course, end);
-        }
-        self.settle(index);
-    }
-
     fn flush(&mut self, index: u32) {
         let now = self.clock.now();
         if let Some(connection) = self.connection(index) {
@@ -709,16 +504,9 @@ impl Listener {
         self.vacant.push(index);
         drop(connection);
         if !self.accepting {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
-            self.accepting = self.epoll.add(&self.listener, event).is_ok();
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, DOOR);
+            self.accepting = self.epoll.add(&self.door, event).is_ok();
         }
-    }
-}
-
-fn answer_id(api: Api, name: u64) -> String {
-    match api {
-        Api::Chat => format!("chatcmpl-{name:032x}"),
-        Api::Completions => format!("cmpl-{name:032x}"),
     }
 }
 
@@ -726,23 +514,4 @@ fn answer_id(api: Api, name: u64) -> String {
 fn is_exhaustion(error: &io::Error) -> bool {
     let limits = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|code| limits.contains(&code))
-}
-
-fn rejection(reason: RejectReason) -> Refusal {
-    match reason {
-        RejectReason::QueueFull => Refusal::overloaded("The waiting queue is full."),
-        RejectReason::TooLong => {
-            Refusal::bad(None, "The request needs more memory than the engine has.")
-        }
-    }
-}
-
-fn refusal_on_request(status: u16) -> Refusal {
-    let class = match status {
-        429 => "RateLimitError",
-        503 => "ServiceUnavailableError",
-        500.. => "InternalServerError",
-        _ => "BadRequestError",
-    };
-    Refusal { status, class, message: "Refused on request.".to_owned(), param: None }
 }

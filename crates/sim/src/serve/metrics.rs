@@ -2,7 +2,7 @@
 //!
 //! Durations are in the engine's time, as the engine would see them.
 //!
-//! Deliberately not here: metrics of parts that the simulator does not have (LoRA, multi-modal
+//! Deliberately not here: metrics of parts that the simulator does not have (adapters, multi-modal
 //! caches, KV transfer), and those of Python's process.
 
 use std::fmt::{Display, Write as _};
@@ -382,7 +382,12 @@ mod tests {
         event(70, EventKind::Finished);
         metrics.ended(&course, JobEnd::Limited);
         let text = metrics.text(&Gauges { running: 4, ..Gauges::default() });
-        let label = "engine=\"0\",model_name=\"a\\\"b\"";
+        let model = "model_name=\"a\\\"b\"";
+        let label = format!("engine=\"0\",{model}");
+        let bucket = |le, count| {
+            let name = "vllm:time_to_first_token_seconds_bucket";
+            format!("{name}{{engine=\"0\",le=\"{le}\",{model}}} {count}")
+        };
         for line in [
             format!("vllm:num_requests_running{{{label}}} 4"),
             format!("vllm:time_to_first_token_seconds_sum{{{label}}} 0.05"),
@@ -392,14 +397,12 @@ mod tests {
             format!("vllm:request_generation_tokens_sum{{{label}}} 3"),
             // The first step: ten tokens of prompt and one of answer.
             format!("vllm:iteration_tokens_total_sum{{{label}}} 11"),
-            "vllm:time_to_first_token_seconds_bucket{engine=\"0\",le=\"0.04\",model_name=\"a\\\"b\"} 0"
-                .to_owned(),
-            "vllm:time_to_first_token_seconds_bucket{engine=\"0\",le=\"0.06\",model_name=\"a\\\"b\"} 1"
-                .to_owned(),
-            "vllm:time_to_first_token_seconds_bucket{engine=\"0\",le=\"+Inf\",model_name=\"a\\\"b\"} 1"
-                .to_owned(),
-            "vllm:request_success_total{engine=\"0\",finished_reason=\"length\",model_name=\"a\\\"b\"} 1"
-                .to_owned(),
+            bucket("0.04", 0),
+            bucket("0.06", 1),
+            bucket("+Inf", 1),
+            format!(
+                "vllm:request_success_total{{engine=\"0\",finished_reason=\"length\",{model}}} 1"
+            ),
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\n{text}");
         }

@@ -16,7 +16,7 @@ use infermark_wire::http1;
 use infermark_wire::openai::server::{Answer, Refusal};
 use infermark_wire::openai::{Delivery, UsageFields};
 
-use super::faults::{Drawn, Fault};
+use super::faults::{Drawn, EndFault, Fault};
 use super::outbox::{Afterwards, Outbox};
 use super::truth::Ending;
 use super::words::{self, Voice, WORD_BYTES};
@@ -71,8 +71,8 @@ pub(crate) struct Over {
 /// What became of a step's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// They, and any kept before, were put into the outbox.
-    All,
+    /// They, and those kept before, were put into the outbox: so many in all.
+    All { tokens: u32 },
     /// They are kept for a later event.
     Later,
     /// They will never be sent: the answer was cut short.
@@ -148,7 +148,7 @@ impl Reply {
         if self.head_put || self.over.is_some() {
             return;
         }
-        if self.order.faults.end() == Some(Fault::Html) {
+        if self.order.faults.end() == Some(EndFault::Html) {
             return self.html(out, now);
         }
         if self.order.delivery == Delivery::Streamed {
@@ -199,12 +199,13 @@ impl Reply {
         if self.stall_at.take_if(|at| self.said >= *at).is_some() {
             out.hold(now + self.order.faults.stall().expect("a stall has a length"));
         }
+        let tokens = self.generated - self.said;
         if last {
-            self.last_event(out, scratch)
+            self.last_event(out, scratch);
         } else {
-            self.event(out, scratch)
+            self.event(out, scratch);
         }
-        Said::All
+        Said::All { tokens }
     }
 
     fn complete(&mut self) {
@@ -405,9 +406,9 @@ impl Reply {
     /// Ends a stream before its time, as its fault wants.
     fn cut_short(&mut self, out: &mut Outbox, scratch: &mut Scratch) {
         match self.order.faults.end() {
-            Some(Fault::Reset) => self.break_off(Ending::Reset),
-            Some(Fault::Truncate) => self.break_off(Ending::Truncated),
-            Some(Fault::Garbage) => {
+            Some(EndFault::Reset) => self.break_off(Ending::Reset),
+            Some(EndFault::Truncate) => self.break_off(Ending::Truncated),
+            Some(EndFault::Garbage) => {
                 scratch.events.clear();
                 scratch.events.extend_from_slice(GARBAGE);
                 self.close_stream(out, scratch);
@@ -453,8 +454,8 @@ impl Reply {
         self.hold_head(out, now);
         let end = self.order.faults.end();
         let body = match end {
-            Some(Fault::Error) => broken_engine().body(),
-            Some(Fault::Garbage) => GARBAGE.to_vec(),
+            Some(EndFault::Error) => broken_engine().body(),
+            Some(EndFault::Garbage) => GARBAGE.to_vec(),
             _ => self.whole_body(scratch),
         };
         scratch.frame.clear();
@@ -463,8 +464,8 @@ impl Reply {
         let middle = scratch.frame.len() - body.len() / 2;
         let (first, second) = scratch.frame.split_at(middle);
         match end {
-            Some(Fault::Reset) => self.break_off(Ending::Reset),
-            Some(Fault::Truncate) => self.break_off(Ending::Truncated),
+            Some(EndFault::Reset) => self.break_off(Ending::Reset),
+            Some(EndFault::Truncate) => self.break_off(Ending::Truncated),
             _ => self.complete(),
         }
         if self.over.is_some_and(|over| over.ending != Ending::Complete) {
@@ -480,7 +481,7 @@ impl Reply {
         } else {
             out.put(&scratch.frame);
         }
-        if end.is_some() { Said::Never } else { Said::All }
+        if end.is_some() { Said::Never } else { Said::All { tokens: self.generated } }
     }
 
     fn whole_body(&mut self, scratch: &mut Scratch) -> Vec<u8> {

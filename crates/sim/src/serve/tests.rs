@@ -73,7 +73,7 @@ fn raw_bytes(serving: &Serving, request: &[u8]) -> Vec<u8> {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     // A reset comes after what was sent.
-    let _: io::Result<usize> = stream.read_to_end(&mut answer);
+    drop(stream.read_to_end(&mut answer));
     answer
 }
 

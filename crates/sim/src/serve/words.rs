@@ -66,8 +66,7 @@ pub fn count(text: &str) -> usize {
 
 /// Returns a text of these tokens.
 pub fn decode(ids: &[u32]) -> String {
-    let bytes = ids.iter().flat_map(|&id| word(id)).collect();
-    String::from_utf8(bytes).expect("words are ASCII")
+    ids.iter().flat_map(|&id| word(id)).map(char::from).collect()
 }
 
 /// Whether the template's opening of the answer follows a conversation.
