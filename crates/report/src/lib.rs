@@ -1,1 +1,29 @@
-//! Estimates become bytes: tables and JSON.
+//! Estimates become bytes.
+//!
+//! [`table`] shows one run to a person, on one screen. It decides nothing and computes nothing
+//! but what a reader's eye needs: every figure comes from `measure`, every verdict too.
+//!
+//! # Invariants
+//!
+//! - No line is wider than [`COLUMNS`].
+//! - What a server, a file or a user said never reaches the terminal with control characters, and
+//!   never unbounded.
+//! - A caveat is never left out, however many there are; a colour never says anything that the
+//!   words do not.
+//! - A figure that was not observed is shown as `–`, and the page says why.
+//!
+//! Not here: JSON, which is the serialised estimate itself; progress; terminals and their size.
+
+mod figure;
+mod latency;
+mod page;
+mod sheet;
+mod table;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use page::{COLUMNS, Colour};
+pub use sheet::{Sheet, State, Verification};
+pub use table::table;

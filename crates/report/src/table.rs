@@ -1,0 +1,173 @@
+//! The page about one run, from top to bottom: whom, what was asked, what was got, how far to
+//! trust it, and where the record is.
+
+use infermark_measure::{Counts, Point, Rates, Reason, TokenSource, Tokens};
+use infermark_terms::{Caveat, Trust};
+
+use crate::figure::{count, figure, mean, percent};
+use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
+use crate::text::{fit, flow, wrap};
+use crate::{Sheet, State, Verification, latency};
+
+/// The most reasons of failure that are spelt out.
+const REASONS_MAX: usize = 4;
+
+/// The columns after which a reason is cut: two lines, seldom three.
+const REASON_COLUMNS: usize = 2 * ROOM - 10;
+
+/// The share of chunks from which on it is said that they came joined.
+const COALESCED_SHARE: f64 = 0.01;
+
+/// Returns the page about one run, each line ended by a line feed.
+///
+/// It fits a screen of 45 lines unless there are many caveats, none of which is left out.
+pub fn table(sheet: &Sheet<'_>, colour: Colour) -> String {
+    let mut page = Page::new(colour);
+    title(&mut page, sheet);
+    page.gap();
+    let asked = sheet.asked.iter().map(|(label, value)| format!("{label} {value}"));
+    page.block("asked", Tone::Plain, flow(asked, ROOM));
+    page.gap();
+    got(&mut page, sheet.point);
+    page.gap();
+    latency::write(&mut page, sheet.point);
+    page.gap();
+    trust(&mut page, sheet.point);
+    page.block("record", Tone::Plain, wrap(&sheet.record.display().to_string(), ROOM));
+    page.into_text()
+}
+
+/// Writes whom the run measured, and what a reader must not overlook.
+fn title(page: &mut Page, sheet: &Sheet<'_>) {
+    if let Some(latencies) = sheet.embedded {
+        let warning = format!("embedded engine ({latencies}): no real server was measured");
+        for line in wrap(&warning, COLUMNS) {
+            page.line(Tone::Warning, &line);
+        }
+    }
+    let names = ["infermark run", sheet.model, sheet.target];
+    for line in flow(names.map(str::to_owned), COLUMNS) {
+        page.line(Tone::Strong, &line);
+    }
+    let unknown = sheet.embedded.is_none().then_some("server unknown");
+    let server = sheet.server.or(unknown).map(str::to_owned);
+    for line in flow(server.into_iter().chain([format!("{} API", sheet.api)]), COLUMNS) {
+        page.line(Tone::Plain, &line);
+    }
+    if sheet.state == State::Partial {
+        let warning = "partial: the run did not come to its end; these figures are over its record";
+        page.line(Tone::Warning, warning);
+    }
+    if sheet.verification == Verification::Off {
+        page.line(Tone::Warning, "insecure: the server's certificate was not checked");
+    }
+}
+
+/// Writes what was got, but for the latencies.
+fn got(page: &mut Page, point: &Point) {
+    let (start, end) = (point.window.start_s, point.window.end_s);
+    let mut window =
+        vec![format!("{} s ({}–{} s of the run)", figure(end - start), figure(start), figure(end))];
+    window.extend(point.concurrency.map(|concurrency| {
+        let (mean, peak) = (figure(concurrency.mean), count(concurrency.peak));
+        format!("in flight {mean} mean, {peak} peak")
+    }));
+    page.block("window", Tone::Plain, flow(window, ROOM));
+    requests(page, &point.counts);
+    if let Some(rates) = &point.rates {
+        page.block("rates", Tone::Plain, flow(rate_items(rates), ROOM));
+    }
+    let tokens = token_items(&point.tokens);
+    page.block("tokens", Tone::Plain, flow(tokens, ROOM));
+}
+
+/// Writes how the requests ended, and why some failed.
+fn requests(page: &mut Page, counts: &Counts) {
+    let rate = counts.failure_rate.map(|rate| format!(" ({})", percent(rate)));
+    let ends = [
+        format!("{} due", count(counts.due)),
+        format!("{} succeeded", count(counts.success)),
+        format!("{} failed{}", count(counts.failed), rate.unwrap_or_default()),
+    ];
+    page.block("requests", Tone::Plain, flow(ends, ROOM));
+    let (listed, rest) = counts.reasons.split_at(counts.reasons.len().min(REASONS_MAX));
+    if !rest.is_empty() {
+        // The reasons below do not add up then, but these do.
+        page.block("", Tone::Bad, flow(failures_by_outcome(counts), ROOM));
+    }
+    for Reason { outcome, reason, count: number } in listed {
+        let line = format!("{} {}: {reason}", count(*number), outcome.name());
+        page.block("", Tone::Bad, wrap(&fit(&line, REASON_COLUMNS), ROOM));
+    }
+    if !rest.is_empty() {
+        page.block("", Tone::Plain, [format!("rarer reasons, not shown: {}", rest.len())]);
+    }
+}
+
+fn failures_by_outcome(counts: &Counts) -> Vec<String> {
+    let kinds = [
+        (counts.finished.saturating_sub(counts.success), "finished empty or of the wrong length"),
+        (counts.refused, "refused"),
+        (counts.severed, "severed"),
+        (counts.garbled, "garbled"),
+        (counts.errored, "errored"),
+        (counts.expired, "expired"),
+        (counts.shed, "shed"),
+        (counts.abandoned, "abandoned"),
+    ];
+    let failed = kinds.into_iter().filter(|kind| kind.0 > 0);
+    failed.map(|(number, kind)| format!("{} {kind}", count(number))).collect()
+}
+
+fn rate_items(rates: &Rates) -> Vec<String> {
+    let items = [
+        (Some(rates.requests_per_s), "requests/s"),
+        (rates.input_tokens_per_s, "input tok/s"),
+        (Some(rates.output_tokens_per_s), "output tok/s"),
+        (rates.total_tokens_per_s, "total tok/s"),
+        (rates.output_tokens_per_s_per_user, "output tok/s/user"),
+        (rates.output_tokens_per_s_per_gpu, "output tok/s/GPU"),
+    ];
+    let observed = items.into_iter().filter_map(|(value, unit)| Some((value?, unit)));
+    observed.map(|(value, unit)| format!("{} {unit}", figure(value))).collect()
+}
+
+fn token_items(tokens: &Tokens) -> Vec<String> {
+    let source = match tokens.source {
+        None => return vec!["none counted".to_owned()],
+        Some(TokenSource::Server) => "as the server counts",
+        Some(TokenSource::Tokenized) => "output as our tokenizer counts",
+        Some(TokenSource::Chunks) => "output is chunks, for want of a count",
+        Some(TokenSource::Mixed) => "output counted in several ways",
+    };
+    let input = tokens.input_mean.map_or("not counted".to_owned(), mean);
+    let mut items = vec![format!("input {input}")];
+    items.extend(tokens.output_mean.map(|output| format!("output {} a request", mean(output))));
+    items.push(source.to_owned());
+    items.extend(tokens.per_chunk_mean.map(|share| format!("{} per chunk", mean(share))));
+    items.extend(tokens.cached_share.map(|share| format!("{} of input cached", percent(share))));
+    let joined = tokens.coalesced_share.filter(|&share| share >= COALESCED_SHARE);
+    items.extend(joined.map(|share| format!("{} of chunks came joined", percent(share))));
+    items
+}
+
+/// Writes the verdict on the instrument, with every caveat and its remedy.
+fn trust(page: &mut Page, point: &Point) {
+    let (tone, verdict) = match point.trust.verdict {
+        Trust::Sound => (Tone::Good, "sound: nothing is known against these figures"),
+        Trust::Doubtful => (Tone::Warning, "doubtful: read the caveats first"),
+        Trust::Void => (Tone::Bad, "void: the instrument cannot vouch for these figures"),
+    };
+    page.block("trust", tone, [verdict.to_owned()]);
+    for caveat in &point.trust.caveats {
+        page.block("", Tone::Plain, wrap(&doubt(caveat), ROOM));
+        let hint = wrap(&format!("hint: {}", caveat.hint), ROOM - 2);
+        page.block("", Tone::Faint, hint.into_iter().map(|line| format!("  {line}")));
+    }
+}
+
+/// Returns the doubt under the name that it has in results, which is also its name in the code.
+fn doubt(caveat: &Caveat) -> String {
+    let void = if caveat.lowers_to == Trust::Void { " (void)" } else { "" };
+    format!("{:?}{void}: {}", caveat.code, caveat.detail)
+}

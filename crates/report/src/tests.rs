@@ -1,0 +1,488 @@
+//! Pages about whole runs: goldens of what a person sees, and laws over any run at all.
+
+use std::path::Path;
+
+use infermark_measure::{
+    ArrivalLaw, Build, Concurrency, Counts, Estimate, Found, Latency, LoadPlan, Point, PointPlan,
+    RateCourse, Rates, Reason, TokenSource, Tokens, Verdict, Window, WindowPlan, measure,
+};
+use infermark_terms::{
+    Caveat, CaveatCode, ChunkKind, ChunkRow, EventCounts, Excerpt, FinishReason, Nanos, Outcome,
+    OutcomeKind, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource,
+    TransportFault, Trust, Usage,
+};
+use proptest::prelude::*;
+
+use crate::text::width;
+use crate::{COLUMNS, Colour, Sheet, State, Verification, table};
+
+/// The lines of a screen on which a page of an ordinary run must fit.
+const SCREEN: usize = 45;
+
+/// Tokens of each answer.
+const OUTPUT: u32 = 16;
+
+/// A run under construction: requests that wait about 50 ms and then get a token every 10 ms.
+struct Run {
+    plan: PointPlan,
+    rows: Vec<RequestRow>,
+    chunks: Vec<ChunkRow>,
+}
+
+/// Returns a number from (0, 1), spread evenly over successive `k`.
+fn spread(k: u64) -> f64 {
+    (k as f64 * 0.618_033_988_749_895).fract().max(1e-3)
+}
+
+fn millis(ms: f64) -> Nanos {
+    Nanos::from_secs_f64(ms / 1e3)
+}
+
+impl Run {
+    /// `count` Poisson arrivals at 20/s after a warm-up of 5 s.
+    fn open(count: u64) -> Self {
+        let load = LoadPlan::Open {
+            rate_rps: 20.0,
+            arrivals: ArrivalLaw::Poisson,
+            course: RateCourse::Steady,
+        };
+        let mut run = Self::empty(load);
+        let mut due = Stamp::ZERO + Nanos::from_secs(5);
+        for k in 0..count {
+            due = due + millis(-spread(k).ln() * 50.0);
+            run.answer(k, due, due + millis(0.02 + 0.1 * spread(3 * k)));
+        }
+        run
+    }
+
+    /// Two slots, each filled again at once.
+    fn closed(count: u64) -> Self {
+        let mut run = Self::empty(LoadPlan::Closed { concurrency: 2 });
+        for k in 0..count {
+            let due = Stamp::ZERO + Nanos::from_millis(250 * (k / 2) + k % 2);
+            run.answer(k, due, due + millis(0.02));
+        }
+        run
+    }
+
+    fn empty(load: LoadPlan) -> Self {
+        let plan = PointPlan {
+            load,
+            window: WindowPlan::Whole { start: Stamp::ZERO },
+            output_policy: OutputPolicy::Exact,
+            build: Build::Release,
+            gpus: None,
+        };
+        Self { plan, rows: Vec::new(), chunks: Vec::new() }
+    }
+
+    fn answer(&mut self, id: u64, due: Stamp, sent: Stamp) {
+        let first = sent + millis(45.0 + 10.0 * spread(7 * id));
+        let mut last = first;
+        for k in 0..u64::from(OUTPUT) {
+            last = if k == 0 { first } else { last + millis(9.5 + spread(id + 13 * k)) };
+            self.chunks.push(ChunkRow {
+                request: RequestId(id),
+                at: last,
+                kind: ChunkKind::Answer,
+                tokens: Some(1),
+                text_bytes: 4,
+                coalesced: false,
+                read_delay: Nanos::from_micros(20),
+            });
+        }
+        self.rows.push(RequestRow {
+            id: RequestId(id),
+            shard: 0,
+            due,
+            connected: None,
+            connect: None,
+            sent: Some(sent),
+            first_byte: Some(first),
+            first_token: Some(first),
+            first_answer: Some(first),
+            last_token: Some(last),
+            end: last,
+            stamps: StampSource::Kernel,
+            outcome: Outcome::Finished { reason: FinishReason::Length },
+            asked_input: Some(128),
+            asked_output: Some(OUTPUT),
+            usage: Some(Usage {
+                prompt_tokens: 128,
+                completion_tokens: OUTPUT,
+                ..Usage::default()
+            }),
+            tokenized: None,
+            chunks: OUTPUT,
+            coalesced: 0,
+            events: EventCounts::default(),
+            bytes: 4000,
+            read_delay_max: Some(Nanos::from_micros(20)),
+        });
+    }
+
+    /// Makes every `nth` request end like this, without an answer.
+    fn fail(mut self, nth: usize, outcome: &Outcome) -> Self {
+        for row in self.rows.iter_mut().step_by(nth) {
+            row.outcome = outcome.clone();
+            (row.first_token, row.first_answer, row.last_token) = (None, None, None);
+            (row.usage, row.chunks) = (None, 0);
+            let id = row.id;
+            self.chunks.retain(|chunk| chunk.request != id);
+        }
+        self
+    }
+
+    fn point(&self) -> Point {
+        measure(&self.plan, &self.rows, self.chunks.iter().copied())
+    }
+}
+
+fn refused() -> Outcome {
+    Outcome::Refused { status: 429, message: Excerpt::new("too many requests") }
+}
+
+/// What was asked, as a command line would say it.
+fn asked(load: &str) -> Vec<(&'static str, String)> {
+    [
+        ("load", load),
+        ("for", "30s after 5s of warm-up"),
+        ("input", "128 tokens, random words"),
+        ("output", "16 tokens, exactly"),
+        ("tokenizer", "/models/llama-3.1-8b"),
+        ("seed", "42"),
+    ]
+    .map(|(label, value)| (label, value.to_owned()))
+    .into()
+}
+
+fn sheet<'a>(point: &'a Point, asked: &'a [(&'a str, String)]) -> Sheet<'a> {
+    Sheet {
+        target: "http://10.0.0.5:8000",
+        embedded: None,
+        verification: Verification::Full,
+        model: "meta-llama/Llama-3.1-8B-Instruct",
+        api: "chat",
+        server: Some("vLLM 0.32.0"),
+        asked,
+        state: State::Complete,
+        record: Path::new("infermark-runs/2026-03-01T12-00-00Z-7f3a"),
+        point,
+    }
+}
+
+/// Returns the page without colour, after checking that it fits its screen.
+fn page(sheet: &Sheet<'_>) -> String {
+    let page = table(sheet, Colour::Never);
+    assert!(page.lines().count() <= SCREEN, "{page}");
+    page
+}
+
+/// Returns the page of an open-loop run of this result.
+fn open_page(point: &Point) -> String {
+    page(&sheet(point, &asked("20/s, poisson")))
+}
+
+#[test]
+fn a_sound_open_loop_run() {
+    let page = open_page(&Run::open(600).point());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_closed_loop_on_the_embedded_engine() {
+    let point = Run::closed(200).point();
+    let asked = asked("2 at a time");
+    let page = page(&Sheet {
+        target: "sim:ttft=50ms,itl=10ms",
+        embedded: Some("sim:ttft=50ms,itl=10ms"),
+        model: "infermark-sim",
+        server: None,
+        ..sheet(&point, &asked)
+    });
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_run_in_which_all_failed() {
+    let closed = Outcome::Severed { phase: Phase::Stream, fault: TransportFault::ClosedEarly };
+    let late = Outcome::Expired { phase: Phase::FirstToken, limit: Nanos::from_secs(1) };
+    let run = Run::open(200).fail(1, &refused()).fail(3, &closed).fail(7, &late);
+    let run = run.fail(40, &Outcome::Shed { reason: ShedReason::Late });
+    let run = run.fail(90, &Outcome::Errored { message: Excerpt::new("CUDA out of memory") });
+    let page = open_page(&run.point());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_partial_run_over_an_unverified_connection() {
+    let point = Run::open(300).fail(50, &Outcome::Abandoned).point();
+    let asked = asked("20/s, poisson");
+    let page = page(&Sheet {
+        target: "https://inference.example.com/v1",
+        state: State::Partial,
+        verification: Verification::Off,
+        ..sheet(&point, &asked)
+    });
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_run_of_few_requests() {
+    let page = open_page(&Run::open(9).point());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_run_that_was_not_streamed() {
+    let mut run = Run::open(120);
+    run.chunks.clear();
+    for row in &mut run.rows {
+        (row.first_token, row.first_answer, row.last_token) = (None, None, None);
+        row.chunks = 0;
+    }
+    let page = open_page(&run.point());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_run_whose_chunks_hide_their_tokens() {
+    let mut run = Run::open(120);
+    for row in &mut run.rows {
+        row.chunks /= 2;
+        row.first_answer = row.first_answer.map(|at| at + millis(30.0));
+    }
+    run.chunks = run.chunks.into_iter().step_by(2).collect();
+    for chunk in &mut run.chunks {
+        chunk.tokens = None;
+    }
+    let page = open_page(&run.point());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_run_of_very_large_and_very_small_figures() {
+    let huge = Estimate { max: 1.8e13, ..estimate([2.5e6, 1.2e6, 9.1e6, 1.1e7]) };
+    let tiny = estimate([2e-4, 1e-6, 3e-4, 0.0012]);
+    let mut point = Run::open(600).point();
+    point.latency = Latency {
+        ttft_ms: Some(huge),
+        tpot_ms: Some(tiny),
+        itl_ms: Some(Estimate { n: 204_800_000, ..tiny }),
+        e2e_ms: Some(Estimate { n: 1_024_000, ..huge }),
+        lag_ms: Some(estimate([0.0, 0.0, 0.0, 0.0])),
+        ..Latency::default()
+    };
+    point.rates = Some(Rates {
+        requests_per_s: 0.000_4,
+        input_tokens_per_s: Some(123_456_789.0),
+        output_tokens_per_s: 98_765.4,
+        total_tokens_per_s: Some(4e17),
+        output_tokens_per_s_per_user: Some(0.07),
+        output_tokens_per_s_per_gpu: Some(12_345.6),
+    });
+    let page = open_page(&point);
+    insta::assert_snapshot!(page);
+}
+
+/// An estimate of this mean, median, 90th and 99th percentile, with wide intervals.
+fn estimate([mean, p50, p90, p99]: [f64; 4]) -> Estimate {
+    Estimate {
+        n: 4096,
+        mean,
+        mean_ci95: Some([mean * 0.5, mean * 1.5]),
+        min: 0.0,
+        p50,
+        p50_ci95: None,
+        p90: Some(p90),
+        p90_ci95: None,
+        p95: None,
+        p95_ci95: None,
+        p99: Some(p99),
+        p99_ci95: Some([p99 * 0.01, p99 * 123.0]),
+        p999: None,
+        max: p99 * 200.0,
+    }
+}
+
+#[test]
+fn every_caveat_stands_with_its_remedy() {
+    let mut run = Run::open(60);
+    run.plan.build = Build::Debug;
+    for row in &mut run.rows {
+        row.sent = row.sent.map(|at| at + millis(40.0));
+        row.asked_input = Some(120);
+    }
+    let page = open_page(&run.point());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn the_page_names_the_number_that_a_statistic_needs() {
+    let text = |count| open_page(&Run::open(count).point());
+    for (enough, phrase) in [(10, "p90 10"), (40, "± 40"), (100, "p99 100")] {
+        assert!(text(enough - 1).contains(phrase), "{phrase}");
+        assert!(!text(enough).contains(phrase), "{phrase}");
+    }
+    assert!(text(360).contains("−/+ about 370"));
+    assert!(!text(380).contains("too few"));
+}
+
+#[test]
+fn colour_adds_nothing_but_escapes() {
+    let point = Run::open(150).fail(9, &refused()).point();
+    let asked = asked("20/s, poisson");
+    let sheet = Sheet { state: State::Partial, ..sheet(&point, &asked) };
+    let painted = table(&sheet, Colour::Always);
+    assert!(painted.contains("\x1b[1minfermark run"), "{painted}");
+    let mut pieces = painted.split('\x1b');
+    let mut stripped = pieces.next().unwrap().to_owned();
+    for piece in pieces {
+        stripped += piece.split_once('m').unwrap().1;
+    }
+    assert_eq!(stripped, table(&sheet, Colour::Never));
+}
+
+/// Text as it may come from anywhere, often hostile.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[a-z/-]{0,200}",
+        "(\u{1b}\\[[0-9;]{0,4}[mJH]|[a-z\u{7}\r\n\u{202e}\u{9b}模 ]){0,60}",
+    ]
+}
+
+/// Milliseconds and rates of any size that a run can have.
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), (-7.0..13.2_f64).prop_map(|exponent| 10_f64.powf(exponent))]
+}
+
+fn estimates() -> impl Strategy<Value = Option<Estimate>> {
+    let interval = || prop::option::of([value(), value()]);
+    let parts = (0_u64..1_000_000_000_000, [value(), value(), value()]);
+    let tails = (prop::option::of(value()), prop::option::of(value()), interval(), interval());
+    prop::option::of((parts, tails).prop_map(
+        |((n, [mean, p50, max]), (p90, p99, mean_ci95, p99_ci95))| Estimate {
+            n,
+            p90,
+            mean_ci95,
+            p99_ci95,
+            max,
+            p99,
+            ..estimate([mean, p50, 0.0, 0.0])
+        },
+    ))
+}
+
+fn points() -> impl Strategy<Value = Point> {
+    let latency = prop::collection::vec(estimates(), 10).prop_map(|e| Latency {
+        ttft_ms: e[0],
+        service_ttft_ms: e[1],
+        ttfa_ms: e[2],
+        tpot_ms: e[3],
+        itl_ms: e[4],
+        icl_ms: e[5],
+        e2e_ms: e[6],
+        service_e2e_ms: e[7],
+        lag_ms: e[8],
+        stall_ms: e[9],
+    });
+    let rates = prop::option::of([value(), value(), value()]).prop_map(|rates| {
+        rates.map(|[requests_per_s, output_tokens_per_s, other]| Rates {
+            requests_per_s,
+            input_tokens_per_s: Some(other),
+            output_tokens_per_s,
+            total_tokens_per_s: Some(other),
+            output_tokens_per_s_per_user: Some(requests_per_s),
+            output_tokens_per_s_per_gpu: Some(output_tokens_per_s),
+        })
+    });
+    let counts = (any::<[u64; 10]>(), prop::collection::vec((text(), any::<u64>()), 0..6));
+    let caveats = prop::collection::vec((text(), text()), 0..4);
+    (latency, rates, counts, caveats, [value(), value()]).prop_map(
+        |(latency, rates, (n, reasons), caveats, [start_s, mean])| Point {
+            load: LoadPlan::Closed { concurrency: 1 },
+            window: Window { start_s, end_s: mean, found: Found::Given, whole_run: None },
+            counts: counts_of(n, reasons),
+            latency,
+            rates,
+            concurrency: Some(Concurrency { mean, peak: n[0] }),
+            tokens: Tokens {
+                input_mean: Some(mean),
+                output_mean: Some(start_s),
+                per_chunk_mean: Some(mean),
+                source: Some(TokenSource::Chunks),
+                cached_share: Some(start_s),
+                coalesced_share: Some(mean),
+                ..Tokens::default()
+            },
+            connect_ms: None,
+            read_delay_ms: None,
+            stamps: None,
+            trust: Verdict { verdict: Trust::Void, caveats: caveats_of(caveats) },
+        },
+    )
+}
+
+fn counts_of(n: [u64; 10], reasons: Vec<(String, u64)>) -> Counts {
+    Counts {
+        due: n[0],
+        success: n[1],
+        failed: n[2],
+        failure_rate: Some(n[3] as f64 / u64::MAX as f64),
+        finished: n[3],
+        refused: n[4],
+        severed: n[5],
+        garbled: n[6],
+        errored: n[7],
+        expired: n[8],
+        shed: n[9],
+        abandoned: n[0],
+        reasons: reasons
+            .into_iter()
+            .map(|(reason, count)| Reason { outcome: OutcomeKind::Refused, reason, count })
+            .collect(),
+    }
+}
+
+fn caveats_of(texts: Vec<(String, String)>) -> Vec<Caveat> {
+    let doubt = |(detail, hint)| Caveat {
+        code: CaveatCode::OutputLengthOff,
+        lowers_to: Trust::Void,
+        detail,
+        hint,
+    };
+    texts.into_iter().map(doubt).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_line_is_too_wide_and_nothing_foreign_controls_the_terminal(
+        point in points(),
+        names in [text(), text(), text(), text(), text()],
+        asked in prop::collection::vec(text(), 0..8),
+    ) {
+        let asked: Vec<_> = asked.into_iter().map(|value| ("label", value)).collect();
+        let [target, embedded, model, api, record] = &names;
+        let sheet = Sheet {
+            target,
+            embedded: Some(embedded),
+            verification: Verification::Off,
+            model,
+            api,
+            server: Some(model),
+            asked: &asked,
+            state: State::Partial,
+            record: Path::new(record),
+            point: &point,
+        };
+        let page = table(&sheet, Colour::Never);
+        for line in page.lines() {
+            prop_assert!(width(line) <= COLUMNS, "{}", line);
+            prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
+            prop_assert!(!line.contains('\u{202e}'), "{:?}", line);
+        }
+    }
+}
