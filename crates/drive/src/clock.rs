@@ -3,9 +3,9 @@
 //! Instants count from the run's epoch on `CLOCK_MONOTONIC`. The kernel stamps received segments
 //! on `CLOCK_REALTIME`, so a [`Clock`] also knows the distance between the two. Both clocks are
 //! slewed alike; only a step of the wall clock changes the distance, so it is measured again
-//! every second and a step spoils at most that second's stamps.
+//! every second, and whenever a stamp names an instant that cannot be.
 
-use infermark_terms::{Nanos, Stamp};
+use infermark_terms::{Nanos, Stamp, StampSource};
 use nix::time::{ClockId, clock_gettime};
 
 /// A handle on the run's clock. Copies agree.
@@ -19,6 +19,17 @@ pub struct Clock {
     offset_ns: i64,
     /// When it was last measured.
     measured: Stamp,
+}
+
+/// When something arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// The instant.
+    pub(crate) at: Stamp,
+    /// Where it comes from.
+    pub(crate) source: StampSource,
+    /// From then to our clock after the read.
+    pub(crate) delay: Nanos,
 }
 
 /// How long a measured distance between the clocks is trusted.
@@ -56,9 +67,28 @@ impl Clock {
     /// Measures the distance between the clocks anew if it is older than its lifetime.
     pub fn refresh(&mut self, now: Stamp) {
         if now.since(self.measured) >= OFFSET_LIFETIME {
-            self.offset_ns = offset();
-            self.measured = now;
+            self.measure(now);
         }
+    }
+
+    /// Measures the distance between the clocks anew.
+    fn measure(&mut self, now: Stamp) {
+        self.offset_ns = offset();
+        self.measured = now;
+    }
+
+    /// Says when bytes that were just read arrived: by the kernel's stamp where there is one,
+    /// else now. They cannot have come before `since`, nor later than now; a stamp that says so
+    /// means that the wall clock was set, and is not believed.
+    pub(crate) fn arrival(&mut self, wall_ns: Option<u64>, since: Stamp) -> Arrival {
+        let now = self.now();
+        if let Some(at) = wall_ns.map(|wall| self.from_wall(wall)) {
+            if at >= since && at <= now {
+                return Arrival { at, source: StampSource::Kernel, delay: now.since(at) };
+            }
+            self.measure(now);
+        }
+        Arrival { at: now, source: StampSource::Clock, delay: Nanos::ZERO }
     }
 }
 
@@ -92,5 +122,21 @@ mod tests {
         let slack = Nanos::from_millis(1);
         assert!(wall + slack >= before && wall <= after + slack);
         assert_eq!(clock.monotonic(Stamp(5)).0 - clock.monotonic(Stamp::ZERO).0, 5);
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_spoils_no_instant() {
+        for step in [-3_600_000_000_000, 3_600_000_000_000] {
+            let mut clock = Clock::start();
+            let since = clock.now();
+            // The clock was set since the distance was measured.
+            clock.offset_ns -= step;
+            let arrival = clock.arrival(Some(read(ClockId::CLOCK_REALTIME)), since);
+            assert_eq!((arrival.source, arrival.delay), (StampSource::Clock, Nanos::ZERO));
+            assert!(arrival.at >= since && arrival.at <= clock.now());
+            // The next stamp is believed again.
+            let arrival = clock.arrival(Some(read(ClockId::CLOCK_REALTIME) - 50_000), Stamp::ZERO);
+            assert_eq!(arrival.source, StampSource::Kernel);
+        }
     }
 }

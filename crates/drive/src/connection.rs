@@ -21,6 +21,7 @@ use infermark_terms::{
 use infermark_wire::exchange::{Chunk, Exchange, Keep, Progress};
 
 use crate::carrier::{Batch, Order, blank};
+use crate::clock::Arrival;
 use crate::endpoint::Secure;
 use crate::socket;
 use crate::tls::Session;
@@ -37,6 +38,10 @@ pub(crate) struct Connection {
     written: usize,
     /// The request on it.
     flight: Option<Flight>,
+    /// Why nothing more can be written, while what the peer said before may still be read.
+    cut: Option<TransportFault>,
+    /// When it last heard from the kernel, or before the kernel can have heard anything.
+    heard: Stamp,
     opened: Stamp,
     phases: ConnectPhases,
 }
@@ -51,21 +56,11 @@ enum Stage {
 /// A request under way.
 struct Flight {
     row: RequestRow,
-    text: Vec<u8>,
+    /// The output text, where it is captured.
+    text: Option<Vec<u8>>,
     /// When it counts as expired: while connecting, then from `sent` on.
     deadline: Stamp,
     limit: Nanos,
-}
-
-/// What one read brought.
-#[derive(Clone, Copy)]
-pub(crate) struct Arrival {
-    /// When the bytes arrived.
-    pub(crate) at: Stamp,
-    /// Where that instant comes from.
-    pub(crate) source: StampSource,
-    /// From then to our clock after the read.
-    pub(crate) delay: Nanos,
 }
 
 /// What became of a connection after it was polled.
@@ -78,10 +73,14 @@ pub(crate) enum State {
     Closed,
 }
 
-/// The time limits of a request.
+/// What holds for every request of a run.
 #[derive(Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct Terms {
+    pub(crate) shard: u32,
+    pub(crate) capture: Capture,
+    /// The longest time for connecting.
     pub(crate) connect: Nanos,
+    /// The longest time from sending to the end.
     pub(crate) total: Nanos,
 }
 
@@ -107,6 +106,8 @@ impl Connection {
             outgoing: Vec::new(),
             written: 0,
             flight: None,
+            cut: None,
+            heard: now,
             opened: now,
             phases: ConnectPhases::default(),
         })
@@ -129,7 +130,17 @@ impl Connection {
 
     /// Says whether it wants to hear of being writable.
     pub(crate) fn wants_write(&self) -> bool {
-        self.stage == Stage::Connecting || self.written < self.outgoing.len()
+        match (self.stage, &self.session) {
+            (Stage::Connecting, _) => true,
+            _ if self.cut.is_some() => false,
+            (_, Some(session)) => session.wants_write(),
+            (_, None) => self.written < self.outgoing.len(),
+        }
+    }
+
+    /// Returns an instant before which nothing that is still to be read can have arrived.
+    pub(crate) fn heard(&self) -> Stamp {
+        self.heard
     }
 
     /// Says whether a request is on it.
@@ -146,30 +157,31 @@ impl Connection {
     pub(crate) fn put(
         &mut self,
         due: Due,
-        shard: u32,
         order: Order,
-        limits: Limits,
+        terms: Terms,
         now: impl Fn() -> Stamp,
     ) -> Result<(), TransportFault> {
         let picked_up = now();
-        let mut row = blank(due, shard, picked_up, Outcome::Abandoned);
+        let mut row = blank(due, terms.shard, picked_up, Outcome::Abandoned);
         row.asked_input = order.asked_input;
         row.asked_output = order.asked_output;
         let ready = self.stage == Stage::Ready;
         row.connected = ready.then_some(picked_up);
-        let limit = if ready { limits.total } else { limits.connect };
+        let limit = if ready { terms.total } else { terms.connect };
         let deadline = picked_up + limit;
-        self.flight = Some(Flight { row, text: Vec::new(), deadline, limit });
+        let text = (terms.capture == Capture::Text).then(Vec::new);
+        self.flight = Some(Flight { row, text, deadline, limit });
+        self.heard = picked_up;
         self.exchange.reset();
         self.outgoing = order.bytes;
         self.written = 0;
-        if ready { self.depart(limits, now) } else { Ok(()) }
+        if ready { self.depart(terms, now) } else { Ok(()) }
     }
 
     /// Goes on connecting or writing, once the socket is writable.
     pub(crate) fn writable(
         &mut self,
-        limits: Limits,
+        terms: Terms,
         now: impl Fn() -> Stamp,
     ) -> Result<(), TransportFault> {
         match self.stage {
@@ -177,14 +189,13 @@ impl Connection {
                 socket::connected(&self.fd).map_err(|error| fault(&error))?;
                 self.phases.tcp = now().since(self.opened);
                 if self.session.is_none() {
-                    return self.ready(limits, now);
+                    return self.ready(terms, now);
                 }
                 self.stage = Stage::Handshaking;
-                self.flush_session().map(drop)
+                self.flush().map(drop).map_err(|error| fault(&error))
             }
-            Stage::Handshaking => self.flush_session().map(drop),
-            Stage::Ready if self.flight.is_some() => self.write(now),
-            Stage::Ready => Ok(()),
+            Stage::Handshaking => self.flush().map(drop).map_err(|error| fault(&error)),
+            Stage::Ready => self.write(now),
         }
     }
 
@@ -200,27 +211,39 @@ impl Connection {
             return Ok(self.read(bytes, arrival, sight));
         };
         plain.clear();
-        session.take(bytes, plain).map_err(TransportFault::Tls)?;
-        if self.stage == Stage::Handshaking && !session.is_handshaking() {
-            self.phases.tls = arrival.at.since(self.opened + self.phases.tcp);
-            let _: bool = self.flush_session()?;
-            self.ready(sight.limits, sight.now)?;
-        } else {
-            let _: bool = self.flush_session()?;
+        let taken = session.take(bytes, plain);
+        let handshaking = session.is_handshaking();
+        let over = taken.map_err(|why| {
+            // The alert that tells the server why; it may be too late for that.
+            let _told = self.flush();
+            TransportFault::Tls(why)
+        })?;
+        match self.stage {
+            Stage::Handshaking if handshaking => {
+                let _all: bool = self.flush().map_err(|error| fault(&error))?;
+            }
+            Stage::Handshaking => {
+                self.phases.tls = arrival.at.since(self.opened + self.phases.tcp);
+                self.ready(sight.terms, sight.now)?;
+            }
+            Stage::Connecting | Stage::Ready => self.write(sight.now)?,
         }
-        if plain.is_empty() { Ok(State::Open) } else { Ok(self.read(plain, arrival, sight)) }
+        let state = if plain.is_empty() { State::Open } else { self.read(plain, arrival, sight) };
+        if over {
+            self.closed(arrival, sight.batch);
+        }
+        Ok(if over { State::Closed } else { state })
     }
 
     /// Learns that the peer sends no more.
-    pub(crate) fn closed(&mut self, arrival: Arrival, sight: &mut Sight<'_>) {
-        if self.stage != Stage::Ready {
-            return self.fail(&TransportFault::ClosedEarly, arrival.at, sight.batch);
+    pub(crate) fn closed(&mut self, arrival: Arrival, batch: &mut Batch) {
+        if self.stage == Stage::Ready && self.exchange.bytes() > 0 {
+            let ended = self.exchange.closed();
+            self.land(ended.outcome, arrival.at, batch);
+        } else {
+            let fault = self.cut.take().unwrap_or(TransportFault::ClosedEarly);
+            self.fail(&fault, arrival.at, batch);
         }
-        if !self.sent() {
-            return self.fail(&TransportFault::ClosedEarly, arrival.at, sight.batch);
-        }
-        let ended = self.exchange.closed();
-        self.land(ended.outcome, arrival.at, sight.batch);
     }
 
     /// Ends its request because the connection failed.
@@ -263,71 +286,95 @@ impl Connection {
     }
 
     /// The connection is ready: its request leaves.
-    fn ready(&mut self, limits: Limits, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
+    fn ready(&mut self, terms: Terms, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
         self.stage = Stage::Ready;
         if let Some(flight) = &mut self.flight {
             flight.row.connected = Some(now());
             flight.row.connect = Some(self.phases);
-            self.depart(limits, now)?;
+            self.depart(terms, now)?;
         }
         Ok(())
     }
 
-    fn depart(&mut self, limits: Limits, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
+    fn depart(&mut self, terms: Terms, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
         if let Some(flight) = &mut self.flight {
-            flight.limit = limits.total;
-            flight.deadline = now() + limits.total;
+            flight.limit = terms.total;
+            flight.deadline = now() + terms.total;
         }
         if let Some(session) = &mut self.session {
-            session.put(&self.outgoing);
+            session.put(&std::mem::take(&mut self.outgoing));
         }
         self.write(now)
     }
 
     /// Writes what remains; stamps `sent` once nothing does.
+    ///
+    /// A peer that is gone may have said why before it went: what it said is read first, and
+    /// decides. A server may refuse a request that it has only half read.
     fn write(&mut self, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
-        if self.session.is_some() {
-            if !self.flush_session()? {
+        if self.cut.is_some() {
+            return Ok(());
+        }
+        match self.flush().map_err(|error| fault(&error)) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(TransportFault::Reset) => {
+                self.cut = Some(TransportFault::Reset);
                 return Ok(());
             }
-            self.written = self.outgoing.len();
+            Err(fault) => return Err(fault),
         }
-        while self.written < self.outgoing.len() {
-            match nix::unistd::write(&self.fd, &self.outgoing[self.written..]) {
-                Ok(count) => self.written += count,
-                Err(nix::errno::Errno::EAGAIN) => return Ok(()),
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(fault(&errno.into())),
-            }
-        }
-        if let Some(flight) = &mut self.flight
-            && flight.row.sent.is_none()
+        if let Some(Flight { row, .. }) = &mut self.flight
+            && row.sent.is_none()
         {
-            flight.row.sent = Some(now());
+            // A server that answers before it has heard all has been asked by then.
+            row.sent = Some(row.first_byte.map_or_else(&now, |first| first.min(now())));
             self.outgoing = Vec::new();
             self.written = 0;
         }
         Ok(())
     }
 
-    fn flush_session(&mut self) -> Result<bool, TransportFault> {
-        let Some(session) = &mut self.session else { return Ok(true) };
-        session.flush(&mut Descriptor(&self.fd)).map_err(|error| fault(&error))
+    /// Writes what waits; says whether all of it went.
+    fn flush(&mut self) -> io::Result<bool> {
+        if let Some(session) = &mut self.session {
+            return session.flush(&mut Descriptor(&self.fd));
+        }
+        while self.written < self.outgoing.len() {
+            match socket::send(&self.fd, &self.outgoing[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// Reads a piece of the response.
     fn read(&mut self, bytes: &[u8], arrival: Arrival, sight: &mut Sight<'_>) -> State {
         let Some(flight) = &mut self.flight else { return State::Closed };
         let row = &mut flight.row;
-        // The kernel may stamp a response before we read the clock after the write.
-        let at = row.sent.map_or(arrival.at, |sent| arrival.at.max(sent));
-        let at = row.last_token.map_or(at, |last| at.max(last));
-        let _: &mut Stamp = row.first_byte.get_or_insert(at);
-        row.stamps = arrival.source;
         if arrival.source == StampSource::Kernel {
+            self.heard = arrival.at;
             row.read_delay_max = row.read_delay_max.max(Some(arrival.delay));
         }
-        let mut ear = Ear::new(row, &mut flight.text, at, arrival.delay, sight);
+        // The kernel may stamp a response before we read the clock after connecting or writing,
+        // and a stamp may come before an instant that had to be taken from the clock.
+        let earlier = [row.connected, row.sent, row.first_byte, row.last_token];
+        let at = earlier.into_iter().flatten().fold(arrival.at, Stamp::max);
+        // One instant from the clock is enough to doubt the row's.
+        if row.first_byte.is_none() || arrival.source == StampSource::Clock {
+            row.stamps = arrival.source;
+        }
+        let _: &mut Stamp = row.first_byte.get_or_insert(at);
+        let mut ear = Ear {
+            row,
+            text: flight.text.as_mut(),
+            chunks: &mut sight.batch.chunks,
+            at,
+            delay: arrival.delay,
+            coalesced: false,
+        };
         let progress = self.exchange.receive(bytes, &mut |chunk| ear.hear(&chunk));
         match progress {
             Progress::Open => State::Open,
@@ -351,10 +398,10 @@ impl Connection {
         row.usage = self.exchange.usage();
         row.events = self.exchange.events();
         row.bytes = self.exchange.bytes();
-        if let Some(whole) = self.exchange.output_text() {
+        if let (Some(text), Some(whole)) = (&mut text, self.exchange.output_text()) {
             text.extend_from_slice(whole);
         }
-        if !text.is_empty() {
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
             batch.texts.push((row.id, text));
         }
         batch.requests.push(row);
@@ -364,35 +411,22 @@ impl Connection {
 /// What a read sees of its worker.
 pub(crate) struct Sight<'a> {
     pub(crate) batch: &'a mut Batch,
-    pub(crate) capture: Capture,
-    pub(crate) limits: Limits,
+    pub(crate) terms: Terms,
     pub(crate) now: &'a dyn Fn() -> Stamp,
 }
 
 /// Notes the chunks of one read.
 struct Ear<'a> {
     row: &'a mut RequestRow,
-    text: &'a mut Vec<u8>,
+    text: Option<&'a mut Vec<u8>>,
     chunks: &'a mut Vec<ChunkRow>,
-    capture: Capture,
     at: Stamp,
     delay: Nanos,
     /// Whether a chunk of this read came before.
     coalesced: bool,
 }
 
-impl<'a> Ear<'a> {
-    fn new(
-        row: &'a mut RequestRow,
-        text: &'a mut Vec<u8>,
-        at: Stamp,
-        delay: Nanos,
-        sight: &'a mut Sight<'_>,
-    ) -> Self {
-        let (chunks, capture) = (&mut sight.batch.chunks, sight.capture);
-        Self { row, text, chunks, capture, at, delay, coalesced: false }
-    }
-
+impl Ear<'_> {
     fn hear(&mut self, chunk: &Chunk<'_>) {
         let (row, at) = (&mut *self.row, self.at);
         let _: &mut Stamp = row.first_token.get_or_insert(at);
@@ -412,8 +446,8 @@ impl<'a> Ear<'a> {
             read_delay: self.delay,
         });
         self.coalesced = true;
-        if self.capture == Capture::Text {
-            chunk.text.append_to(self.text);
+        if let Some(text) = &mut self.text {
+            chunk.text.append_to(text);
         }
     }
 }
@@ -440,7 +474,7 @@ struct Descriptor<'a>(&'a OwnedFd);
 
 impl Write for Descriptor<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(nix::unistd::write(self.0, bytes)?)
+        socket::send(self.0, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use infermark_terms::{
-    Due, Nanos, Next, Outcome, Pacer, Phase, RequestId, RequestRow, Stamp, Window,
+    Due, Nanos, Next, Outcome, Pacer, Phase, RequestId, RequestRow, ShedReason, Stamp, Window,
 };
 
 /// What the caller has to do.
@@ -131,10 +131,21 @@ impl Dispatcher {
         let _: &mut Stamp = self.exhausted.get_or_insert(now);
     }
 
-    /// Returns the arrivals that fell due but were held back, when the run closes. What would
+    /// Returns the arrivals that fell due but were never sent, when the run closes. What would
     /// have been due after sending was stopped is no arrival.
-    pub fn take_held(&mut self, now: Stamp) -> Vec<Due> {
-        self.pacer.take_held(self.exhausted.map_or(now, |stopped| stopped.min(now)))
+    pub fn take_unsent(&mut self, now: Stamp) -> Vec<(Due, ShedReason)> {
+        let mut unsent = Vec::new();
+        // Only a loop that was late to its own end leaves some of the window unasked for.
+        if let (Some(end), None) = (self.window.end, self.exhausted) {
+            let last = now.min(end - Nanos(1));
+            while let Next::Send(due) = self.pacer.poll(last) {
+                unsent.push((due, ShedReason::Late));
+            }
+        }
+        let until = self.exhausted.map_or(now, |stopped| stopped.min(now));
+        let held = self.pacer.take_held(until).into_iter();
+        unsent.extend(held.map(|due| (due, ShedReason::ConcurrencyCap)));
+        unsent
     }
 
     /// Returns the drain limit.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -101,7 +102,8 @@ fn beside(extra: Option<&Path>) -> String {
 }
 
 impl Endpoint {
-    /// Resolves a base URL such as `https://host:8000/prefix`.
+    /// Resolves a base URL such as `https://host:8000/prefix`. Of several addresses, only those
+    /// where somebody listens are kept, if there are any.
     ///
     /// # Errors
     ///
@@ -129,7 +131,7 @@ impl Endpoint {
             url: url.to_owned(),
             authority: parts.authority.to_owned(),
             prefix: parts.prefix.to_owned(),
-            addresses,
+            addresses: reachable(addresses),
             secure,
         })
     }
@@ -178,7 +180,10 @@ impl<'a> Parts<'a> {
         };
         let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = match authority.strip_prefix('[') {
-            Some(six) => six.split_once(']').map(|(host, port)| (host, port.strip_prefix(':')))?,
+            Some(six) => match six.split_once(']')? {
+                (host, "") => (host, None),
+                (host, port) => (host, Some(port.strip_prefix(':')?)),
+            },
             None => match authority.rsplit_once(':') {
                 Some((host, port)) => (host, Some(port)),
                 None => (authority, None),
@@ -190,6 +195,21 @@ impl<'a> Parts<'a> {
         let fits = !host.is_empty() && !rest.contains(odd);
         fits.then_some(Self { scheme, authority, host, port, prefix })
     }
+}
+
+/// How long each of several addresses may take to answer before it is passed over.
+const REACH_LIMIT: Duration = Duration::from_secs(1);
+
+/// Keeps the addresses where somebody listens, or all where nobody does. Names such as
+/// `localhost` often have an IPv6 address too, where most servers do not listen; connections are
+/// dealt to the addresses in turn, so half of them would fail.
+fn reachable(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if addresses.len() < 2 {
+        return addresses;
+    }
+    let answers = |address: &SocketAddr| TcpStream::connect_timeout(address, REACH_LIMIT).is_ok();
+    let reached: Vec<_> = addresses.iter().copied().filter(answers).collect();
+    if reached.is_empty() { addresses } else { reached }
 }
 
 /// Loads the system's trusted certificates, and those of a file beside them.
@@ -231,6 +251,20 @@ mod tests {
         {
             assert_eq!(parts(wrong), None, "{wrong}");
         }
+        for wrong in ["http://[::1", "http://[::1]8000", "http://[::1]:x"] {
+            assert_eq!(parts(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_where_nobody_listens_are_passed_over() {
+        // The listener is gone before anyone connects.
+        let shut = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listening = listener.local_addr().unwrap();
+        assert_eq!(reachable(vec![shut, listening]), [listening]);
+        assert_eq!(reachable(vec![shut, shut]), [shut, shut]);
+        assert_eq!(reachable(vec![shut]), [shut]);
     }
 
     #[test]

@@ -19,6 +19,9 @@ const BATCH_CHUNKS: usize = 16 * 1024;
 /// Chunk rows kept while the writer is behind, before the loop waits for it: 48 MiB.
 const BACKLOG_CHUNKS: usize = 1024 * 1024;
 
+/// Requests sent before what arrived meanwhile is looked at: a burst must not delay the reads.
+const SENDS_PER_ROUND: usize = 16;
+
 /// How long to wait for an order that is not ready yet.
 const ORDER_RETRY: Nanos = Nanos::from_micros(50);
 
@@ -199,9 +202,9 @@ struct Loop<'a, C> {
 }
 
 impl<C: Carrier> Loop<'_, C> {
-    /// Sends all that is due; returns until when to wait, or nothing when the run is over.
+    /// Sends what is due; returns until when to wait, or nothing when the run is over.
     fn send_due(&mut self, now: Stamp) -> Option<Stamp> {
-        loop {
+        for _ in 0..SENDS_PER_ROUND {
             let due = match self.waiting.take() {
                 Some(due) => due,
                 None => match self.dispatcher.step(now) {
@@ -217,6 +220,7 @@ impl<C: Carrier> Loop<'_, C> {
             self.report.sent += 1;
             self.carrier.send(due, order);
         }
+        Some(now)
     }
 
     fn window_is_timed(&self) -> bool {
@@ -237,8 +241,7 @@ impl<C: Carrier> Loop<'_, C> {
         };
         self.carrier.close(&mut judge, batch);
         let late = self.waiting.take().map(|due| (due, ShedReason::Late));
-        let held = self.dispatcher.take_held(now).into_iter();
-        for (due, reason) in late.into_iter().chain(held.map(|d| (d, ShedReason::ConcurrencyCap))) {
+        for (due, reason) in late.into_iter().chain(self.dispatcher.take_unsent(now)) {
             self.report.shed += 1;
             batch.requests.push(blank(due, self.shard, now, Outcome::Shed { reason }));
         }

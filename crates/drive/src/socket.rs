@@ -11,10 +11,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, recv,
-    setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, TimestampingFlag,
+    connect, getsockopt, recv, setsockopt, socket, sockopt,
 };
-use nix::sys::socket::{TimestampingFlag, getsockopt};
 
 /// Starts connecting. The socket becomes writable once that has succeeded or failed.
 pub(crate) fn open(address: SocketAddr) -> io::Result<OwnedFd> {
@@ -29,6 +28,15 @@ pub(crate) fn open(address: SocketAddr) -> io::Result<OwnedFd> {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Keeps the kernel stamping for as long as the result lives. It begins some time after it was
+/// first asked, and ends with the last socket that asked; turning it on and off patches the
+/// kernel's own code, which costs far more than one idle socket.
+pub(crate) fn keep_stamping() -> io::Result<OwnedFd> {
+    let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    stamp_receives(&fd);
+    Ok(fd)
 }
 
 /// Asks the kernel to stamp what it receives on this socket. Where it cannot, reads carry no
@@ -52,6 +60,17 @@ pub(crate) fn connected(fd: &OwnedFd) -> io::Result<()> {
 pub(crate) fn is_quiet(fd: &OwnedFd) -> bool {
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     matches!(recv(fd.as_raw_fd(), &mut [0], flags), Err(Errno::EAGAIN))
+}
+
+/// Writes what the socket takes now. A peer that is gone is an error, never a signal.
+pub(crate) fn send(fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    loop {
+        match nix::sys::socket::send(fd.as_raw_fd(), bytes, flags) {
+            Err(Errno::EINTR) => {}
+            sent => return Ok(sent?),
+        }
+    }
 }
 
 /// One read.

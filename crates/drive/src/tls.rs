@@ -49,8 +49,14 @@ impl Session {
         self.0.is_handshaking()
     }
 
-    /// Takes bytes from the network and appends what they decrypt to.
-    pub(crate) fn take(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Excerpt> {
+    /// Says whether something waits to be written.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.0.wants_write()
+    }
+
+    /// Takes bytes from the network and appends what they decrypt to. Says whether the peer has
+    /// announced that nothing more will come.
+    pub(crate) fn take(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<bool, Excerpt> {
         while !bytes.is_empty() {
             let taken = self.0.read_tls(&mut bytes).map_err(|e| Excerpt::new(&e.to_string()))?;
             let state = self.0.process_new_packets().map_err(|e| reason(&e))?;
@@ -61,11 +67,12 @@ impl Session {
                 let read = self.0.reader().read_exact(&mut plain[start..]);
                 read.map_err(|e| Excerpt::new(&e.to_string()))?;
             }
-            if taken == 0 {
-                break;
+            // It takes nothing more once the peer has announced the end.
+            if state.peer_has_closed() || taken == 0 {
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Encrypts bytes; they wait to be written.

@@ -4,10 +4,10 @@
 //! buffer that all connections share; a connection keeps only what a read left unfinished.
 //! Waiting ends by a timer descriptor, whose resolution is the kernel's, not a millisecond.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use infermark_terms::{Due, Nanos, Outcome, Phase, Stamp, StampSource, TransportFault};
+use infermark_terms::{Due, Nanos, Outcome, Phase, Stamp, TransportFault};
 use infermark_wire::exchange::Exchange;
 use infermark_wire::openai::{Api, Delivery};
 use nix::errno::Errno;
@@ -17,7 +17,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use crate::carrier::{Batch, Carrier, Order, blank};
 use crate::clock::Clock;
-use crate::connection::{Arrival, Connection, Limits, Sight, State, fault};
+use crate::connection::{Connection, Sight, State, Terms, fault};
 use crate::endpoint::Endpoint;
 use crate::socket;
 
@@ -27,7 +27,7 @@ const EVENTS_PER_ROUND: usize = 16;
 /// The shared read buffer. Larger than what arrives between two rounds.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How often time limits are looked at.
+/// How often time limits are looked at, at most.
 const SWEEP_EVERY: Nanos = Nanos::from_millis(10);
 
 /// The longest wait, so that a wish to stop is heard.
@@ -70,6 +70,8 @@ pub struct Worker {
     clock: Clock,
     epoll: Epoll,
     timer: TimerFd,
+    /// Keeps the kernel stamping what it receives.
+    _stamping: OwnedFd,
     /// When the timer goes off.
     armed: Stamp,
     slots: Vec<Slot>,
@@ -100,7 +102,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// If the system gives no event queue or timer.
+    /// If the system gives no event queue, timer or socket.
     pub fn new(plan: WorkerPlan, clock: Clock) -> std::io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
@@ -113,6 +115,7 @@ impl Worker {
             clock,
             epoll,
             timer,
+            _stamping: socket::keep_stamping()?,
             armed: Stamp::ZERO,
             slots: Vec::new(),
             vacant: Vec::new(),
@@ -126,18 +129,43 @@ impl Worker {
         })
     }
 
-    fn limits(&self) -> Limits {
-        Limits { connect: self.plan.connect_timeout, total: self.plan.timeout }
+    fn terms(&self) -> Terms {
+        Terms {
+            shard: self.plan.shard,
+            capture: self.plan.capture,
+            connect: self.plan.connect_timeout,
+            total: self.plan.timeout,
+        }
     }
 
     /// Returns a slot whose connection can carry a request: an idle one, else a new one.
     fn find(&mut self) -> Result<u32, TransportFault> {
         while let Some(index) = self.idle.pop() {
-            if self.connection(index).is_some_and(|connection| connection.is_quiet()) {
+            if self.is_usable(index) {
                 return Ok(index);
             }
+        }
+        self.open()
+    }
+
+    /// Says whether a connection that was idle can carry a request; drops it if it cannot.
+    fn is_usable(&mut self, index: u32) -> bool {
+        let is_quiet = |worker: &mut Self| worker.connection(index).map(|c| c.is_quiet());
+        if is_quiet(self) == Some(false) {
+            // Over TLS it may have spoken of keys or tickets only. It has no request: no rows.
+            let mut early = std::mem::take(&mut self.early);
+            self.read(index, &mut early);
+            self.early = early;
+        }
+        let quiet = is_quiet(self);
+        if quiet == Some(false) {
             self.discard(index);
         }
+        quiet == Some(true)
+    }
+
+    /// Opens a connection in a vacant slot.
+    fn open(&mut self) -> Result<u32, TransportFault> {
         let addresses = self.plan.endpoint.addresses();
         let address = addresses[self.next_address % addresses.len()];
         self.next_address += 1;
@@ -180,7 +208,6 @@ impl Worker {
             connection.fail(fault, now, batch);
             self.busy -= usize::from(was_busy);
         }
-        // An idle connection that fails is also in `idle`; `find` would see it is gone.
         self.idle.retain(|&other| other != index);
         self.discard(index);
     }
@@ -210,22 +237,23 @@ impl Worker {
         }
         let flags = event.events();
         if flags.intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLERR) {
-            let (clock, limits) = (self.clock, self.limits());
+            let (clock, terms) = (self.clock, self.terms());
             if let Some(connection) = self.connection(index)
                 && connection.wants_write()
-                && let Err(fault) = connection.writable(limits, || clock.now())
+                && let Err(fault) = connection.writable(terms, || clock.now())
             {
                 return self.sever(index, &fault, batch);
             }
             self.register(index);
         }
-        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP) {
+        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
             self.read(index, batch);
         }
     }
 
     /// Reads once from a readable socket.
     fn read(&mut self, index: u32, batch: &mut Batch) {
+        let terms = self.terms();
         let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
         let received = match connection.receive(&mut self.buffer) {
             Ok(received) => received,
@@ -233,17 +261,12 @@ impl Worker {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
             Err(error) => return self.sever(index, &fault(&error), batch),
         };
-        let arrival = stamp(&self.clock, &received);
+        let arrival = self.clock.arrival(received.wall_ns, connection.heard());
         let clock = self.clock;
-        let mut sight = Sight {
-            batch,
-            capture: self.plan.capture,
-            limits: Limits { connect: self.plan.connect_timeout, total: self.plan.timeout },
-            now: &|| clock.now(),
-        };
+        let mut sight = Sight { batch, terms, now: &|| clock.now() };
         let was_busy = connection.is_busy();
         let state = if received.len == 0 {
-            connection.closed(arrival, &mut sight);
+            connection.closed(arrival, sight.batch);
             State::Closed
         } else {
             let bytes = &self.buffer[..received.len];
@@ -268,17 +291,30 @@ impl Worker {
         }
     }
 
-    /// Expires requests whose time limit passed.
+    /// Expires requests whose time limit passed, and plans the next sweep: touching every
+    /// connection costs too much to do it without need.
     fn sweep(&mut self, now: Stamp, batch: &mut Batch) {
-        self.next_sweep = now + SWEEP_EVERY;
+        // No request that is yet to be sent expires earlier than this.
+        let mut earliest = now + self.plan.connect_timeout.min(self.plan.timeout);
         for index in 0..self.slots.len() as u32 {
             let Some(connection) = self.connection(index) else { continue };
-            if connection.deadline().is_some_and(|deadline| now >= deadline) {
+            let Some(deadline) = connection.deadline() else { continue };
+            if now >= deadline {
                 connection.expire(now, batch);
                 self.busy -= 1;
                 self.discard(index);
+            } else {
+                earliest = earliest.min(deadline);
             }
         }
+        self.next_sweep = earliest.max(now + SWEEP_EVERY);
+    }
+
+    /// Hands over what ended while it was being sent.
+    fn take_early(&mut self, batch: &mut Batch) {
+        batch.requests.append(&mut self.early.requests);
+        batch.chunks.append(&mut self.early.chunks);
+        batch.texts.append(&mut self.early.texts);
     }
 
     /// Sets the timer unless it already goes off then.
@@ -297,36 +333,26 @@ impl Worker {
     }
 }
 
-/// Returns when a read's bytes arrived: by the kernel's stamp where there is one, which cannot
-/// be later than now.
-fn stamp(clock: &Clock, received: &socket::Received) -> Arrival {
-    let now = clock.now();
-    match received.wall_ns.map(|wall| clock.from_wall(wall).min(now)) {
-        Some(at) => Arrival { at, source: StampSource::Kernel, delay: now.since(at) },
-        None => Arrival { at: now, source: StampSource::Clock, delay: Nanos::ZERO },
-    }
-}
-
 impl Carrier for Worker {
     fn now(&self) -> Stamp {
         self.clock.now()
     }
 
     fn send(&mut self, due: Due, order: Order) {
-        let (clock, limits, shard) = (self.clock, self.limits(), self.plan.shard);
+        let (clock, terms) = (self.clock, self.terms());
         let (input, output) = (order.asked_input, order.asked_output);
         let index = match self.find() {
             Ok(index) => index,
             Err(fault) => {
                 let outcome = Outcome::Severed { phase: Phase::Connect, fault };
-                let mut row = blank(due, shard, clock.now(), outcome);
+                let mut row = blank(due, terms.shard, clock.now(), outcome);
                 (row.asked_input, row.asked_output) = (input, output);
                 self.early.requests.push(row);
                 return;
             }
         };
         self.busy += 1;
-        let sent = self.connection(index).map(|c| c.put(due, shard, order, limits, || clock.now()));
+        let sent = self.connection(index).map(|c| c.put(due, order, terms, || clock.now()));
         if let Some(Err(fault)) = sent {
             let mut early = std::mem::take(&mut self.early);
             self.sever(index, &fault, &mut early);
@@ -347,9 +373,7 @@ impl Carrier for Worker {
             self.arm(until);
             EpollTimeout::NONE
         };
-        batch.requests.append(&mut self.early.requests);
-        batch.chunks.append(&mut self.early.chunks);
-        batch.texts.append(&mut self.early.texts);
+        self.take_early(batch);
         let mut events = [EpollEvent::empty(); EVENTS_PER_ROUND];
         let count = match self.epoll.wait(&mut events, timeout) {
             Ok(count) => count,
@@ -366,12 +390,15 @@ impl Carrier for Worker {
 
     fn close(&mut self, judge: &mut dyn FnMut(Stamp, Phase) -> Outcome, batch: &mut Batch) {
         let now = self.clock.now();
-        batch.requests.append(&mut self.early.requests);
+        self.take_early(batch);
         for slot in &mut self.slots {
-            if let Some(mut connection) = slot.connection.take() {
+            if let Some(connection) = &mut slot.connection {
                 connection.abandon(judge, now, batch);
             }
         }
+        self.slots.clear();
+        self.vacant.clear();
+        self.idle.clear();
         self.busy = 0;
     }
 

@@ -24,6 +24,8 @@ struct Model {
     ends: BTreeMap<(Stamp, RequestId), Due>,
     /// How many were in flight after each send.
     levels: Vec<(Stamp, usize)>,
+    /// Every wait that nothing cuts short ends so much too late.
+    late: Nanos,
     /// Stops the run at this instant.
     stop_at: Option<(Stamp, Stop)>,
 }
@@ -36,6 +38,7 @@ impl Model {
             dead_from: Stamp::NEVER,
             ends: BTreeMap::new(),
             levels: Vec::new(),
+            late: Nanos::ZERO,
             stop_at: None,
         }
     }
@@ -85,7 +88,7 @@ impl Carrier for Model {
         let stop = self.stop_at.as_ref().map_or(Stamp::NEVER, |(at, _)| *at);
         let then = until.min(next).min(stop);
         assert_ne!(then, Stamp::NEVER, "the loop waits for nothing");
-        self.now = self.now.max(then);
+        self.now = self.now.max(if then == until { then + self.late } else { then });
         if self.now >= stop
             && let Some((_, stop)) = self.stop_at.take()
         {
@@ -282,9 +285,30 @@ fn an_order_that_is_late_delays_its_request_and_loses_none() {
 }
 
 #[test]
+fn a_generator_that_is_late_to_its_own_end_sheds_what_it_left() {
+    let mut model = Model::new(Nanos::from_millis(1));
+    model.late = Nanos::from_millis(350);
+    let window = seconds(0, 10);
+    let (rows, _) = drive(model, steady(10), window, Nanos::ZERO);
+    let late = Outcome::Shed { reason: ShedReason::Late };
+    assert!(rows.iter().any(|row| row.outcome == late));
+    assert_eq!(rows.iter().filter(|row| window.holds(row.due)).count(), 100);
+}
+
+#[test]
+fn a_burst_is_sent_in_rounds_between_which_answers_are_read() {
+    let pacer = Steady { gap: 0, count: 1000, ..steady(1) };
+    let window = Window { start: Stamp::ZERO, end: None };
+    // Answers are there at once: none waits until all have been sent.
+    let (rows, model) = drive(Model::new(Nanos::ZERO), pacer, window, Nanos::from_secs(1));
+    assert_eq!(count(&rows, window, OutcomeKind::Finished), 1000);
+    assert!(model.levels.iter().all(|(_, level)| *level <= 16));
+}
+
+#[test]
 fn a_stop_drains_what_is_in_flight() {
     let mut model = Model::new(Nanos::from_secs(3));
-    model.stop_at = Some((Stamp(10 * SECOND), Stop::default()));
+    model.stop_at = Some((Stamp(9_950_000_000), Stop::default()));
     let window = seconds(0, 60);
     let (rows, model) = drive(model, steady(10), window, Nanos::from_secs(30));
     // The last to leave was due at 9.9 s.
