@@ -7,7 +7,34 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use infermark_scenario::intent::Bounds;
-use infermark_terms::{Due, Next, Pacer, RequestId, Shard, Stamp};
+use infermark_terms::{Due, Nanos, Next, Pacer, RequestId, Shard, Stamp};
+
+/// How slots begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// All at once: a batch.
+    Together,
+    /// One after another. Slots that begin together stay together as long as the server answers
+    /// them alike, and a loop that was meant to be steady becomes a train of bursts.
+    InTurn,
+}
+
+/// From one slot's beginning to the next's, unless that would take more than
+/// [`ENTRY_MAX`] for all.
+const ENTRY_GAP: Nanos = Nanos::from_millis(1);
+
+/// The longest time for all slots to begin.
+const ENTRY_MAX: Nanos = Nanos::from_secs(1);
+
+impl Entry {
+    /// Returns how long after the load's beginning a slot begins, of `slots` over all shards.
+    fn delay(self, slot: u64, slots: u64) -> Nanos {
+        match self {
+            Self::Together => Nanos::ZERO,
+            Self::InTurn => ENTRY_GAP.min(Nanos(ENTRY_MAX.0 / slots)) * slot,
+        }
+    }
+}
 
 /// The pacer of one shard's share of the slots.
 pub(crate) struct Closed {
@@ -32,11 +59,19 @@ pub(crate) struct Closed {
 }
 
 impl Closed {
-    pub(crate) fn new(slots: u32, bounds: &Bounds, start: Stamp, shard: Shard) -> Self {
-        let slots = shard.share(slots.into());
+    pub(crate) fn new(
+        slots: u32,
+        entry: Entry,
+        bounds: &Bounds,
+        start: Stamp,
+        shard: Shard,
+    ) -> Self {
+        let (index, count) = (u64::from(shard.index()), u64::from(shard.count()));
+        let own = shard.share(slots.into());
+        let begins = |slot| start + entry.delay(slot * count + index, slots.into());
         Self {
-            free: (0..slots).map(|_| Reverse(start)).collect(),
-            slots,
+            free: (0..own).map(|slot| Reverse(begins(slot))).collect(),
+            slots: own,
             opens: start + bounds.warmup,
             left: bounds.requests.map_or(u64::MAX, |requests| shard.share(requests)),
             id: RequestId(shard.index().into()),

@@ -38,7 +38,7 @@ use infermark_scenario::intent::{Bounds, Load};
 use infermark_terms::{Pacer, Seed, Shard, Stamp, Window};
 
 use crate::capped::Capped;
-use crate::closed::Closed;
+use crate::closed::{Closed, Entry};
 use crate::open::{Open, Sequence};
 
 /// Returns the window of a run whose load, warm-up included, begins at `start`.
@@ -80,10 +80,12 @@ pub fn pacer(
 ) -> Box<dyn Pacer> {
     assert!(shard.count() <= most_shards(load, bounds), "more shards than slots");
     match *load {
-        Load::Closed { concurrency } => Box::new(Closed::new(concurrency, bounds, start, shard)),
+        Load::Closed { concurrency } => {
+            Box::new(Closed::new(concurrency, Entry::InTurn, bounds, start, shard))
+        }
         Load::Throughput { max_concurrency } => {
             let slots = throughput_slots(max_concurrency, bounds);
-            Box::new(Closed::new(slots, bounds, start, shard))
+            Box::new(Closed::new(slots, Entry::Together, bounds, start, shard))
         }
         Load::Open { rate, arrivals, max_concurrency } => {
             let whole = Sequence::new(rate, arrivals, bounds, start, seed);

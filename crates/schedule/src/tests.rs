@@ -204,12 +204,15 @@ proptest! {
             prop_assert!(trip.seen.iter().all(|seen| shard.owns(seen.due.id)));
             let own = shard.share(slots.into()) as usize;
             prop_assert_eq!(trip.peak, own);
-            // Handed over without draining: after the first of each slot, a request is due and
-            // sent at the very instant at which one ended.
-            let mut ends: Vec<_> = trip.seen.iter().map(|seen| seen.end).collect();
-            ends.sort();
-            for (k, seen) in trip.seen.iter().enumerate() {
-                let free = if k < own { START } else { ends[k - own] };
+            // Slots begin a millisecond after one another, and are handed over without
+            // draining: a request is due and sent at the very instant at which one began or
+            // ended.
+            let index = u64::from(shard.index());
+            let begins = |slot| START + Nanos::from_millis(slot * u64::from(count) + index);
+            let ends = trip.seen.iter().map(|seen| seen.end);
+            let mut free: Vec<_> = (0..own as u64).map(begins).chain(ends).collect();
+            free.sort();
+            for (seen, free) in trip.seen.iter().zip(free) {
                 prop_assert_eq!((seen.due.at, seen.sent), (free, free));
             }
             peaks += trip.peak;
@@ -353,7 +356,8 @@ fn a_seed_gives_the_same_arrivals_for_ever() {
 
 #[test]
 fn completions_in_any_order_give_each_slot_its_own_instant() {
-    let mut pacer = whole(&Load::Closed { concurrency: 3 }, &bounds(None, Some(9), 0));
+    let load = Load::Throughput { max_concurrency: Some(3) };
+    let mut pacer = whole(&load, &bounds(None, Some(9), 0));
     for id in 0..3 {
         assert_eq!(pacer.poll(START), Next::Send(Due { id: RequestId(id), at: START }));
     }

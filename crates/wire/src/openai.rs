@@ -188,6 +188,12 @@ struct StreamOptions {
     continuous_usage_stats: Option<bool>,
 }
 
+/// Returns what a server that failed said: the message of its JSON error, in the shapes that
+/// servers use, else the beginning of the body.
+pub fn stated(body: &[u8]) -> infermark_terms::Excerpt {
+    fault::message(body)
+}
+
 /// Reads a `finish_reason`.
 pub(crate) fn finish_reason(word: &[u8]) -> FinishReason {
     match word {

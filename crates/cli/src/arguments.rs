@@ -1,0 +1,174 @@
+//! The commands and their arguments, made from the table of settings.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
+use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
+use infermark_scenario::Given;
+
+use crate::exit::{EXIT_CODES, Exit, Failure};
+use crate::{print, say};
+
+/// The whole command line.
+pub(crate) fn command() -> Command {
+    Command::new("infermark")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Measures LLM inference servers, and says how far the numbers can be trusted")
+        .after_help(EXIT_CODES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(run())
+        .subcommand(report())
+        .subcommand(shells())
+}
+
+fn run() -> Command {
+    let settings = SETTINGS.iter().map(|setting| argument(setting));
+    Command::new("run")
+        .about("Measures one operating point of a server")
+        .long_about(
+            "Measures one operating point of a server.\n\n\
+             Without a target the engine embedded in this program is measured over loopback, so \
+             that the command works on any machine. Each option can also be given by its \
+             environment variable or in a scenario file; a flag wins over a variable, a variable \
+             over the file, the file over the default.",
+        )
+        .after_help(EXIT_CODES)
+        .args(settings)
+        .arg(
+            Arg::new("scenario")
+                .long("scenario")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help_heading(Group::Run.title())
+                .help("A scenario file: YAML, TOML or JSON with the options' names as keys"),
+        )
+        .arg(
+            Arg::new("record")
+                .long("record")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help_heading("Output")
+                .help("Where the run's record goes [default: infermark-runs/<id>]"),
+        )
+        .args(output())
+        .arg(
+            Arg::new("quiet")
+                .long("quiet")
+                .short('q')
+                .action(ArgAction::SetTrue)
+                .help_heading("Output")
+                .help("No progress, no notes"),
+        )
+}
+
+fn report() -> Command {
+    Command::new("report")
+        .about("Reads a run's record back, complete or partial, and prints its result")
+        .after_help(EXIT_CODES)
+        .arg(
+            Arg::new("run")
+                .value_name("RUN_DIR")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("The run's directory"),
+        )
+        .args(output())
+}
+
+fn shells() -> Command {
+    Command::new("completions").about("Prints completions for a shell").arg(
+        Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell)),
+    )
+}
+
+/// How results are printed.
+fn output() -> [Arg; 2] {
+    [
+        Arg::new("format")
+            .long("format")
+            .value_name("FORMAT")
+            .value_parser(PossibleValuesParser::new(["table", "json"]))
+            .default_value("table")
+            .help_heading("Output")
+            .help("How the result is printed"),
+        Arg::new("output")
+            .long("output")
+            .short('o')
+            .value_name("PATH")
+            .value_parser(value_parser!(PathBuf))
+            .help_heading("Output")
+            .help("Write the result to a file instead of standard output; `-` for the latter"),
+    ]
+}
+
+/// Makes the argument of a setting. Its value is text here: `scenario` reads it, wherever it
+/// came from.
+fn argument(setting: &'static Setting) -> Arg {
+    let default = setting.default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
+    let help = format!("{}{default}", setting.help);
+    let env = format!("[env: {}]", setting.env);
+    let long = [help.as_str(), setting.more, &env].into_iter().filter(|part| !part.is_empty());
+    let arg = Arg::new(setting.key)
+        .value_name(setting.value_name)
+        .value_parser(ValueParser::string())
+        .help_heading(setting.group.title())
+        .long_help(long.collect::<Vec<_>>().join("\n\n"))
+        .help(help.clone());
+    match setting.form {
+        Form::Positional => arg,
+        Form::Once => arg.long(setting.flag).allow_hyphen_values(true),
+        Form::Switch => arg
+            .long(setting.flag)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("yes"),
+        Form::Repeated => arg.long(setting.flag).action(ArgAction::Append),
+    }
+}
+
+/// Returns what the command line gave, and what the environment gives beside it.
+pub(crate) fn given(
+    matches: &ArgMatches,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Vec<Given>, Failure> {
+    let mut given = Vec::new();
+    for setting in SETTINGS {
+        if matches.value_source(setting.key) == Some(ValueSource::CommandLine) {
+            let values = matches.get_many::<String>(setting.key).into_iter().flatten();
+            given.extend(values.map(|text| Given::flag(setting, text)));
+        }
+        // An empty variable is one that was unset in passing.
+        if let Some(text) = env(setting.env).filter(|text| !text.is_empty()) {
+            let text = text.into_string().map_err(|_| {
+                Failure::usage(anyhow::anyhow!("the variable `{}` is not UTF-8", setting.env))
+            })?;
+            given.push(Given::env(setting, text));
+        }
+    }
+    Ok(given)
+}
+
+/// Prints completions for a shell.
+pub(crate) fn completions(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let shell = *matches.get_one::<Shell>("shell").expect("clap requires it");
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "infermark", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+/// Prints what clap has to say: help to standard output, errors to standard error.
+pub(crate) fn explain(error: &clap::Error) -> Exit {
+    if error.use_stderr() {
+        say(&error.render().to_string());
+        return Exit::Usage;
+    }
+    // Help that cannot be written is nobody's loss.
+    drop(print(&error.render().to_string()));
+    Exit::Done
+}

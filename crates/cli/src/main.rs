@@ -1,0 +1,69 @@
+//! The command line: from words to a scenario, from results to words.
+//!
+//! Results go to standard output, everything else to standard error. Only here are flags, the
+//! environment and exit codes known.
+
+mod arguments;
+mod exit;
+mod progress;
+mod report;
+mod run;
+mod sheet;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let matches = match arguments::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return arguments::explain(&error).into(),
+    };
+    let done = match matches.subcommand() {
+        Some(("run", matches)) => run::run(matches),
+        Some(("report", matches)) => report::report(matches),
+        Some(("completions", matches)) => arguments::completions(matches),
+        _ => unreachable!("clap accepts no other command"),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            complain(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+/// Prints an error as people need it: what, why, and what to do.
+fn complain(failure: &Failure) {
+    let mut text = format!("error: {}\n", failure.error.to_string().trim_end());
+    let mut shown = failure.error.to_string();
+    for cause in failure.error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Libraries that put their source into their own text would say it twice.
+        if !shown.contains(&cause) {
+            text.extend(["  caused by: ", &cause, "\n"]);
+            shown = cause;
+        }
+    }
+    if let Some(hint) = &failure.hint {
+        text.extend(["\nhint: ", hint, "\n"]);
+    }
+    say(&text);
+}
+
+/// Writes to standard error. Nobody may be listening, which is their choice.
+fn say(text: &str) {
+    drop(io::stderr().write_all(text.as_bytes()));
+}
+
+/// Writes a result to standard output. A reader that has seen enough is no error.
+fn print(text: &str) -> Result<Exit, Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::internal(anyhow::Error::new(error).context("cannot write the result")))
+        }
+        Ok(()) | Err(_) => Ok(Exit::Done),
+    }
+}

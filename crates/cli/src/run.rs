@@ -1,0 +1,104 @@
+//! `infermark run`: one operating point.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use anyhow::{Context, anyhow};
+use clap::ArgMatches;
+use infermark_drive::Stop;
+use infermark_run::{Measured, Options, Watch, execute};
+use infermark_scenario::intent::Verification;
+use infermark_scenario::{Given, Resolved, parse_file, resolve};
+use infermark_terms::{Seed, Trust};
+
+use crate::exit::{Exit, Failure};
+use crate::progress::Line;
+use crate::report::show;
+use crate::{arguments, say};
+
+/// Makes a run and prints its result.
+#[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
+pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let resolved = scenario(matches)?;
+    let quiet = matches.get_flag("quiet");
+    if resolved.scenario.access.verification == Verification::Off {
+        say("warning: the server's certificate is not checked (--insecure)\n");
+    }
+    let id = id(resolved.scenario.seed);
+    let default = || Path::new("infermark-runs").join(&id);
+    let dir = matches.get_one::<PathBuf>("record").cloned().unwrap_or_else(default);
+    let stop = Stop::default();
+    listen_for_interrupts(stop.clone())?;
+    let watch = Watch::default();
+    let line = (!quiet).then(|| Line::draw(watch.clone()));
+    let measured = execute(
+        &resolved,
+        &Options {
+            dir,
+            id,
+            secrets: &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
+            stop: stop.clone(),
+            watch,
+        },
+    );
+    drop(line);
+    let measured = measured?;
+    let printed = show(&measured, matches)?;
+    Ok(exit(&measured, &stop, printed))
+}
+
+fn exit(measured: &Measured, stop: &Stop, printed: Exit) -> Exit {
+    if stop.is_asked() {
+        Exit::Interrupted
+    } else if measured.point.trust.verdict == Trust::Void {
+        Exit::Void
+    } else {
+        printed
+    }
+}
+
+/// Makes the scenario of flags, environment and file.
+fn scenario(matches: &ArgMatches) -> Result<Resolved, Failure> {
+    let mut given = arguments::given(matches, &|name| std::env::var_os(name))?;
+    if let Some(path) = matches.get_one::<PathBuf>("scenario") {
+        given.extend(file(path)?);
+    }
+    let seed = Seed(RandomState::new().hash_one("seed") >> 32);
+    resolve(given, seed).map_err(|problems| Failure::usage(anyhow!("{problems}")))
+}
+
+fn file(path: &Path) -> Result<Vec<Given>, Failure> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the scenario {}", path.display()))
+        .map_err(Failure::usage)?;
+    parse_file(path, &text).map_err(|problems| Failure::usage(anyhow!("{problems}")))
+}
+
+/// Names a run by its time and seed: unique, and sorted as time goes.
+fn id(seed: Seed) -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3f");
+    format!("{now}-{:04x}", seed.0 & 0xffff)
+}
+
+/// Ctrl-C once sends nothing more, twice ends what is in flight, thrice dies. The record stays
+/// readable each time.
+fn listen_for_interrupts(stop: Stop) -> Result<(), Failure> {
+    let count = AtomicU8::new(0);
+    ctrlc::set_handler(move || match count.fetch_add(1, Ordering::Relaxed) {
+        0 => {
+            stop.drain();
+            say("\nstopping: requests in flight may end; interrupt again to abandon them\n");
+        }
+        1 => stop.abort(),
+        _ => die(),
+    })
+    .context("cannot listen for interrupts")
+    .map_err(Failure::internal)
+}
+
+#[expect(clippy::exit, reason = "the third interrupt asks for just that")]
+fn die() {
+    std::process::exit(Exit::Interrupted as i32);
+}

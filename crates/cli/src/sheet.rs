@@ -1,0 +1,77 @@
+//! What the table of a run says about it, read from its header: the same for a run that just
+//! ended and for one read back.
+
+use infermark_report::{Colour, Sheet, State, Verification, table};
+use infermark_run::Measured;
+use serde_json::Value;
+
+/// Settings that say what was asked, in the order in which they are shown.
+const ASKED: [&str; 18] = [
+    "concurrency",
+    "rate",
+    "ramp",
+    "throughput",
+    "arrivals",
+    "max_concurrency",
+    "requests",
+    "duration",
+    "warmup",
+    "stream",
+    "dataset",
+    "input_tokens",
+    "output_tokens",
+    "output_length",
+    "prefix_tokens",
+    "prefix_groups",
+    "tokenizer",
+    "seed",
+];
+
+/// Prints a run as a table.
+pub(crate) fn table_of(measured: &Measured, colour: Colour) -> String {
+    let header = &measured.header;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let target = text(&header.target["url"]);
+    let embedded = header.target["embedded"] == Value::Bool(true);
+    let unverified = header.target["unverified"] == Value::Bool(true);
+    let server = server(&header.target["server"]);
+    let asked = asked(&header.scenario["values"]);
+    let point = &measured.point;
+    table(
+        &Sheet {
+            target: &target,
+            embedded: embedded.then_some(target.as_str()),
+            verification: if unverified { Verification::Off } else { Verification::Full },
+            model: &text(&header.target["model"]),
+            api: &text(&header.target["api"]),
+            server: server.as_deref(),
+            asked: &asked,
+            state: if header.partial { State::Partial } else { State::Complete },
+            record: &measured.dir,
+            point,
+        },
+        colour,
+    )
+}
+
+/// Returns what was asked, as labels and values; what nobody chose and is off is left out.
+fn asked(values: &Value) -> Vec<(&'static str, String)> {
+    let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
+    let found = |key: &&'static str| {
+        let value = values.iter().find(|value| value["key"] == **key)?;
+        let text = value["text"].as_str()?;
+        let idle = matches!((*key, text), ("throughput", "no") | ("stream", "yes") | ("warmup", "0s"));
+        (!idle).then(|| (*key, text.to_owned()))
+    };
+    ASKED.iter().filter_map(found).collect()
+}
+
+/// Returns the server's name and version, where it told.
+fn server(server: &Value) -> Option<String> {
+    let name = match server["name"].as_str()? {
+        "vllm" => "vLLM",
+        "infermark" => "infermark",
+        _ => "version",
+    };
+    Some(format!("{name} {}", server["version"].as_str()?))
+}

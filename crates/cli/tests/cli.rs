@@ -1,0 +1,418 @@
+//! The binary as people use it: against the embedded engine, and against servers that do
+//! everything wrong.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// An embedded engine that is quick.
+const QUICK: &str = "sim:ttft=2ms,itl=1ms";
+
+fn infermark(dir: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infermark"));
+    let _: &mut Command = command.current_dir(dir.path()).stdin(Stdio::null());
+    command
+}
+
+fn run(dir: &TempDir, args: &[&str]) -> Output {
+    infermark(dir).arg("run").args(args).output().expect("the binary runs")
+}
+
+fn fresh() -> TempDir {
+    tempfile::tempdir().expect("a directory can be made")
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("errors are text")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", errors(output)))
+}
+
+/// A server that answers each connection's first request with `answer(path)`, then closes.
+fn server(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let _: thread::JoinHandle<()> = thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            serve(stream, &answer);
+        }
+    });
+    url
+}
+
+/// Reads one request to its end and answers it. Clients that go away are their own business.
+fn serve(mut stream: TcpStream, answer: &impl Fn(&str) -> Vec<u8>) {
+    let mut request = Vec::new();
+    let mut piece = [0; 4096];
+    let complete = |request: &[u8]| {
+        let text = String::from_utf8_lossy(request).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
+        });
+        (body.len() >= length.unwrap_or(0)).then(|| head.split(' ').nth(1).unwrap_or("").to_owned())
+    };
+    let path = loop {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return,
+            Ok(read) => request.extend_from_slice(&piece[..read]),
+        }
+        if let Some(path) = complete(&request) {
+            break path;
+        }
+    };
+    drop(stream.write_all(&answer(&path)));
+}
+
+fn respond(status: &str, content_type: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn models() -> Vec<u8> {
+    respond("200 OK", "application/json", r#"{"object":"list","data":[{"id":"m"}]}"#)
+}
+
+/// A server whose list of models is right and whose answers are `stream`.
+fn streaming(stream: &'static str) -> String {
+    server(move |path| match path {
+        "/v1/models" => models(),
+        "/v1/chat/completions" => {
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{stream}").into()
+        }
+        _ => respond("404 Not Found", "application/json", r#"{"detail":"Not Found"}"#),
+    })
+}
+
+#[track_caller]
+fn fails(output: &Output, code: i32, words: &[&str]) {
+    let errors = errors(output);
+    assert_eq!(output.status.code(), Some(code), "{errors}");
+    assert!(output.stdout.is_empty(), "an error is no result");
+    for word in words {
+        assert!(errors.contains(word), "no `{word}` in: {errors}");
+    }
+    assert!(errors.starts_with("error: ") && !errors.contains("panicked"), "{errors}");
+}
+
+#[test]
+fn a_run_of_the_embedded_engine_says_so_first_and_leaves_a_record() {
+    let dir = fresh();
+    let args = ["--requests", "12", "--concurrency", "4", "--input-tokens", "64"];
+    let output = run(&dir, &[&[QUICK, "--output-tokens", "8"], &args[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let table = String::from_utf8(output.stdout).unwrap();
+    let first = table.lines().next().unwrap();
+    assert!(first.contains("embedded engine") && first.contains("no real server"), "{first}");
+    let record = only_record(&dir);
+    for file in ["run.json", "requests.parquet", "chunks.parquet"] {
+        assert!(record.join(file).is_file(), "{file}");
+    }
+    let again = infermark(&dir).arg("report").arg(&record).output().unwrap();
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), table);
+}
+
+#[test]
+fn counts_and_lengths_are_exact() {
+    let dir = fresh();
+    for (api, delivery) in [("chat", "yes"), ("completions", "yes"), ("chat", "no")] {
+        let record = format!("{api}-{delivery}");
+        let stream = format!("--stream={delivery}");
+        let output = run(
+            &dir,
+            &[
+                QUICK, "--api", api, &stream, "--requests", "20", "--concurrency", "6",
+                "--input-tokens", "100", "--output-tokens", "9", "--format", "json", "--record",
+                &record,
+            ],
+        );
+        let result = json(&output);
+        let point = &result["points"][0];
+        assert_eq!(point["counts"]["success"], 20, "{point:#}");
+        assert_eq!(point["tokens"]["input_mean"], 100.0);
+        assert_eq!(point["tokens"]["output_mean"], 9.0);
+        assert_eq!(result["schema"], "infermark.run/1");
+        assert_eq!(result["partial"], false);
+        assert_eq!(result["target"]["embedded"], true);
+    }
+}
+
+#[test]
+fn a_stored_scenario_runs_again() {
+    let dir = fresh();
+    std::fs::write(
+        dir.path().join("f.yaml"),
+        "target: 'sim:ttft=2ms,itl=1ms'\nrequests: 5\nconcurrency: 2\ninput_tokens: 32\n\
+         output_tokens: 4\nseed: 3\n",
+    )
+    .unwrap();
+    let output = run(&dir, &["--scenario", "f.yaml", "--format", "json", "--requests", "6"]);
+    let result = json(&output);
+    assert_eq!(result["points"][0]["counts"]["success"], 6);
+    let values = result["scenario"]["values"].as_array().unwrap();
+    let origin = |key: &str| &values.iter().find(|v| v["key"] == key).unwrap()["origin"];
+    assert_eq!(origin("requests")["layer"], "flag");
+    assert_eq!(origin("concurrency")["layer"], "file");
+    assert_eq!(origin("concurrency")["line"], 3);
+    assert_eq!(origin("api")["layer"], "default");
+}
+
+#[test]
+fn a_closed_port_is_unreachable() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = run(&fresh(), &[&format!("http://{port}")]);
+    fails(&output, 5, &["cannot reach http://127.0.0.1", "refused", "hint: is the server up"]);
+}
+
+#[test]
+fn an_unknown_host_is_named() {
+    let output = run(&fresh(), &["http://nobody.invalid:8000"]);
+    fails(&output, 5, &["cannot resolve host `nobody.invalid`", "hint: "]);
+}
+
+#[test]
+fn a_wrong_path_is_a_404() {
+    let url = server(|_| respond("404 Not Found", "application/json", r#"{"detail":"Not Found"}"#));
+    let output = run(&fresh(), &[&format!("{url}/wrong")]);
+    fails(&output, 5, &["/wrong/v1/models answered 404: Not Found", "hint: give the base URL"]);
+}
+
+#[test]
+fn a_401_asks_for_the_key() {
+    let url = server(|_| respond("401 Unauthorized", "application/json", r#"{"error":"no key"}"#));
+    let output = run(&fresh(), &[&url]);
+    fails(&output, 5, &["answered 401: no key", "--api-key-env"]);
+}
+
+#[test]
+fn a_web_page_is_no_api() {
+    let url = server(|_| respond("200 OK", "text/html", "<html><body>Welcome</body></html>"));
+    let output = run(&fresh(), &[&url]);
+    fails(&output, 5, &["does not answer as an OpenAI-compatible API", "Welcome"]);
+}
+
+#[test]
+fn an_unknown_model_is_refused_in_the_servers_words() {
+    let url = server(|path| match path {
+        "/v1/models" => models(),
+        _ => respond(
+            "404 Not Found",
+            "application/json",
+            r#"{"error":{"message":"The model `x` does not exist."}}"#,
+        ),
+    });
+    let output = run(&fresh(), &[&url, "--model", "x"]);
+    fails(&output, 5, &["status 404: The model `x` does not exist.", "hint: "]);
+}
+
+#[test]
+fn a_server_that_closes_in_mid_stream_is_named() {
+    let url = streaming("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n");
+    let output = run(&fresh(), &[&url]);
+    fails(&output, 5, &["a trial request", "closed the connection before the response was complete"]);
+}
+
+#[test]
+fn a_stream_of_garbage_is_named() {
+    let url = streaming("data: \u{1}\u{2}{{{garbage\n\n");
+    let output = run(&fresh(), &[&url]);
+    fails(&output, 5, &["a trial request", "not valid JSON"]);
+}
+
+#[test]
+fn an_error_inside_a_stream_is_named() {
+    let url = streaming("data: {\"error\":{\"message\":\"out of memory\"}}\n\n");
+    let output = run(&fresh(), &[&url]);
+    fails(&output, 5, &["the server reported an error in the stream: out of memory"]);
+}
+
+#[test]
+fn a_rate_of_zero_is_no_rate() {
+    let output = run(&fresh(), &["--rate", "0"]);
+    fails(&output, 2, &["--rate `0`", "hint: "]);
+    let output = run(&fresh(), &["--rate", "0/s"]);
+    fails(&output, 2, &["--rate `0/s`"]);
+}
+
+#[test]
+fn a_broken_scenario_is_pointed_at() {
+    let dir = fresh();
+    std::fs::write(dir.path().join("f.yaml"), "requests: 5\nconcurency: 4\nduration: 10\n").unwrap();
+    let output = run(&dir, &["--scenario", "f.yaml"]);
+    fails(&output, 2, &["f.yaml:2:1", "concurency", "concurrency"]);
+    let output = run(&dir, &["--scenario", "missing.yaml"]);
+    fails(&output, 2, &["cannot read the scenario missing.yaml"]);
+}
+
+#[test]
+fn a_missing_tokenizer_is_named() {
+    let output = run(&fresh(), &[QUICK, "--tokenizer", "nowhere.json"]);
+    fails(&output, 2, &["nowhere.json"]);
+}
+
+#[test]
+fn a_missing_key_is_named_and_never_a_value() {
+    let url = server(|_| models());
+    let output = run(&fresh(), &[&url, "--api-key-env", "NO_SUCH_VARIABLE_OF_OURS"]);
+    fails(&output, 2, &["`NO_SUCH_VARIABLE_OF_OURS`", "--api-key-env", "is not set"]);
+}
+
+#[test]
+fn too_few_open_files_are_refused_with_the_figures() {
+    let dir = fresh();
+    let script = "ulimit -n 64 && exec \"$0\" run sim: --concurrency 500 --requests 500";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_infermark")])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    fails(&output, 2, &["500 connections need 1048 open files", "may have 64", "ulimit -n"]);
+}
+
+#[test]
+fn a_wrong_embedded_engine_is_explained() {
+    let output = run(&fresh(), &["sim:ttft=fast"]);
+    fails(&output, 2, &["`sim:ttft=fast`", "hint: for example"]);
+}
+
+#[test]
+fn a_directory_that_is_no_record_is_named() {
+    let dir = fresh();
+    let output = infermark(&dir).args(["report", "."]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).starts_with("error: "), "{}", errors(&output));
+}
+
+#[test]
+fn nothing_but_failures_makes_a_void_result() {
+    // The trial request succeeds, every other is refused.
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let answer = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\
+                  \"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n";
+    let url = server(move |path| match path {
+        "/v1/models" => models(),
+        "/v1/chat/completions" if first.swap(false, std::sync::atomic::Ordering::SeqCst) => {
+            respond("200 OK", "text/event-stream", answer)
+        }
+        "/v1/chat/completions" => respond("503 Service Unavailable", "text/plain", "overloaded"),
+        _ => respond("404 Not Found", "text/plain", ""),
+    });
+    let output = run(&fresh(), &[&url, "--requests", "5", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(4), "{}", errors(&output));
+    let result = json(&output);
+    assert_eq!(result["points"][0]["counts"]["refused"], 5);
+    assert_eq!(result["points"][0]["trust"]["verdict"], "void");
+}
+
+#[test]
+fn a_killed_run_leaves_all_that_had_ended() {
+    let dir = fresh();
+    let mut child = long_run(&dir);
+    let record = wait_for_rows(&dir, &mut child);
+    child.kill().unwrap();
+    let _: std::process::ExitStatus = child.wait().unwrap();
+    let output =
+        infermark(&dir).args(["report", "--format", "json"]).arg(&record).output().unwrap();
+    let result = json(&output);
+    assert_eq!(result["partial"], true);
+    let point = &result["points"][0];
+    assert!(point["counts"]["success"].as_u64().unwrap() > 0, "{point:#}");
+}
+
+#[test]
+fn an_interrupted_run_is_kept_and_marked() {
+    let dir = fresh();
+    let mut child = long_run(&dir);
+    let record = wait_for_rows(&dir, &mut child);
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
+    let result = json(&output);
+    assert_eq!(result["partial"], true);
+    assert!(record.join("requests.parquet").is_file());
+}
+
+#[test]
+fn secrets_stay_out_of_everything_a_run_leaves() {
+    let dir = fresh();
+    let secret = "sk-very-secret-4711";
+    let output = infermark(&dir)
+        .args(["run", QUICK, "--requests", "3", "--output-tokens", "4", "--format", "json"])
+        .args(["--api-key-env", "OUR_KEY", "--header", "X-Api-Key: env:OUR_KEY"])
+        .env("OUR_KEY", secret)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let mut left = vec![output.stdout, output.stderr];
+    for entry in std::fs::read_dir(only_record(&dir)).unwrap().flatten() {
+        left.push(std::fs::read(entry.path()).unwrap());
+    }
+    for bytes in left {
+        let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "the secret was written");
+    }
+}
+
+#[test]
+fn help_and_completions_are_there() {
+    let dir = fresh();
+    let help = infermark(&dir).args(["run", "--help"]).output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    for word in ["--concurrency", "--rate", "--tokenizer", "Exit codes:", "INFERMARK_RATE"] {
+        assert!(text.contains(word), "{word}");
+    }
+    let script = infermark(&dir).args(["completions", "bash"]).output().unwrap();
+    assert!(String::from_utf8(script.stdout).unwrap().contains("--concurrency"));
+}
+
+fn long_run(dir: &TempDir) -> Child {
+    infermark(dir)
+        .args(["run", QUICK, "--duration", "10m", "--concurrency", "4", "--output-tokens", "4"])
+        .args(["--input-tokens", "32", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the run's journal holds requests.
+fn wait_for_rows(dir: &TempDir, child: &mut Child) -> PathBuf {
+    loop {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
+        if let Some(record) = records(dir).pop()
+            && report_succeeds(dir, &record)
+        {
+            return record;
+        }
+        thread::yield_now();
+    }
+}
+
+fn report_succeeds(dir: &TempDir, record: &Path) -> bool {
+    let output = infermark(dir).args(["report", "--format", "json"]).arg(record).output().unwrap();
+    let result: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+    result.is_some_and(|r| r["points"][0]["counts"]["success"].as_u64() > Some(0))
+}
+
+fn records(dir: &TempDir) -> Vec<PathBuf> {
+    let found = std::fs::read_dir(dir.path().join("infermark-runs"));
+    found.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn only_record(dir: &TempDir) -> PathBuf {
+    let mut found = records(dir);
+    assert_eq!(found.len(), 1);
+    found.remove(0)
+}

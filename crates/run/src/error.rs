@@ -1,0 +1,236 @@
+//! Why a run cannot be made, or cannot be vouched for.
+
+use std::io;
+use std::path::PathBuf;
+
+use infermark_drive::{CallError, EndpointError};
+use infermark_store::StoreError;
+use infermark_terms::{Excerpt, Outcome};
+use infermark_workload::{ProbeError, TokenizeError, TokenizerError, WorkloadError};
+use thiserror::Error;
+
+/// Why there is no result.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The target's address cannot be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The server could not be reached.
+    #[error("cannot reach {url}")]
+    Unreachable {
+        /// The call's URL.
+        url: String,
+        /// Why.
+        #[source]
+        source: CallError,
+    },
+    /// The server said no.
+    #[error("{url} answered {status}{}", said(.message))]
+    Refused {
+        /// The call's URL.
+        url: String,
+        /// The status.
+        status: u16,
+        /// What it said.
+        message: Excerpt,
+    },
+    /// The server's answer is not what the API's would be.
+    #[error("{url} does not answer as an OpenAI-compatible API: {found}")]
+    NotTheApi {
+        /// The call's URL.
+        url: String,
+        /// What came instead.
+        found: String,
+    },
+    /// The server lists no model.
+    #[error("{url} lists no model")]
+    NoModel {
+        /// The call's URL.
+        url: String,
+    },
+    /// A trial request failed.
+    #[error("a trial request to {url} failed: {}", told(.outcome))]
+    Trial {
+        /// The call's URL.
+        url: String,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// The embedded engine's configuration is wrong.
+    #[error("`sim:{text}` is not a configuration of the embedded engine: {reason}")]
+    Engine {
+        /// What follows `sim:`.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The tokenizer file cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The server's `/tokenize` cannot be used.
+    #[error("the server's `/tokenize` cannot be used")]
+    ServerTokenizer {
+        /// Why.
+        #[source]
+        source: TokenizeError,
+    },
+    /// The tokenizer does not match the server.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// What is to be asked cannot be made.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// A secret is not there.
+    #[error("the environment variable `{name}`, named by `{setting}`, is not set")]
+    Secret {
+        /// The variable.
+        name: String,
+        /// Who names it.
+        setting: String,
+    },
+    /// This machine's limit on open files is too low.
+    #[error("{connections} connections need {needed} open files, and this process may have {hard}")]
+    OpenFiles {
+        /// How many connections the load may hold.
+        connections: u32,
+        /// What they need.
+        needed: u64,
+        /// The hard limit.
+        hard: u64,
+    },
+    /// More threads than the load has slots.
+    #[error("{threads} threads cannot share {slots} requests in flight")]
+    Threads {
+        /// As asked for.
+        threads: u32,
+        /// The most requests in flight.
+        slots: u32,
+    },
+    /// The record could not be written or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The record's header is not one of ours.
+    #[error("the header of {} lacks what it takes to measure again", dir.display())]
+    Header {
+        /// The record.
+        dir: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The system refused a thread, an event queue or a timer.
+    #[error("the system gives no {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Its word.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Whose fault an error is: each has its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// The scenario asks what cannot be done.
+    Scenario,
+    /// The target is unreachable or refuses.
+    Target,
+    /// This program or this machine failed.
+    Internal,
+}
+
+impl RunError {
+    /// Says whose fault it is.
+    pub fn category(&self) -> Category {
+        match self {
+            Self::Endpoint(EndpointError::Name { .. })
+            | Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::NotTheApi { .. }
+            | Self::NoModel { .. }
+            | Self::Trial { .. } => Category::Target,
+            Self::Endpoint(_)
+            | Self::Engine { .. }
+            | Self::Tokenizer(_)
+            | Self::ServerTokenizer { .. }
+            | Self::Probe(_)
+            | Self::Workload(_)
+            | Self::Secret { .. }
+            | Self::OpenFiles { .. }
+            | Self::Threads { .. } => Category::Scenario,
+            Self::Store(_) | Self::Header { .. } | Self::System { .. } => Category::Internal,
+        }
+    }
+
+    /// Returns what to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Endpoint(EndpointError::Name { .. }) => "check the host's name",
+            Self::Endpoint(EndpointError::NoRoots { .. }) => {
+                "install the system's certificates, or name a file of them with `--ca`"
+            }
+            Self::Unreachable { source: CallError::Connect { .. }, .. } => {
+                "is the server up, and is the port right?"
+            }
+            Self::Unreachable { source: CallError::Tls { .. }, .. } => {
+                "a private certificate authority is trusted with `--ca FILE`"
+            }
+            Self::Unreachable { source: CallError::Late { .. }, .. } => {
+                "the server accepts connections but does not answer"
+            }
+            Self::Refused { status: 401 | 403, .. }
+            | Self::Trial { outcome: Outcome::Refused { status: 401 | 403, .. }, .. } => {
+                "name the variable that holds the key with `--api-key-env VAR`"
+            }
+            Self::Refused { status: 404, .. } | Self::NotTheApi { .. } => {
+                "give the base URL under which `/v1/models` is found"
+            }
+            Self::NoModel { .. } => "name one with `--model`",
+            Self::Trial { outcome: Outcome::Refused { status: 404, .. }, .. } => {
+                "is the model's name one that `/v1/models` lists, and does the server speak this \
+                 `--api`?"
+            }
+            Self::Engine { .. } => "for example `sim:ttft=50ms,itl=10ms`",
+            Self::OpenFiles { .. } => "raise the limit with `ulimit -n`, or lower the load",
+            Self::Threads { .. } => "lower `--threads`",
+            Self::Tokenizer(error) => return error.hint(),
+            Self::ServerTokenizer { .. } => "give the model's tokenizer with `--tokenizer PATH`",
+            Self::Probe(error) => error.hint(),
+            Self::Workload(error) => error.hint()?,
+            Self::Store(StoreError::NotEmpty { .. }) => "name another directory with `--record`",
+            Self::Store(StoreError::StorageFull { .. }) => {
+                "what was complete can still be read with `infermark report`"
+            }
+            Self::Endpoint(_)
+            | Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::Trial { .. }
+            | Self::Secret { .. }
+            | Self::Store(_)
+            | Self::Header { .. }
+            | Self::System { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn said(message: &Excerpt) -> String {
+    if message.as_str().is_empty() { String::new() } else { format!(": {message}") }
+}
+
+/// Tells an outcome in words.
+pub(crate) fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Finished { .. } => "it finished without a token".to_owned(),
+        Outcome::Refused { status, message } => format!("status {status}{}", said(message)),
+        Outcome::Severed { phase, fault } => format!("{fault}, while {phase}"),
+        Outcome::Garbled { fault } => fault.to_string(),
+        Outcome::Errored { message } => {
+            format!("the server reported an error in the stream{}", said(message))
+        }
+        Outcome::Expired { phase, limit } => format!("no end within {limit}, while {phase}"),
+        Outcome::Shed { .. } => "it was never sent".to_owned(),
+        Outcome::Abandoned => "it was abandoned".to_owned(),
+    }
+}

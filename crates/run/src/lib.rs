@@ -1,0 +1,38 @@
+//! Composes one run from the parts: reach the target, learn how it counts, plan, send, record,
+//! judge.
+//!
+//! ```text
+//!  target ──▶ preflight ──▶ feeder ──▶ drive (one thread a shard) ──▶ recorder ──▶ judge
+//!  (who?)    (how does it   (orders)                                  (rows)       (point)
+//!             count?)
+//! ```
+//!
+//! # Invariants
+//!
+//! - Nothing but the target is contacted.
+//! - What was recorded stays readable, whatever happens: the record is written as the run goes,
+//!   and every error after its beginning leaves it marked partial.
+//! - The results are a function of the record: [`measure_again`] on its directory gives the same.
+//!
+//! Deliberately not here: words for people, progress bars, exit codes.
+
+mod environment;
+mod error;
+mod feeder;
+mod judge;
+mod limits;
+mod load;
+mod preflight;
+mod recorder;
+mod target;
+
+pub use environment::Environment;
+pub use error::{Category, RunError};
+pub use judge::{Measured, measure_again};
+pub use load::{Options, Secrets, execute};
+pub use preflight::Preflight;
+pub use recorder::{Progress, Watch};
+pub use target::{ServerKind, TargetReport};
+
+/// The version of the figures' definitions, in every result.
+pub const DEFINITIONS: &str = "infermark.metrics/1";

@@ -1,0 +1,45 @@
+//! The limit on open files, which caps the connections a run can hold.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::RunError;
+
+/// Files that are open besides connections: the record, event queues, timers, standard streams.
+const SPARE: u64 = 48;
+
+/// Makes room for so many connections by raising the soft limit as far as the hard one allows.
+///
+/// `each` is how many descriptors a connection takes in this process: 2 where the server is
+/// embedded. Without a known number of connections the soft limit is raised to the hard one.
+///
+/// # Errors
+///
+/// If even the hard limit leaves no room for them.
+pub(crate) fn make_room(connections: Option<u32>, each: u64) -> Result<(), RunError> {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    let needed = connections.map_or(hard, |count| u64::from(count) * each + SPARE);
+    if needed > hard {
+        let connections = connections.unwrap_or(u32::MAX);
+        return Err(RunError::OpenFiles { connections, needed, hard });
+    }
+    if needed > soft && setrlimit(Resource::RLIMIT_NOFILE, needed, hard).is_err() {
+        let connections = connections.unwrap_or(u32::MAX);
+        return Err(RunError::OpenFiles { connections, needed, hard: soft });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_connections_than_the_hard_limit_are_refused_with_the_figures() {
+        make_room(Some(4), 1).unwrap();
+        let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { panic!("no limit") };
+        if hard < u64::from(u32::MAX) {
+            let error = make_room(Some(u32::MAX), 1).unwrap_err();
+            assert!(matches!(error, RunError::OpenFiles { hard: found, .. } if found == hard));
+        }
+    }
+}

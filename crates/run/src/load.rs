@@ -1,0 +1,338 @@
+//! One run, from the scenario to the finished record.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{channel, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use infermark_drive::{
+    Capture, Clock, Dispatcher, Outbox, Report, Shared, Stop, Worker, WorkerPlan, run as run_shard,
+};
+use infermark_measure::{ArrivalLaw, LoadPlan, PointPlan, RateCourse, WindowPlan};
+use infermark_scenario::Resolved;
+use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario, Target};
+use infermark_schedule::{most_shards, pacer, window};
+use infermark_sim::serve::Summary;
+use infermark_store::{RunFile, RunWriter};
+use infermark_terms::{Nanos, Shard, Stamp, Window};
+use infermark_wire::openai::{Api, Delivery};
+use infermark_workload::WorkloadError;
+use serde_json::json;
+
+use crate::environment::{Environment, build, cpus};
+use crate::feeder::{Clerk, Feeder};
+use crate::judge::{self, Measured, Plan};
+use crate::preflight::{self, Ready, Usage};
+use crate::recorder::{Recorder, Watch};
+use crate::target::{self, Reached};
+use crate::{DEFINITIONS, RunError, limits};
+
+/// Looks up an environment variable that holds a secret.
+pub type Secrets<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// What a run needs beside its scenario.
+pub struct Options<'a> {
+    /// Where the record goes; must be empty or absent.
+    pub dir: PathBuf,
+    /// The run's name.
+    pub id: String,
+    /// Where secrets come from.
+    pub secrets: &'a Secrets<'a>,
+    /// How to stop it.
+    pub stop: Stop,
+    /// Where to see how it is doing.
+    pub watch: Watch,
+}
+
+/// From the clock's epoch to the beginning of load: time for the threads to start.
+const LEAD: Nanos = Nanos::from_millis(5);
+
+/// Batches on their way to the recorder, for each shard.
+const BATCHES_ON_THE_WAY: usize = 8;
+
+/// Slots of a closed loop, and requests a second of an open one, that one thread carries before
+/// another is started.
+const LOAD_PER_THREAD: f64 = 256.0;
+
+/// Orders that a shard has ready.
+const ORDERS_AHEAD: (u64, u64) = (64, 4096);
+
+/// Makes a run and measures it.
+///
+/// # Errors
+///
+/// If it cannot be made or recorded. What was recorded by then is in `options.dir`.
+pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, RunError> {
+    let scenario = &resolved.scenario;
+    let each = if matches!(scenario.target, Target::Sim(_)) { 2 } else { 1 };
+    limits::make_room(in_flight_max(scenario), each)?;
+    let shards = shards(scenario)?;
+    let reached = target::reach(scenario, options.secrets)?;
+    let Ready { dialect, workload, tokenizer, usage, preflight } =
+        preflight::prepare(scenario, &reached)?;
+    let (api, delivery) = (dialect.api, dialect.delivery);
+    let clerk = Arc::new(Clerk {
+        workload,
+        path: reached.endpoint.path(dialect.path()),
+        dialect,
+        authority: reached.endpoint.authority().to_owned(),
+        headers: reached.headers.clone(),
+    });
+    let feeders = feeders(scenario, shards, &clerk, &options.stop)?;
+    // Texts are kept only where the server does not count and we can.
+    let tokenizer = tokenizer.filter(|_| usage == Usage::Missing);
+    let capture = if tokenizer.is_some() { Capture::Text } else { Capture::Nothing };
+
+    // The epoch: everything is ready but the threads.
+    let clock = Clock::start();
+    let start = Stamp::ZERO + LEAD;
+    let planned = window(&scenario.bounds, start);
+    let plan = Plan { point: point_plan(scenario, planned), preflight };
+    let header = header(resolved, options, &reached, &plan, &clock);
+    let writer = RunWriter::create(&options.dir, &header)?;
+    let shared = Shared::new(shards, options.stop.clone());
+    let bench = Bench { scenario, api, delivery, capture, clock, start, planned, shared };
+    let writer = bench.run(&reached, feeders, writer, options)?;
+    if let Some(serving) = reached.embedded {
+        let _: Summary = serving.stop();
+    }
+    let ended = if options.stop.is_asked() { Ended::Stopped } else { Ended::Itself };
+    judge::finish(writer, header, plan, tokenizer.as_deref(), ended)
+}
+
+/// How the load came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// By its bounds.
+    Itself,
+    /// By the user's wish.
+    Stopped,
+}
+
+/// What all shards are started with.
+struct Bench<'a> {
+    scenario: &'a Scenario,
+    api: Api,
+    delivery: Delivery,
+    capture: Capture,
+    clock: Clock,
+    start: Stamp,
+    planned: Window,
+    shared: Shared,
+}
+
+impl Bench<'_> {
+    /// Runs every shard to its end, and returns the writer of what they recorded.
+    fn run(
+        &self,
+        reached: &Reached,
+        feeders: Vec<(Feeder, Building)>,
+        writer: RunWriter,
+        options: &Options<'_>,
+    ) -> Result<RunWriter, RunError> {
+        let count = feeders.len();
+        let (full, batches) = sync_channel(BATCHES_ON_THE_WAY * count);
+        let (back, used): (Vec<_>, Vec<_>) = (0..count).map(|_| channel()).unzip();
+        let in_flight = Arc::clone(&self.shared.in_flight);
+        let recorder = Recorder {
+            writer,
+            full: batches,
+            used: back,
+            clock: self.clock,
+            start: self.start,
+            stop: options.stop.clone(),
+            watch: options.watch.clone(),
+            in_flight: Box::new(move || in_flight.iter().map(|n| n.load(Ordering::Relaxed)).sum()),
+        };
+        let recording = spawn("record", move || recorder.record())?;
+        let mut threads = Vec::new();
+        let mut building = Vec::new();
+        for (index, ((feeder, orders), used)) in (0..).zip(feeders.into_iter().zip(used)) {
+            let part = Shard::new(index, count as u32).expect("each index is below their count");
+            let outbox = Outbox::new(index, full.clone(), used);
+            threads.push(self.start(part, reached, feeder, outbox)?);
+            building.push(orders);
+        }
+        drop(full);
+        let shards: Vec<_> = threads.into_iter().map(join::<RunError>).collect();
+        let (writer, written) = recording.join().expect("the recorder does not panic");
+        written?;
+        // Orders that cannot be made stop the shards, so their reason comes before the shards'.
+        building.into_iter().try_for_each(join)?;
+        shards.into_iter().collect::<Result<(), _>>()?;
+        Ok(writer)
+    }
+
+    /// Starts one shard on a thread of its own.
+    fn start(
+        &self,
+        part: Shard,
+        reached: &Reached,
+        mut feeder: Feeder,
+        outbox: Outbox,
+    ) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+        let Self { scenario, clock, ref shared, .. } = *self;
+        let (load, bounds) = (&scenario.load, &scenario.bounds);
+        let pacer = pacer(load, bounds, self.start, scenario.seed, part);
+        let dispatcher = Dispatcher::new(pacer, self.planned, bounds.drain);
+        let plan = self.worker_plan(reached, part.index());
+        let links = shared.clone();
+        spawn("load", move || {
+            let lost = |source| RunError::System { what: "event queue", source };
+            let worker = Worker::new(plan, clock).map_err(lost);
+            // The other shards must not go on without this one.
+            let mut worker = worker.inspect_err(|_| links.stop.abort())?;
+            let _: Report = run_shard(&mut worker, dispatcher, &mut feeder, outbox, &links);
+            Ok(())
+        })
+    }
+
+    fn worker_plan(&self, reached: &Reached, shard: u32) -> WorkerPlan {
+        WorkerPlan {
+            endpoint: Arc::clone(&reached.endpoint),
+            api: self.api,
+            delivery: self.delivery,
+            shard,
+            timeout: self.scenario.access.timeout,
+            connect_timeout: self.scenario.access.connect_timeout,
+            capture: self.capture,
+        }
+    }
+}
+
+type Building = JoinHandle<Result<(), WorkloadError>>;
+
+/// Starts building orders for every shard, and waits until the first of them are ready.
+fn feeders(
+    scenario: &Scenario,
+    shards: u32,
+    clerk: &Arc<Clerk>,
+    stop: &Stop,
+) -> Result<Vec<(Feeder, Building)>, RunError> {
+    let (least, most) = ORDERS_AHEAD;
+    let wanted = u64::from(in_flight_max(scenario).unwrap_or(0));
+    let ahead = (wanted / u64::from(shards)).clamp(least, most);
+    let total = scenario.bounds.requests.unwrap_or(u64::MAX);
+    let start = |index| {
+        let shard = Shard::new(index, shards).expect("each index is below their count");
+        let first = shard.share(total).min(ahead);
+        Feeder::start(Arc::clone(clerk), shard, ahead as usize, first, stop.clone())
+            .map_err(|source| RunError::System { what: "thread", source })
+    };
+    (0..shards).map(start).collect()
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, RunError> {
+    let builder = thread::Builder::new().name(name.to_owned());
+    builder.spawn(work).map_err(|source| RunError::System { what: "thread", source })
+}
+
+fn join<E>(thread: JoinHandle<Result<(), E>>) -> Result<(), RunError>
+where
+    RunError: From<E>,
+{
+    Ok(thread.join().expect("our threads do not panic")?)
+}
+
+/// Returns the most requests that can be in flight, where the load says.
+fn in_flight_max(scenario: &Scenario) -> Option<u32> {
+    let slots = most_shards(&scenario.load, &scenario.bounds);
+    let requests = scenario.bounds.requests.filter(|_| scenario.bounds.warmup == Nanos::ZERO);
+    let bound = requests.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
+    (slots.min(bound) < u32::MAX).then_some(slots.min(bound))
+}
+
+/// Returns how many threads carry the load.
+fn shards(scenario: &Scenario) -> Result<u32, RunError> {
+    let slots = most_shards(&scenario.load, &scenario.bounds);
+    if let Some(threads) = scenario.threads {
+        return if threads <= slots {
+            Ok(threads)
+        } else {
+            Err(RunError::Threads { threads, slots })
+        };
+    }
+    let load = match scenario.load {
+        Load::Closed { concurrency } => f64::from(concurrency),
+        Load::Throughput { .. } => f64::from(slots),
+        Load::Open { rate, .. } => match rate {
+            RateCurve::Steady(rate) => rate,
+            RateCurve::Linear { from, to } | RateCurve::Exponential { from, to } => from.max(to),
+        },
+    };
+    let wanted = (load / LOAD_PER_THREAD).ceil().max(1.0) as u32;
+    Ok(wanted.min(cpus() as u32).min(slots))
+}
+
+/// Returns what it takes to measure the run.
+fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
+    PointPlan {
+        load: load_plan(scenario),
+        window: match planned.end {
+            Some(end) => WindowPlan::Span { start: planned.start, end },
+            None => WindowPlan::Whole { start: planned.start },
+        },
+        output_policy: scenario.workload.output_policy,
+        build: build(),
+        gpus: None,
+    }
+}
+
+fn load_plan(scenario: &Scenario) -> LoadPlan {
+    let slots = most_shards(&scenario.load, &scenario.bounds);
+    match scenario.load {
+        Load::Closed { concurrency } => LoadPlan::Closed { concurrency },
+        Load::Throughput { .. } => LoadPlan::Closed { concurrency: slots },
+        Load::Open { rate, arrivals, .. } => {
+            let arrivals = match arrivals {
+                Arrivals::Constant => ArrivalLaw::Constant,
+                Arrivals::Poisson => ArrivalLaw::Poisson,
+                Arrivals::Gamma { cv } => ArrivalLaw::Gamma { cv },
+            };
+            let (rate_rps, course) = match rate {
+                RateCurve::Steady(rate) => (rate, RateCourse::Steady),
+                RateCurve::Linear { from, to } => (f64::midpoint(from, to), RateCourse::Ramp),
+                // The mean of an exponential between its ends: their logarithmic mean.
+                RateCurve::Exponential { from, to } => {
+                    let growth = (to / from).ln();
+                    let flat = growth.abs() < 1e-9;
+                    (if flat { from } else { (to - from) / growth }, RateCourse::Ramp)
+                }
+            };
+            LoadPlan::Open { rate_rps, arrivals, course }
+        }
+    }
+}
+
+/// The header of a run that begins.
+fn header(
+    resolved: &Resolved,
+    options: &Options<'_>,
+    reached: &Reached,
+    plan: &Plan,
+    clock: &Clock,
+) -> RunFile {
+    let wall = i128::from(clock.wall_epoch_ns());
+    let created = jiff::Timestamp::from_nanosecond(wall).unwrap_or_default();
+    let mut target = json!(reached.report);
+    target["api"] = match resolved.scenario.api {
+        infermark_scenario::intent::Api::Chat => "chat",
+        infermark_scenario::intent::Api::Completions => "completions",
+    }
+    .into();
+    RunFile {
+        id: options.id.clone(),
+        created: created.to_string(),
+        partial: true,
+        definitions: DEFINITIONS.to_owned(),
+        target,
+        scenario: json!({ "values": resolved.values, "tags": resolved.tags }),
+        environment: json!(Environment::observe()),
+        plan: json!(plan),
+        ..RunFile::default()
+    }
+}

@@ -1,0 +1,287 @@
+//! What has to be learned of the server before the load: how it counts prompts, how long its
+//! template is, which fields it takes.
+//!
+//! Where the server offers `/tokenize` and there is a tokenizer on this side, that is enough and
+//! nothing is generated. Otherwise a few short requests are, and the record says how many
+//! tokens they took.
+
+use std::sync::Arc;
+
+use infermark_drive::{Endpoint, Sighting, call, probe};
+use infermark_scenario::intent::{self, PromptSource, Scenario, TokenizerChoice};
+use infermark_terms::{Ask, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
+use infermark_wire::http1::{self, RequestHead};
+use infermark_wire::openai::{Api, Delivery, Dialect, LengthFields, UsageFields};
+use infermark_workload::{
+    Calibration, Counter, FileTokenizer, Probe, ProbeError, Reading, Site, Template, TokenizeError,
+    Tokenizer, Workload, fit, probes,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::RunError;
+use crate::target::{CALL_LIMIT, Reached, ServerKind};
+
+/// How long a trial request may take: its server may be loading.
+const TRIAL_LIMIT: Nanos = Nanos::from_secs(120);
+
+/// Output tokens of a trial request: enough to see whether an exact length is honoured.
+const TRIAL_TOKENS: u32 = 4;
+
+/// What was learned, for the record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// Trial requests that generated tokens.
+    pub requests: u32,
+    /// Their input tokens, as the server counted.
+    pub input_tokens: u64,
+    /// Their output tokens.
+    pub output_tokens: u64,
+    /// Tokens that the chat template or a begin-of-sequence token adds to each prompt.
+    pub template_tokens: Option<u32>,
+}
+
+/// What the run asks with.
+pub(crate) struct Ready {
+    pub(crate) dialect: Dialect,
+    pub(crate) workload: Workload,
+    pub(crate) tokenizer: Option<Arc<dyn Tokenizer>>,
+    /// Whether the server reports usage.
+    pub(crate) usage: Usage,
+    pub(crate) preflight: Preflight,
+}
+
+/// Whether the server is known to report usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// It does.
+    Reported,
+    /// It does not: the tokenizer counts outputs after the run.
+    Missing,
+}
+
+/// Learns how the server counts, and prepares what is asked.
+pub(crate) fn prepare(scenario: &Scenario, reached: &Reached) -> Result<Ready, RunError> {
+    let mut scout = Scout {
+        endpoint: &reached.endpoint,
+        headers: &reached.headers,
+        dialect: dialect(scenario, reached),
+        settled: reached.report.server.name != ServerKind::Unknown,
+        usage: Usage::Reported,
+        preflight: Preflight::default(),
+    };
+    let counter = match &scenario.tokenizer {
+        TokenizerChoice::Path(path) => Counter::Tokenizer(Arc::new(FileTokenizer::open(path)?)),
+        TokenizerChoice::Server => Counter::Tokenizer(Arc::new(scout.server_tokenizer()?)),
+        TokenizerChoice::None => Counter::Calibrated(Calibration::ASSUMED),
+    };
+    let tokenizer = match &counter {
+        Counter::Tokenizer(tokenizer) => Some(Arc::clone(tokenizer)),
+        Counter::Calibrated(_) => None,
+    };
+    let workload = &scenario.workload;
+    let probes = probes(&workload.source, workload.form, &counter, scenario.seed)?;
+    let readings = scout.readings(&probes, tokenizer.as_deref())?;
+    let (counter, template) = match (readings, &workload.source) {
+        (Some(readings), PromptSource::File { .. }) => {
+            // A dataset's prompts are sent as they are: without a tokenizer no length is claimed.
+            fit(&counter, &readings).or_else(|error| match error {
+                ProbeError::Unsteady { .. } => Ok((counter, Template::default())),
+                ProbeError::Mismatch { .. } => Err(error),
+            })?
+        }
+        (Some(readings), _) => fit(&counter, &readings)?,
+        (None, _) => (counter, Template::default()),
+    };
+    let known = scout.usage == Usage::Reported;
+    scout.preflight.template_tokens = known.then_some(template.overhead);
+    let workload = Workload::prepare(workload, counter, template, scenario.seed)?;
+    let Scout { dialect, usage, preflight, .. } = scout;
+    Ok(Ready { dialect, workload, tokenizer, usage, preflight })
+}
+
+/// Returns the dialect to begin with: all that the best servers know.
+fn dialect(scenario: &Scenario, reached: &Reached) -> Dialect {
+    let length = match scenario.workload.output_policy {
+        OutputPolicy::Exact => LengthFields::IgnoreEosAndMinTokens,
+        OutputPolicy::Natural => LengthFields::LimitOnly,
+    };
+    Dialect {
+        api: match scenario.api {
+            intent::Api::Chat => Api::Chat,
+            intent::Api::Completions => Api::Completions,
+        },
+        delivery: match scenario.delivery {
+            intent::Delivery::Streamed => Delivery::Streamed,
+            intent::Delivery::Whole => Delivery::Whole,
+        },
+        model: reached.report.model.clone(),
+        length,
+        usage: UsageFields::Continuous,
+    }
+}
+
+/// Sends what it takes to learn.
+struct Scout<'a> {
+    endpoint: &'a Arc<Endpoint>,
+    headers: &'a [(String, String)],
+    dialect: Dialect,
+    /// Whether the server is known to take the dialect as it is.
+    settled: bool,
+    usage: Usage,
+    preflight: Preflight,
+}
+
+impl Scout<'_> {
+    /// Returns the server's count for each probe, or nothing if it counts nothing.
+    fn readings(
+        &mut self,
+        probes: &[Probe],
+        tokenizer: Option<&dyn Tokenizer>,
+    ) -> Result<Option<Vec<Reading>>, RunError> {
+        if tokenizer.is_some() && self.settled {
+            let readings: Option<Vec<_>> = probes.iter().map(|p| self.tokenized(p)).collect();
+            if readings.is_some() {
+                return Ok(readings);
+            }
+        }
+        let mut readings = Vec::new();
+        for probe in probes {
+            let sighting = self.generate(probe)?;
+            let Some(usage) = sighting.usage else {
+                self.usage = Usage::Missing;
+                return Ok(None);
+            };
+            readings.push(Reading { units: probe.units, prompt_tokens: usage.prompt_tokens });
+        }
+        Ok(Some(readings))
+    }
+
+    /// Asks the server's `/tokenize` how it would count a probe, template included.
+    fn tokenized(&self, probe: &Probe) -> Option<Reading> {
+        let model = &self.dialect.model;
+        let body = match (&probe.prompt, self.dialect.api) {
+            (Prompt::Text(text), Api::Chat) => {
+                json!({"model": model, "messages": [{"role": "user", "content": text}]})
+            }
+            (Prompt::Text(text), Api::Completions) => json!({"model": model, "prompt": text}),
+            // Token ids are taken as they are.
+            (Prompt::Tokens(ids), _) => {
+                return Some(Reading { units: probe.units, prompt_tokens: ids.len() as u32 });
+            }
+            (Prompt::Messages(_), _) => return None,
+        };
+        let answer = tokenize(self.endpoint, self.headers, &body).ok()?;
+        let prompt_tokens = u32::try_from(answer.get("count")?.as_u64()?).ok()?;
+        Some(Reading { units: probe.units, prompt_tokens })
+    }
+
+    /// Sends a trial request, asking for less if the server does not take it.
+    fn generate(&mut self, probe: &Probe) -> Result<Sighting, RunError> {
+        loop {
+            let sighting = self.send(probe)?;
+            let url = format!("{}{}", self.endpoint, self.dialect.path());
+            if let Outcome::Finished { .. } = sighting.outcome {
+                self.settled = true;
+                let usage = sighting.usage.unwrap_or_default();
+                self.preflight.requests += 1;
+                self.preflight.input_tokens += u64::from(usage.prompt_tokens);
+                self.preflight.output_tokens += u64::from(usage.completion_tokens);
+                return Ok(sighting);
+            }
+            let too_much = matches!(sighting.outcome, Outcome::Refused { status: 400 | 422, .. });
+            if self.settled || !too_much || !self.ask_less() {
+                return Err(RunError::Trial { url, outcome: sighting.outcome });
+            }
+        }
+    }
+
+    /// Gives up a field that not every server knows; says whether there was one left.
+    fn ask_less(&mut self) -> bool {
+        match (self.dialect.usage, self.dialect.length) {
+            (UsageFields::Continuous, _) => self.dialect.usage = UsageFields::Final,
+            (_, LengthFields::IgnoreEosAndMinTokens) => {
+                self.dialect.length = LengthFields::IgnoreEos;
+            }
+            (_, LengthFields::IgnoreEos) => self.dialect.length = LengthFields::LimitOnly,
+            (UsageFields::Final, _) => self.dialect.usage = UsageFields::None,
+            (UsageFields::None, LengthFields::LimitOnly) => return false,
+        }
+        true
+    }
+
+    fn send(&self, probe_prompt: &Probe) -> Result<Sighting, RunError> {
+        let ask = Ask {
+            id: RequestId::default(),
+            prompt: probe_prompt.prompt.clone(),
+            input_tokens: None,
+            output_tokens: Some(TRIAL_TOKENS),
+            output_policy: OutputPolicy::Exact,
+        };
+        let body = self.dialect.body(&ask).expect("the scenario refused forms the API cannot take");
+        let path = self.endpoint.path(self.dialect.path());
+        let head = RequestHead {
+            method: "POST",
+            path: &path,
+            host: self.endpoint.authority(),
+            headers: self.headers,
+        };
+        let bytes = http1::request(&head, Some("application/json"), &body);
+        let Dialect { api, delivery, .. } = self.dialect;
+        probe(self.endpoint, &bytes, api, delivery, TRIAL_LIMIT).map_err(|source| {
+            let url = format!("{}{}", self.endpoint, self.dialect.path());
+            RunError::Unreachable { url, source }
+        })
+    }
+
+    fn server_tokenizer(&self) -> Result<ServerTokenizer, RunError> {
+        let tokenizer = ServerTokenizer {
+            endpoint: Arc::clone(self.endpoint),
+            headers: self.headers.to_vec(),
+            model: self.dialect.model.clone(),
+        };
+        let _: Vec<u32> = tokenizer
+            .encode("one two three")
+            .map_err(|source| RunError::ServerTokenizer { source })?;
+        Ok(tokenizer)
+    }
+}
+
+/// The server's own tokenizer, over `/tokenize`.
+struct ServerTokenizer {
+    endpoint: Arc<Endpoint>,
+    headers: Vec<(String, String)>,
+    model: String,
+}
+
+impl Tokenizer for ServerTokenizer {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        let failed = |reason: &str| TokenizeError::Failed { reason: reason.to_owned() };
+        let body = json!({"model": self.model, "prompt": text, "add_special_tokens": false});
+        let answer =
+            tokenize(&self.endpoint, &self.headers, &body).map_err(|reason| failed(&reason))?;
+        let ids = answer.get("tokens").and_then(Value::as_array);
+        let ids = ids.ok_or_else(|| failed("the answer has no `tokens`"))?;
+        let id = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok());
+        ids.iter().map(|found| id(found).ok_or_else(|| failed("a token is no number"))).collect()
+    }
+
+    fn site(&self) -> Site {
+        Site::Remote
+    }
+}
+
+fn tokenize(
+    endpoint: &Endpoint,
+    headers: &[(String, String)],
+    body: &Value,
+) -> Result<Value, String> {
+    let body = body.to_string();
+    let response = call(endpoint, "POST", "/tokenize", headers, Some(body.as_bytes()), CALL_LIMIT)
+        .map_err(|error| error.to_string())?;
+    if response.status != 200 {
+        let message = crate::target::stated(&response);
+        return Err(format!("status {}: {message}", response.status));
+    }
+    serde_json::from_slice(&response.body).map_err(|error| format!("not JSON: {error}"))
+}
