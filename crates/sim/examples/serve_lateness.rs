@@ -6,11 +6,13 @@
 //!
 //! The client is a bare reader on another thread of this process: one event queue, one read for
 //! each readable socket, and nothing done with the bytes but counting. It pins itself to one
-//! core and the listener to another, so the figures need two that nobody else uses.
+//! core and the listener to another, so the figures need two that nobody else uses; the last
+//! column says how long the listener waited for its core while others had it.
 
 #![expect(clippy::print_stdout, reason = "an example prints its figures")]
 
 use std::error::Error;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -80,8 +82,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cores = thread::available_parallelism()?.get();
     println!("{cores} cores; lateness in µs from a token's due instant to the return of its write");
     println!(
-        "{:<36} {:>9} {:>9} {:>7} {:>7} {:>9} {:>10}",
-        "load", "tokens", "tok/s", "p50", "p99", "max", "µs CPU/tok"
+        "{:<36} {:>9} {:>9} {:>7} {:>7} {:>9} {:>10} {:>9}",
+        "load", "tokens", "tok/s", "p50", "p99", "max", "µs CPU/tok", "waited ms"
     );
     for load in &LOADS {
         measure(load, cores)?;
@@ -103,20 +105,35 @@ fn measure(load: &Load, cores: usize) -> Result<(), Box<dyn Error>> {
     let (first, last) = read_streams(load, address)?;
     let own = now(ClockId::CLOCK_THREAD_CPUTIME_ID)? - own_before;
     let cpu = now(ClockId::CLOCK_PROCESS_CPUTIME_ID)? - before - own;
+    let waited = waited("sim-serve")?;
     let Summary { tokens, lateness, .. } = serving.stop();
     let rate = tokens as f64 / ((last - first) as f64 / 1e9);
     let micros = |span: Nanos| span.0 as f64 / 1e3;
     println!(
-        "{:<36} {:>9} {:>9.0} {:>7.1} {:>7.1} {:>9.1} {:>10.2}",
+        "{:<36} {:>9} {:>9.0} {:>7.1} {:>7.1} {:>9.1} {:>10.2} {:>9.1}",
         load.name,
         tokens,
         rate,
         micros(lateness.p50),
         micros(lateness.p99),
         micros(lateness.max),
-        cpu as f64 / 1e3 / tokens as f64
+        cpu as f64 / 1e3 / tokens as f64,
+        waited.0 as f64 / 1e6
     );
     Ok(())
+}
+
+/// Returns how long the thread of this name was ready to run but did not.
+fn waited(name: &str) -> Result<Nanos, Box<dyn Error>> {
+    for task in fs::read_dir("/proc/self/task")? {
+        let task = task?.path();
+        if fs::read_to_string(task.join("comm"))?.trim() == name {
+            let times = fs::read_to_string(task.join("schedstat"))?;
+            let waited = times.split_whitespace().nth(1).ok_or("no run delay is given")?;
+            return Ok(Nanos(waited.parse()?));
+        }
+    }
+    Err(format!("there is no thread `{name}`").into())
 }
 
 /// Starts the streams, reads them all, and returns when the first and the last read were.

@@ -17,7 +17,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use infermark_terms::{OutcomeKind, Seed, Stamp};
+use infermark_terms::{Nanos, OutcomeKind, Seed, Stamp};
 use infermark_wire::http1::{self, Keep, Request, RequestDecoder};
 use infermark_wire::openai::server::Refusal;
 use nix::errno::Errno;
@@ -45,6 +45,10 @@ const EVENTS_PER_ROUND: usize = 64;
 /// Connections accepted in a row.
 const ACCEPTS_PER_ROUND: usize = 16;
 
+/// How long before something is due the loop stops sleeping and looks at the clock instead: as
+/// long as it takes a virtual machine to wake. Sleeping so shortly would cost as much.
+const LEAD: Nanos = Nanos::from_micros(15);
+
 /// The shared read buffer.
 const READ_BYTES: usize = 64 << 10;
 
@@ -70,6 +74,8 @@ pub(super) struct Listener {
     clock: Clock,
     epoll: Epoll,
     timer: TimerFd,
+    /// The latest instant of which the engine has heard.
+    past: Stamp,
     /// When the timer goes off.
     armed: Stamp,
     door: TcpListener,
@@ -106,7 +112,8 @@ struct Connection {
     parting: Afterwards,
     /// When a read brought the first byte of the next request.
     first_read: Option<Stamp>,
-    last_read: Stamp,
+    /// When the last read was, or when the connection became free, if that was later.
+    turn: Stamp,
     /// Bytes that came while a request was under way.
     ahead: usize,
     /// Whether the socket is registered for writability too.
@@ -136,6 +143,7 @@ impl Listener {
             clock,
             epoll,
             timer,
+            past: Stamp::ZERO,
             armed: Stamp::ZERO,
             door,
             accepting: true,
@@ -168,9 +176,7 @@ impl Listener {
         while !self.stopping {
             self.work();
             for token in std::mem::take(&mut self.ready) {
-                if let Some(index) = self.index(token) {
-                    self.next_requests(index);
-                }
+                self.take_turn(token);
             }
             self.wait();
         }
@@ -188,7 +194,8 @@ impl Listener {
     fn work(&mut self) {
         let now = self.clock.now();
         let mut events = std::mem::take(&mut self.events);
-        self.engine.step(self.clock.engine_time(now), &mut events);
+        let present = self.engine_time(now);
+        self.engine.step(present, &mut events);
         for event in events.drain(..) {
             self.event(&event, now);
         }
@@ -203,6 +210,12 @@ impl Listener {
         }
     }
 
+    /// Returns the engine's time at a real instant, which for the engine never goes back.
+    fn engine_time(&mut self, now: Stamp) -> Stamp {
+        self.past = self.past.max(now);
+        self.clock.engine_time(self.past)
+    }
+
     /// Returns when something is next due.
     fn next_due(&self) -> Stamp {
         let engine = self.engine.next_instant().map(|at| self.clock.real_time(at));
@@ -213,10 +226,10 @@ impl Listener {
     /// Waits for sockets until something is due, and handles them.
     fn wait(&mut self) {
         let due = self.next_due();
-        let timeout = if !self.ready.is_empty() || due <= self.clock.now() {
+        let timeout = if !self.ready.is_empty() || due <= self.clock.now() + LEAD {
             EpollTimeout::ZERO
         } else {
-            self.arm(due);
+            self.arm(due - LEAD);
             EpollTimeout::NONE
         };
         let mut events = [EpollEvent::empty(); EVENTS_PER_ROUND];
@@ -235,7 +248,7 @@ impl Listener {
 
     /// Sets the timer unless it already goes off then.
     fn arm(&mut self, at: Stamp) {
-        if at != self.armed && at != Stamp::NEVER {
+        if at != self.armed && at != Stamp::NEVER - LEAD {
             self.armed = at;
             let when = Duration::from_nanos(self.clock.monotonic_ns(at));
             let expiration = Expiration::OneShot(TimeSpec::from_duration(when));
@@ -321,7 +334,7 @@ impl Listener {
             service: None,
             parting: Afterwards::Keep,
             first_read: None,
-            last_read: Stamp::ZERO,
+            turn: Stamp::ZERO,
             ahead: 0,
             writing: false,
         });
@@ -337,7 +350,7 @@ impl Listener {
             Ok(count) => {
                 let now = self.clock.now();
                 let _: &mut Stamp = connection.first_read.get_or_insert(now);
-                connection.last_read = now;
+                connection.turn = now;
                 connection.decoder.feed(&self.buffer[..count]);
                 if connection.service.is_none() {
                     self.next_requests(index);
@@ -351,6 +364,16 @@ impl Listener {
         }
     }
 
+    /// Serves what has arrived while a connection was busy.
+    fn take_turn(&mut self, token: u64) {
+        let now = self.clock.now();
+        let Some(index) = self.index(token) else { return };
+        if let Some(connection) = self.connection(index) {
+            connection.turn = now;
+        }
+        self.next_requests(index);
+    }
+
     /// Serves the requests that have arrived, up to one that takes time.
     fn next_requests(&mut self, index: u32) {
         while let Some(connection) = self.connection(index) {
@@ -361,7 +384,7 @@ impl Listener {
             match connection.decoder.next_request() {
                 Ok(None) => return,
                 Ok(Some(request)) => {
-                    let first = connection.first_read.take().unwrap_or(connection.last_read);
+                    let first = connection.first_read.take().unwrap_or(connection.turn);
                     self.request(index, &request, first);
                 }
                 Err(fault) => {
@@ -469,7 +492,7 @@ impl Listener {
             if service.engaged {
                 service.engaged = false;
                 self.metrics.ended(&service.course, JobEnd::Aborted);
-                let now = self.clock.engine_time(self.clock.now());
+                let now = self.engine_time(self.clock.now());
                 self.engine.abort(now, JobId(self.token(index)));
             }
             self.summary.cut_off += 1;

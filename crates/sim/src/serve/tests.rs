@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use super::truth::{Ending, TruthHeader, TruthRecord};
 use super::*;
+use crate::engine::Fleet;
 use crate::latency::{FixedEngine, FixedLatency};
+use crate::spec::SimTarget;
 
 /// Hands records to the test.
 struct Kept(Sender<TruthRecord>);
@@ -282,6 +284,22 @@ fn counts_are_exact_in_every_way_of_asking() {
         }
     }
     assert_eq!(serving.stop().connections, 1);
+}
+
+#[test]
+fn tokens_are_due_as_the_engine_has_them_from_the_recorded_arrival() {
+    let (serving, kept) = timed("ttft=3ms,itl=500us,prefill=10us", "");
+    let mut stream = connect(&serving);
+    for delivery in [Delivery::Whole, Delivery::Streamed] {
+        let more = json!({ "stream": delivery == Delivery::Streamed });
+        stream.write_all(&ask(Api::Completions, 8, &more)).unwrap();
+        assert_eq!(read_answer(&mut stream, Api::Completions, delivery).usage.is_some(), {
+            delivery == Delivery::Whole
+        });
+        let record = kept.recv().unwrap();
+        let due: Vec<_> = record.tokens.iter().map(|t| t.due_ns - record.arrival_ns).collect();
+        assert_eq!(due, (0..8).map(|k| 3_030_000 + k * 500_000).collect::<Vec<u64>>());
+    }
 }
 
 #[test]
@@ -626,6 +644,25 @@ fn scaled_time_changes_nothing_but_time() {
     let metrics = raw(&serving, &get("/metrics"));
     let sum = "vllm:time_to_first_token_seconds_sum{engine=\"0\",model_name=\"toy\"} 2\n";
     assert!(metrics.contains(sum), "{metrics}");
+}
+
+#[test]
+fn the_simulated_engine_finds_a_prompt_that_it_has_seen() {
+    let SimTarget::Deployment(deployment) = "llama-3.1-8b@h100".parse().unwrap() else {
+        panic!("a model on a GPU is a deployment");
+    };
+    let fleet = Fleet::new(&deployment, Seed(1)).unwrap();
+    let plan = ServePlan { time_scale: 100.0, ..ServePlan::new("toy") };
+    let serving = start(plan, Box::new(fleet)).unwrap();
+    let long = json!({ "prompt": " word".repeat(100) });
+    let usage = |()| body(&raw(&serving, &ask(Api::Completions, 4, &long)))["usage"].clone();
+    let [first, second] = [(), ()].map(usage);
+    assert_eq!(first["prompt_tokens"], 100);
+    assert_eq!(first["prompt_tokens_details"], Value::Null);
+    // Six full blocks of sixteen tokens.
+    assert_eq!(second["prompt_tokens_details"]["cached_tokens"], 96);
+    let metrics = raw(&serving, &get("/metrics"));
+    assert!(metrics.contains("vllm:prefix_cache_hits_total{engine=\"0\",model_name=\"toy\"} 96\n"));
 }
 
 #[test]

@@ -49,7 +49,8 @@ pub struct TruthRecord {
     pub x_request_id: Option<String>,
     /// When a read brought its first byte.
     pub first_byte_ns: u64,
-    /// When a read brought its last byte: its arrival at the engine.
+    /// Its arrival at the engine: when a read brought its last byte, or when the request before
+    /// it on the connection had ended, if that was later.
     pub arrival_ns: u64,
     /// When the response's head was handed to the kernel.
     pub head_ns: Option<u64>,

@@ -55,7 +55,7 @@ impl Listener {
         let faults = self.duty.faults.draw(self.duty.seed.named("faults"), number);
         let admitted = self.duty.served.admit(api, &request.body);
         let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
-        let arrival = connection.last_read;
+        let arrival = connection.turn.max(self.past);
         let mut record = TruthRecord {
             index: number,
             id: None,
@@ -75,7 +75,10 @@ impl Listener {
             end_ns: 0,
         };
         match admitted {
-            Ok(admitted) => self.engage(index, api, admitted, faults, record, afterwards),
+            Ok(admitted) => {
+                let order = order(&admitted, faults, afterwards);
+                self.engage(index, api, admitted, order, record, arrival);
+            }
             Err(refusal) => {
                 connection.parting = afterwards;
                 reply::write_refusal(&mut connection.outbox, &refusal, afterwards);
@@ -92,43 +95,27 @@ impl Listener {
         index: u32,
         api: Api,
         admitted: Admitted,
-        faults: Drawn,
+        order: Order,
         mut record: TruthRecord,
-        afterwards: Afterwards,
+        arrival: Stamp,
     ) {
-        let Admitted { asked, prompt, voice, max_tokens, output_tokens, finish } = admitted;
-        let now = self.clock.now();
+        let Admitted { asked, prompt, voice, max_tokens, output_tokens, .. } = admitted;
+        let prompt_tokens = order.prompt_tokens;
         let name = self.duty.seed.named("names").at(record.index).0;
-        let created = self.clock.wall_secs(now);
+        let created = self.clock.wall_secs(arrival);
         let answer = Answer::new(api, name, &self.duty.served.model, created);
         record.id = Some(answer_id(api, name));
-        record.prompt_tokens = prompt.len() as u32;
+        record.prompt_tokens = prompt_tokens;
         record.output_tokens = output_tokens;
-        record.faults = faults.words();
-        record.outcome = faults.outcome();
-        let end = faults.end();
-        if self.duty.truth.is_some() && asked.delivery == Delivery::Streamed {
+        record.faults = order.faults.words();
+        record.outcome = order.faults.outcome();
+        if self.duty.truth.is_some() {
             record.tokens.reserve_exact(output_tokens as usize);
         }
-        let order = Order {
-            delivery: asked.delivery,
-            usage: asked.usage,
-            token_ids: if asked.return_token_ids { TokenIds::Sent } else { TokenIds::Unsent },
-            voice,
-            prompt_tokens: record.prompt_tokens,
-            output_tokens,
-            finish,
-            faults,
-            afterwards,
-        };
-        let arrival = self.clock.engine_time(now);
-        let course = Course {
-            arrival,
-            prompt_tokens: record.prompt_tokens,
-            max_tokens,
-            ..Course::default()
-        };
+        let end = order.faults.end();
         let engaged = !matches!(end, Some(EndFault::Status { .. } | EndFault::Html));
+        let arrival = self.engine_time(arrival);
+        let course = Course { arrival, prompt_tokens, max_tokens, ..Course::default() };
         let reply = Reply::new(order, answer);
         let service = Service { reply, record, course, engaged, put: 0, written: 0 };
         let id = JobId(self.token(index));
@@ -138,7 +125,6 @@ impl Listener {
             let blocks = self.duty.block_tokens.map_or_else(Vec::new, |block| {
                 words::block_hashes(&prompt, voice, output_tokens, block)
             });
-            let prompt_tokens = prompt.len() as u32;
             let priority = asked.priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
             self.engine.submit(arrival, Job { id, prompt_tokens, output_tokens, blocks, priority });
             // A job that is turned away hears so now, before the response begins.
@@ -209,19 +195,32 @@ impl Listener {
             }
         }
         let generated = service.course.generated >= service.reply.order().output_tokens;
-        if generated || said == Said::Never {
+        let end = generated.then(|| JobEnd::of(&service.reply.order().finish));
+        let end = end.or((said == Said::Never).then_some(JobEnd::Aborted));
+        if let Some(end) = end {
             service.engaged = false;
-            let end = if generated {
-                JobEnd::of(&service.reply.order().finish)
-            } else {
-                self.engine.abort(self.clock.engine_time(now), JobId(self.token(index)));
-                JobEnd::Aborted
-            };
-            let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
-            let Some(service) = &mut connection.service else { return };
             self.metrics.ended(&service.course, end);
+            if !generated {
+                let present = self.engine_time(now);
+                self.engine.abort(present, JobId(self.token(index)));
+            }
         }
         self.settle(index);
+    }
+}
+
+fn order(admitted: &Admitted, faults: Drawn, afterwards: Afterwards) -> Order {
+    let Admitted { asked, prompt, voice, output_tokens, finish, .. } = admitted;
+    Order {
+        delivery: asked.delivery,
+        usage: asked.usage,
+        token_ids: if asked.return_token_ids { TokenIds::Sent } else { TokenIds::Unsent },
+        voice: *voice,
+        prompt_tokens: prompt.len() as u32,
+        output_tokens: *output_tokens,
+        finish: finish.clone(),
+        faults,
+        afterwards,
     }
 }
 
