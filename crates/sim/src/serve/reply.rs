@@ -192,11 +192,14 @@ impl Reply {
             return Said::Later;
         }
         self.stream_head(out, scratch, now);
-        if self.end_at.is_some_and(|at| self.said >= at) {
+        // Events of several tokens may step over the place where a fault is to strike.
+        let reached = |at: u32| last || self.said >= at;
+        if self.end_at.is_some_and(reached) {
             self.cut_short(out, scratch);
             return Said::Never;
         }
-        if self.stall_at.take_if(|at| self.said >= *at).is_some() {
+        if self.stall_at.is_some_and(reached) {
+            self.stall_at = None;
             out.hold(now + self.order.faults.stall().expect("a stall has a length"));
         }
         let tokens = self.generated - self.said;

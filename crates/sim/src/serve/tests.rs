@@ -448,6 +448,7 @@ fn every_fault_ends_as_the_truth_says() {
         "no-usage",
         "lying-usage",
         "split-utf8",
+        "reset,coalesce=1:20",
         "crlf,comments,empty,split-utf8,coalesce=1:3,stall=1:1ms",
     ] {
         let (serving, kept) = timed("ttft=100us,itl=50us", faults);
