@@ -2,7 +2,7 @@
 //! of a CSV file.
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
-use infermark_sim::validate::{self, Checked, Figure};
+use infermark_sim::validate::{self, Checked, Engines, Figure};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let text = match std::env::args().nth(1) {
@@ -31,10 +31,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("| {} | {why} |", row.row);
         }
     }
-    println!("\n| figure | rows | median error | p90 error |\n|---|---:|---:|---:|");
-    for e in validate::errors(&checked) {
+    println!("\n| engines | figure | rows | median error | p90 error |");
+    println!("|---|---|---:|---:|---:|");
+    let all = [("vLLM", Engines::Vllm), ("others", Engines::Others)];
+    let errors = all.map(|(name, engines)| (name, validate::errors(&checked, engines)));
+    for (name, e) in errors.iter().flat_map(|(name, e)| e.iter().map(move |e| (name, e))) {
         println!(
-            "| {} | {} | {:.1} % | {:.1} % |",
+            "| {name} | {} | {} | {:.1} % | {:.1} % |",
             e.figure.name(),
             e.rows,
             e.median * 100.0,

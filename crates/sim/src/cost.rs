@@ -174,18 +174,19 @@ impl CostModel {
         let efficiency = &deployment.efficiency;
         let layers = f64::from(model.layers);
         let tensor = f64::from(deployment.parallel.tensor);
+        let kernels = deployment.overhead.kernels;
         let body = model.body_dtype(deployment.weights);
         let dense_params = model.attention_params() + model.shared_feed_forward_params() / layers;
         let dense = Product {
             flops_per_token: 2.0 * dense_params / tensor,
             bytes: dense_params * body.bytes() / tensor,
-            flops_rate: math_rate(deployment, body) * efficiency.dense,
+            flops_rate: math_rate(deployment, body) * efficiency.dense * kernels,
             bytes_rate: gpu.bandwidth * efficiency.weights,
         };
         let head = Product {
             flops_per_token: 2.0 * model.head_params() / tensor,
             bytes: model.head_params() * Dtype::Bf16.bytes() / tensor,
-            flops_rate: gpu.flops_16 * efficiency.dense,
+            flops_rate: gpu.flops_16 * efficiency.dense * kernels,
             bytes_rate: gpu.bandwidth * efficiency.weights,
         };
         let (decode_flops, prompt_flops) = attention_flops(deployment);
@@ -206,7 +207,12 @@ impl CostModel {
             kv_rate: gpu.bandwidth * efficiency.kv,
             decode_flops,
             prompt_flops,
-            attention_rate: gpu.flops_16 * efficiency.attention,
+            attention_rate: gpu.flops_16
+                * kernels
+                * match window {
+                    Some(_) => efficiency.attention_windowed,
+                    None => efficiency.attention,
+                },
             activation_seconds: activation_bytes(deployment) / (gpu.bandwidth * efficiency.weights),
             sampling_seconds: SAMPLING_PASSES * 4.0 * f64::from(model.vocab)
                 / (gpu.bandwidth * efficiency.weights),
@@ -311,15 +317,17 @@ const GRAPH_TOKENS: f64 = 512.0;
 /// Passes over a row of logits: cast, penalties, softmax, draw.
 const SAMPLING_PASSES: f64 = 6.0;
 
-/// Peak operations per second in a format. Where the GPU has no such units, or only weights are
-/// in the format, the mathematics is in 16 bits.
+/// Operations per second in a format, of which large products reach the dense share. Where the
+/// GPU has no such units, or only weights are in the format, the mathematics is in 16 bits.
 fn math_rate(deployment: &Deployment, dtype: Dtype) -> f64 {
     let gpu = &deployment.gpu;
-    match dtype {
-        Dtype::Fp8 => gpu.flops_fp8.unwrap_or(gpu.flops_16),
-        Dtype::Int8 => gpu.flops_int8.unwrap_or(gpu.flops_16),
-        Dtype::Bf16 | Dtype::Int4 | Dtype::Mxfp4 => gpu.flops_16,
-    }
+    let narrow = match dtype {
+        Dtype::Fp8 => gpu.flops_fp8,
+        Dtype::Int8 => gpu.flops_int8,
+        Dtype::Bf16 | Dtype::Int4 | Dtype::Mxfp4 => None,
+    };
+    let gain = deployment.efficiency.narrow_gain;
+    narrow.map_or(gpu.flops_16, |rate| gpu.flops_16 + gain * (rate - gpu.flops_16))
 }
 
 /// Operations of attention for one pair (query token, key token) on one GPU: decoding, prompts.
@@ -348,7 +356,7 @@ fn routed_of(deployment: &Deployment) -> Option<Routed> {
     let expert = Product {
         flops_per_token: 2.0 * model.expert_params() / ways,
         bytes: model.expert_params() * deployment.weights.bytes() / ways,
-        flops_rate: math_rate(deployment, deployment.weights) * deployment.efficiency.grouped,
+        flops_rate: gpu.flops_16 * deployment.efficiency.grouped * deployment.overhead.kernels,
         bytes_rate: gpu.bandwidth * deployment.efficiency.experts,
     };
     // Tokens travel to their experts and back only where ranks attend apart.
@@ -390,8 +398,13 @@ fn layer_seconds(deployment: &Deployment) -> f64 {
         Dtype::Fp8 | Dtype::Int8 => efficiency.quantized_layer,
         Dtype::Bf16 | Dtype::Int4 | Dtype::Mxfp4 => 0.0,
     };
+    let latent = match deployment.model.attention {
+        Attention::Grouped { .. } => 0.0,
+        Attention::Latent { .. } => efficiency.latent_layer,
+    };
     let routed = deployment.model.expert_layers() / f64::from(deployment.model.layers);
-    efficiency.layer + quantized + routed * efficiency.expert_layer
+    let plain = efficiency.layer * deployment.overhead.gaps;
+    plain + quantized + latent + routed * efficiency.expert_layer
 }
 
 /// Seconds of the CPU to launch one layer's kernels.
@@ -411,7 +424,7 @@ fn reduce_of(deployment: &Deployment) -> Option<Transfer> {
     }
     let bytes = f64::from(deployment.model.hidden) * 2.0 * 2.0 * (tensor - 1.0) / tensor;
     Some(Transfer {
-        latency: link_latency(deployment.link_kind()),
+        latency: link_latency(deployment.link_kind(), tensor) * deployment.overhead.gaps,
         per_token: bytes / link_rate(deployment),
     })
 }
@@ -419,17 +432,18 @@ fn reduce_of(deployment: &Deployment) -> Option<Transfer> {
 /// The way of activations from one stage to the next.
 fn hop_of(deployment: &Deployment) -> Option<Transfer> {
     (deployment.parallel.pipeline > 1).then(|| Transfer {
-        latency: 2.0 * link_latency(deployment.link_kind()),
+        latency: link_latency(deployment.link_kind(), 2.0),
         per_token: f64::from(deployment.model.hidden) * 2.0 / link_rate(deployment),
     })
 }
 
-/// Seconds of a collective on a message of no length.
-const fn link_latency(kind: LinkKind) -> f64 {
+/// Seconds of a collective of so many ranks on a message of no length. Direct links reduce in
+/// one shot; over PCI Express the message goes round a ring.
+fn link_latency(kind: LinkKind, ranks: f64) -> f64 {
     match kind {
         LinkKind::Direct => 10e-6,
-        LinkKind::Pcie => 25e-6,
-        LinkKind::PcieThroughHost => 50e-6,
+        LinkKind::Pcie => 12e-6 * (ranks - 1.0),
+        LinkKind::PcieThroughHost => 28e-6 * (ranks - 1.0),
     }
 }
 
@@ -439,7 +453,7 @@ fn link_rate(deployment: &Deployment) -> f64 {
         LinkKind::Direct => 0.65,
         LinkKind::Pcie => 0.45,
         // Every byte crosses the host's memory twice, and all cards share it.
-        LinkKind::PcieThroughHost => 0.12,
+        LinkKind::PcieThroughHost => 0.095,
     };
     deployment.gpu.link.bandwidth * share
 }

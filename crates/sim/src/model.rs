@@ -83,6 +83,17 @@ pub struct ModelShape {
     pub max_context: u32,
     /// The format in which the model is published.
     pub weights: Dtype,
+    /// How conversations become tokens.
+    pub chat: ChatFormat,
+}
+
+/// How conversations become tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChatFormat {
+    /// A Jinja template is rendered, and the text tokenized: milliseconds of Python.
+    Template,
+    /// A native encoder makes tokens of messages (gpt-oss's Harmony).
+    Native,
 }
 
 /// Whether the output matrix is the input embedding.
@@ -202,6 +213,10 @@ impl ModelShape {
             window: window_of(config, layers),
             max_context: number(config, "max_position_embeddings").unwrap_or(4_096),
             weights: weights_of(&root),
+            chat: match config.get("model_type").and_then(Value::as_str) {
+                Some("gpt_oss") => ChatFormat::Native,
+                Some(_) | None => ChatFormat::Template,
+            },
         })
     }
 

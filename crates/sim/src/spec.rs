@@ -148,7 +148,7 @@ impl Deployment {
             "memory" => self.memory_share = setting.share()?,
             "stack" => {
                 let stack = Stack::of_name(value).ok_or_else(|| {
-                    setting.bad("`vllm`, `vllm-async`, `sglang` or `tensorrt-llm`")
+                    setting.bad("`vllm`, `vllm-VERSION`, `vllm-async`, `sglang` or `tensorrt-llm`")
                 })?;
                 *self = self.clone().on_stack(stack);
             }

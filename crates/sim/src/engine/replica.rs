@@ -30,6 +30,7 @@ use crate::cost::{CostModel, PromptPiece, Work};
 use crate::deployment::{
     Chunking, Deployment, DeploymentError, Limits, Policy, PrefixCache, Speculation,
 };
+use crate::model::ChatFormat;
 
 /// One engine instance.
 #[derive(Clone, Debug)]
@@ -165,12 +166,16 @@ impl Replica {
             ..deployment.limits
         };
         let overhead = &deployment.overhead;
+        let core = match deployment.model.chat {
+            ChatFormat::Template => overhead.template_core,
+            ChatFormat::Native => overhead.native_core,
+        };
         Ok(Self {
             cost: CostModel::new(deployment),
             limits,
             speculation: deployment.speculation,
             seed,
-            front: FrontEnd::new(overhead.request_core, overhead.request),
+            front: FrontEnd::new(core, overhead.request),
             kv: KvPool::new(memory.blocks),
             sequences: Vec::new(),
             unused: Vec::new(),

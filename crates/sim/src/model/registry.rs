@@ -3,7 +3,7 @@
 //! Names are matched without an organisation, in lower case, and without endings such as
 //! `-instruct`; an ending such as `-fp8` or `-awq` sets the format of the weights.
 
-use super::{Attention, Dtype, Embeddings, FeedForward, ModelShape, Window};
+use super::{Attention, ChatFormat, Dtype, Embeddings, FeedForward, ModelShape, Window};
 
 /// Returns the model of this name, such as `meta-llama/Llama-3.1-8B-Instruct` or
 /// `qwen3-32b-fp8`, or `None` if it is not known.
@@ -100,6 +100,7 @@ fn dense(name: &str, embeddings: Embeddings, d: &Dense) -> ModelShape {
         window: None,
         max_context: d.context,
         weights: Dtype::Bf16,
+        chat: ChatFormat::Template,
     }
 }
 
@@ -223,6 +224,7 @@ fn mixtures() -> Vec<ModelShape> {
     let mxfp4 = |shape: ModelShape, layers: u32| ModelShape {
         window: Some(Window { tokens: 128, layers: layers / 2 }),
         weights: Dtype::Mxfp4,
+        chat: ChatFormat::Native,
         ..shape
     };
     let deepseek = |name: &str| {
