@@ -128,6 +128,10 @@ pub struct Overhead {
     pub template_core: f64,
     /// The same for a model with an encoder of its own.
     pub native_core: f64,
+    /// Seconds of the front end's one core for each token of a prompt.
+    pub tokenize_core: f64,
+    /// Seconds of the front end's one core to turn a token into text and send it.
+    pub token_core: f64,
 }
 
 /// Whether the CPU's part of a step overlaps the GPU's.
@@ -152,6 +156,8 @@ impl Overhead {
             request: 24e-3,
             template_core: 14e-3,
             native_core: 1.7e-3,
+            tokenize_core: 1.2e-6,
+            token_core: 60e-6,
         };
         match stack {
             Stack::Vllm => vllm,

@@ -27,6 +27,9 @@ mod replica;
 
 pub use fleet::Fleet;
 
+#[cfg(test)]
+mod tests;
+
 /// A job's name, given by whoever submits it; unique among the jobs under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);

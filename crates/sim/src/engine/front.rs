@@ -11,23 +11,20 @@ use infermark_terms::Stamp;
 /// The queue before the scheduler.
 #[derive(Clone, Debug)]
 pub(super) struct FrontEnd {
-    /// Seconds of the core for each request.
-    core: f64,
     /// Seconds on top, not shared.
     latency: f64,
     /// Work that each request in the core has received, had it been there from the start.
     served: f64,
     updated: Stamp,
-    /// Requests in the core, each with the value of `served` at which it is done.
+    /// Requests in the core, each with the value of `served` at which it is done, lowest first.
     sharing: VecDeque<(f64, u32)>,
     /// Requests past the core, each with the instant at which it is ready.
     ready: VecDeque<(Stamp, u32)>,
 }
 
 impl FrontEnd {
-    pub(super) fn new(core: f64, latency: f64) -> Self {
+    pub(super) fn new(latency: f64) -> Self {
         Self {
-            core,
             latency,
             served: 0.0,
             updated: Stamp::ZERO,
@@ -36,10 +33,12 @@ impl FrontEnd {
         }
     }
 
-    /// Takes a request that arrives at `now`.
-    pub(super) fn push(&mut self, now: Stamp, slot: u32) {
+    /// Takes a request that arrives at `now` and needs the core for `core` seconds.
+    pub(super) fn push(&mut self, now: Stamp, slot: u32, core: f64) {
         self.advance(now);
-        self.sharing.push_back((self.served + self.core, slot));
+        let done = self.served + core;
+        let place = self.sharing.partition_point(|&(other, _)| other <= done);
+        self.sharing.insert(place, (done, slot));
     }
 
     /// Returns when the next request is ready, if none arrives before.
@@ -117,11 +116,11 @@ mod tests {
 
     #[test]
     fn one_request_waits_for_itself_and_many_wait_for_all() {
-        let mut front = FrontEnd::new(0.010, 0.005);
-        front.push(Stamp::ZERO, 0);
+        let mut front = FrontEnd::new(0.005);
+        front.push(Stamp::ZERO, 0, 0.010);
         assert_eq!(drain(&mut front), [(15_000_000, 0)]);
         for slot in 0..100 {
-            front.push(Stamp(1_000_000_000), slot);
+            front.push(Stamp(1_000_000_000), slot, 0.010);
         }
         let out = drain(&mut front);
         assert!(out.iter().all(|&(at, _)| at.abs_diff(2_005_000_000) < 200), "{out:?}");
@@ -129,9 +128,17 @@ mod tests {
     }
 
     #[test]
+    fn a_short_request_overtakes_a_long_one() {
+        let mut front = FrontEnd::new(0.0);
+        front.push(Stamp::ZERO, 0, 0.010);
+        front.push(Stamp::ZERO, 1, 0.002);
+        assert_eq!(drain(&mut front), [(4_000_000, 1), (12_000_000, 0)]);
+    }
+
+    #[test]
     fn without_a_cost_a_request_is_ready_at_once() {
-        let mut front = FrontEnd::new(0.0, 0.0);
-        front.push(Stamp(5), 3);
+        let mut front = FrontEnd::new(0.0);
+        front.push(Stamp(5), 3, 0.0);
         assert_eq!(front.next_instant(), Some(Stamp(5)));
         assert_eq!(front.pop(Stamp(5)), Some(3));
         assert_eq!(front.next_instant(), None);

@@ -50,6 +50,14 @@ pub(super) struct Replica {
     spare: Vec<Vec<Item>>,
     stage_free: Vec<Stamp>,
     arrivals: u64,
+    /// Seconds of the front end's core for a request, and for each token of its prompt.
+    request_core: (f64, f64),
+    /// Seconds of the front end's core to send one token.
+    token_core: f64,
+    /// When the front end has sent all that it was given.
+    sent_until: Stamp,
+    /// What the front end has still to send, in order of time.
+    outbox: VecDeque<EngineEvent>,
     /// The latest instant that anybody told us of: nothing begins before it.
     clock: Stamp,
     /// Whether the last try found nothing to schedule; a change of any kind lifts it.
@@ -175,7 +183,8 @@ impl Replica {
             limits,
             speculation: deployment.speculation,
             seed,
-            front: FrontEnd::new(core, overhead.request),
+            front: FrontEnd::new(overhead.request),
+            request_core: (core, overhead.tokenize_core),
             kv: KvPool::new(memory.blocks),
             sequences: Vec::new(),
             unused: Vec::new(),
@@ -186,6 +195,9 @@ impl Replica {
             spare: Vec::new(),
             stage_free: vec![Stamp::ZERO; deployment.parallel.pipeline as usize],
             arrivals: 0,
+            token_core: overhead.token_core,
+            sent_until: Stamp::ZERO,
+            outbox: VecDeque::new(),
             clock: Stamp::ZERO,
             blocked: Blocked::No,
             totals: Gauges::default(),
@@ -232,7 +244,8 @@ impl Replica {
         if delivered > 0 {
             let _ = self.waiting.insert(key, slot);
         } else {
-            self.front.push(now, slot);
+            let (request, token) = self.request_core;
+            self.front.push(now, slot, request + token * f64::from(prompt));
         }
     }
 
@@ -244,6 +257,7 @@ impl Replica {
 
     pub(super) fn abort(&mut self, now: Stamp, id: JobId) {
         self.notice(now);
+        self.outbox.retain(|event| event.id != id);
         let Some(slot) = self.slots.remove(&id) else {
             return;
         };
@@ -290,6 +304,9 @@ impl Replica {
         if let Some(batch) = self.in_flight.front() {
             consider(batch.done);
         }
+        if let Some(event) = self.outbox.front() {
+            consider(event.at);
+        }
         if self.could_launch() {
             consider(self.stage_free[0].max(self.clock));
         }
@@ -301,8 +318,10 @@ impl Replica {
         self.notice(now);
         while self.in_flight.front().is_some_and(|batch| batch.done <= now) {
             let batch = self.in_flight.pop_front().expect("there is one");
-            self.finish(batch, events);
+            self.finish(batch);
         }
+        let due = self.outbox.iter().take_while(|event| event.at <= now).count();
+        events.extend(self.outbox.drain(..due));
         while let Some(slot) = self.front.pop(now) {
             self.enqueue(now, slot, events);
         }
@@ -595,9 +614,12 @@ impl Replica {
         }
     }
 
-    /// Tells what came of a batch.
-    fn finish(&mut self, batch: Batch, events: &mut Vec<EngineEvent>) {
+    /// Ends a batch and hands its tokens to the front end, which sends them when its core has
+    /// worked through them.
+    fn finish(&mut self, batch: Batch) {
         let mut ended = false;
+        let mut tokens = 0;
+        let given = self.outbox.len();
         for item in &batch.items {
             let accepted = match item.yields {
                 Yields::Tokens => self.accepted(item.slot),
@@ -618,12 +640,22 @@ impl Replica {
             // Of the checked tokens, those not accepted were computed in vain.
             sequence.computed = sequence.total() - 1;
             self.totals.generation_tokens += u64::from(accepted);
+            tokens += accepted;
             let (at, id) = (batch.done, sequence.id);
-            events.push(EngineEvent { at, id, kind: EventKind::Tokens { count: accepted } });
+            self.outbox.push_back(EngineEvent {
+                at,
+                id,
+                kind: EventKind::Tokens { count: accepted },
+            });
             if sequence.generated >= sequence.output {
-                events.push(EngineEvent { at, id, kind: EventKind::Finished });
+                self.outbox.push_back(EngineEvent { at, id, kind: EventKind::Finished });
                 ended = true;
             }
+        }
+        let sending = Nanos::from_secs_f64(f64::from(tokens) * self.token_core);
+        self.sent_until = self.sent_until.max(batch.done) + sending;
+        for event in self.outbox.range_mut(given..) {
+            event.at = self.sent_until;
         }
         if ended {
             self.remove_ended(&batch.items);
