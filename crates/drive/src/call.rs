@@ -8,13 +8,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use infermark_terms::{DecodeFault, EventCounts, Nanos, Outcome, Usage};
+use infermark_terms::{DecodeFault, EventCounts, Nanos, Outcome, Stamp, Usage};
 use infermark_wire::exchange::{Exchange, Progress};
 use infermark_wire::http1::{self, Collected, Message, RequestHead, ResponseDecoder};
 use infermark_wire::openai::{Api, Delivery};
 use rustls::{ClientConnection, StreamOwned};
 use thiserror::Error;
 
+use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 
 /// Why a call brought no response.
@@ -177,12 +178,10 @@ fn converse(
     limit: Nanos,
     mut listen: impl FnMut(Piece<'_>) -> ControlFlow<()>,
 ) -> Result<(), CallError> {
-    let timeout = Duration::from_nanos(limit.0.max(1));
     let failed = |source: io::Error| {
-        let late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&source.kind());
-        if late { CallError::Late { limit } } else { CallError::Severed { source } }
+        if is_late(&source) { CallError::Late { limit } } else { CallError::Severed { source } }
     };
-    let mut stream = Stream::connect(endpoint, timeout)?;
+    let mut stream = Stream::connect(endpoint, limit)?;
     stream.write_all(request).and_then(|()| stream.flush()).map_err(failed)?;
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -204,18 +203,60 @@ fn converse(
     }
 }
 
+/// A socket that waits, but no longer than until an instant.
+struct Timed {
+    socket: TcpStream,
+    clock: Clock,
+    until: Stamp,
+}
+
+impl Timed {
+    /// Returns how long it may still wait.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.until.since(self.clock.now()) {
+            Nanos::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            Nanos(left) => Ok(Some(Duration::from_nanos(left))),
+        }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(self.left()?)?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(self.left()?)?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&error.kind())
+}
+
 /// A connection that waits.
 enum Stream {
-    Plain(TcpStream),
-    Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Timed),
+    Secure(Box<StreamOwned<ClientConnection, Timed>>),
 }
 
 impl Stream {
-    fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Self, CallError> {
+    /// Connects to the first address that answers. The limit holds for each of them, and then
+    /// anew for all that follows.
+    fn connect(endpoint: &Endpoint, limit: Nanos) -> Result<Self, CallError> {
+        let timeout = Duration::from_nanos(limit.0.max(1));
         let mut failure = None;
         for &address in endpoint.addresses() {
             match TcpStream::connect_timeout(&address, timeout) {
-                Ok(socket) => return Self::prepare(endpoint, address, socket, timeout),
+                Ok(socket) => return Self::prepare(endpoint, address, socket, limit),
                 Err(source) => failure = Some(CallError::Connect { address, source }),
             }
         }
@@ -225,21 +266,26 @@ impl Stream {
     fn prepare(
         endpoint: &Endpoint,
         address: SocketAddr,
-        mut socket: TcpStream,
-        timeout: Duration,
+        socket: TcpStream,
+        limit: Nanos,
     ) -> Result<Self, CallError> {
-        let lost = |source| CallError::Connect { address, source };
-        socket.set_read_timeout(Some(timeout)).map_err(lost)?;
-        socket.set_write_timeout(Some(timeout)).map_err(lost)?;
-        socket.set_nodelay(true).map_err(lost)?;
-        let Some(secure) = endpoint.secure() else { return Ok(Self::Plain(socket)) };
-        let refused = |source| CallError::Tls { address, source };
+        socket.set_nodelay(true).map_err(|source| CallError::Connect { address, source })?;
+        let clock = Clock::start();
+        let mut timed = Timed { socket, clock, until: clock.now() + limit };
+        let Some(secure) = endpoint.secure() else { return Ok(Self::Plain(timed)) };
+        let refused = |source: io::Error| {
+            if is_late(&source) {
+                CallError::Late { limit }
+            } else {
+                CallError::Tls { address, source }
+            }
+        };
         let mut connection = ClientConnection::new(secure.config.clone(), secure.name.clone())
             .map_err(|error| refused(io::Error::other(error)))?;
         while connection.is_handshaking() {
-            let _: (usize, usize) = connection.complete_io(&mut socket).map_err(refused)?;
+            let _: (usize, usize) = connection.complete_io(&mut timed).map_err(refused)?;
         }
-        Ok(Self::Secure(Box::new(StreamOwned::new(connection, socket))))
+        Ok(Self::Secure(Box::new(StreamOwned::new(connection, timed))))
     }
 }
 

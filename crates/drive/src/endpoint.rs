@@ -258,10 +258,10 @@ mod tests {
 
     #[test]
     fn addresses_where_nobody_listens_are_passed_over() {
-        // The listener is gone before anyone connects.
-        let shut = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listening = listener.local_addr().unwrap();
+        // This listener is gone before anyone connects.
+        let shut = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert_eq!(reachable(vec![shut, listening]), [listening]);
         assert_eq!(reachable(vec![shut, shut]), [shut, shut]);
         assert_eq!(reachable(vec![shut]), [shut]);

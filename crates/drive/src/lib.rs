@@ -28,6 +28,7 @@ pub mod clock;
 mod connection;
 pub mod dispatch;
 pub mod endpoint;
+pub mod priority;
 pub mod shard;
 mod socket;
 mod tls;

@@ -27,6 +27,9 @@ const EVENTS_PER_ROUND: usize = 16;
 /// The shared read buffer. Larger than what arrives between two rounds.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Reads of what an idle connection said, before it is given up.
+const IDLE_READS_MAX: usize = 8;
+
 /// How often time limits are looked at, at most.
 const SWEEP_EVERY: Nanos = Nanos::from_millis(10);
 
@@ -150,18 +153,20 @@ impl Worker {
 
     /// Says whether a connection that was idle can carry a request; drops it if it cannot.
     fn is_usable(&mut self, index: u32) -> bool {
-        let is_quiet = |worker: &mut Self| worker.connection(index).map(|c| c.is_quiet());
-        if is_quiet(self) == Some(false) {
-            // Over TLS it may have spoken of keys or tickets only. It has no request: no rows.
-            let mut early = std::mem::take(&mut self.early);
-            self.read(index, &mut early);
-            self.early = early;
+        // It has no request, so there are no rows.
+        let mut none = Batch::default();
+        for _ in 0..IDLE_READS_MAX {
+            match self.connection(index).map(|connection| connection.is_quiet()) {
+                Some(true) => return true,
+                // Over TLS it may have spoken of keys and tickets only.
+                Some(false) => self.read(index, &mut none),
+                None => return false,
+            }
         }
-        let quiet = is_quiet(self);
-        if quiet == Some(false) {
+        if self.connection(index).is_some() {
             self.discard(index);
         }
-        quiet == Some(true)
+        false
     }
 
     /// Opens a connection in a vacant slot.

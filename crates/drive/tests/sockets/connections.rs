@@ -1,0 +1,174 @@
+//! Connections: kept, reused, replaced, and as many as the load asks for.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Barrier, Mutex};
+
+use infermark_drive::{Batch, Clock, Worker};
+use infermark_terms::{Outcome, OutcomeKind, Phase};
+
+use crate::load::{Load, exchange};
+use crate::server::{Peer, Server, always, once, streamed, whole};
+
+#[test]
+fn a_slot_uses_its_connection_again_and_again() {
+    let server = Server::plain(always(streamed(&["one", "two"])));
+    let record = Load::of(server.endpoint()).requests(50).run();
+    assert!(record.all_finished());
+    assert_eq!(server.accepted(), 1);
+    assert!(record.rows[0].connect.is_some());
+    assert!(record.rows[1..].iter().all(|row| row.connect.is_none() && row.connected.is_some()));
+}
+
+#[test]
+fn slots_share_no_connection_and_open_no_more_than_they_need() {
+    let server = Server::plain(always(streamed(&["one"])));
+    let record = Load::of(server.endpoint()).requests(200).slots(7).run();
+    assert!(record.all_finished());
+    assert!((1..=7).contains(&server.accepted()));
+}
+
+#[test]
+fn hundreds_of_requests_are_open_at_once() {
+    const OPEN: usize = 300;
+    let all_are_there = Arc::new(Barrier::new(OPEN));
+    let server = Server::plain(move |mut peer: Peer| {
+        if peer.request().is_some() {
+            // No answer before every request has come.
+            let _: std::sync::BarrierWaitResult = all_are_there.wait();
+            peer.say(&streamed(&["together"]));
+            peer.await_end();
+        }
+    });
+    let record = Load::of(server.endpoint()).requests(OPEN as u64).slots(OPEN).run();
+    assert!(record.all_finished());
+    assert_eq!(server.accepted(), OPEN);
+}
+
+#[test]
+fn a_server_that_says_close_gets_a_new_connection_each_time() {
+    let close = |response: Vec<u8>| {
+        let text = String::from_utf8(response).unwrap();
+        text.replacen("\r\n", "\r\nConnection: close\r\n", 1).into_bytes()
+    };
+    let server = Server::plain(once(close(streamed(&["one"]))));
+    let record = Load::of(server.endpoint()).requests(5).run();
+    assert!(record.all_finished());
+    assert_eq!(server.accepted(), 5);
+    let server = Server::plain(once(close(whole("one"))));
+    assert!(Load::of(server.endpoint()).whole().requests(5).run().all_finished());
+    assert_eq!(server.accepted(), 5);
+}
+
+#[test]
+fn a_body_that_only_the_close_ends_is_complete() {
+    let body = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"}}]}\n\n";
+    let said = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{body}");
+    let server = Server::plain(once(format!("{said}data: [DONE]\n\n")));
+    let record = Load::of(server.endpoint()).requests(3).run();
+    assert!(record.all_finished());
+    assert_eq!((server.accepted(), record.text(2)), (3, "one"));
+}
+
+/// A script that reads a request, answers, closes its side, and lets the next request go once
+/// the client has closed the other.
+fn closing(permit: SyncSender<()>) -> impl Fn(Peer) + Send + Sync + 'static {
+    let permit = Mutex::new(permit);
+    move |mut peer| {
+        if peer.request().is_some() {
+            peer.say(&streamed(&["one"]));
+            peer.finish();
+            permit.lock().unwrap().send(()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_the_server_closed_while_idle_costs_no_request() {
+    let (permit, permits): (_, Receiver<()>) = sync_channel(16);
+    let server = Server::plain(closing(permit));
+    let load = Load { permits: Some(permits), ..Load::of(server.endpoint()).requests(5) };
+    let record = load.run();
+    assert!(record.all_finished());
+    assert_eq!(server.accepted(), 5);
+}
+
+/// Returns what the kernel knows of the client's end of a connection: its state, and whether
+/// something is to be read.
+fn client_end(client: SocketAddr, server: SocketAddr) -> Option<(String, bool)> {
+    let ends = [client, server].map(|address| format!("0100007F:{:04X}", address.port()));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let found = fields.into_iter().find(|fields| fields[1..3] == ends)?;
+    let (_, unread) = found[4].split_once(':').unwrap();
+    Some((found[3].to_owned(), unread.bytes().any(|digit| digit != b'0')))
+}
+
+#[test]
+fn an_idle_connection_that_ended_or_spoke_since_it_was_last_looked_at_is_replaced() {
+    const CLOSE_WAIT: &str = "08";
+    type Act = fn(Peer);
+    type Seen = fn(Option<(String, bool)>) -> bool;
+    let cases: [(Act, Seen); 3] = [
+        (|peer| peer.finish(), |end| end.is_some_and(|(state, _)| state == CLOSE_WAIT)),
+        (|peer| peer.reset(), |end| end.is_none()),
+        (
+            |mut peer| {
+                peer.say(b"HTTP/1.1 408 Request Timeout\r\n\r\n");
+                peer.await_end();
+            },
+            |end| end.is_some_and(|(_, unread)| unread),
+        ),
+    ];
+    for (act, seen) in cases {
+        let (found, clients) = sync_channel(1);
+        let (go, going) = sync_channel(1);
+        let going = Mutex::new(going);
+        let server = Server::plain(move |mut peer: Peer| {
+            if peer.number > 0 {
+                return always(streamed(&["two"]))(peer);
+            }
+            if peer.request().is_some() {
+                found.send(peer.client()).unwrap();
+                peer.say(&streamed(&["one"]));
+                going.lock().unwrap().recv().unwrap();
+                act(peer);
+            }
+        });
+        let mut worker = Worker::new(Load::of(server.endpoint()).plan, Clock::start()).unwrap();
+        let mut batch = Batch::default();
+        exchange(&mut worker, 0, &mut batch);
+        go.send(()).unwrap();
+        let client = clients.recv().unwrap();
+        while !seen(client_end(client, server.address())) {}
+        exchange(&mut worker, 1, &mut batch);
+        let kinds: Vec<_> = batch.requests.iter().map(|row| row.outcome.kind()).collect();
+        assert_eq!(kinds, [OutcomeKind::Finished; 2]);
+        assert_eq!(server.accepted(), 2);
+    }
+}
+
+#[test]
+fn a_failure_on_one_connection_leaves_the_others_alone() {
+    let server = Server::plain(|mut peer| {
+        let number = peer.number;
+        if peer.request().is_none() {
+            return;
+        }
+        match number % 3 {
+            0 => peer.reset(),
+            1 => {}
+            _ => {
+                peer.say(&streamed(&["one"]));
+                always(streamed(&["one"]))(peer);
+            }
+        }
+    });
+    let record = Load::of(server.endpoint()).requests(300).slots(8).run();
+    for row in &record.rows {
+        if let Outcome::Severed { phase, .. } = row.outcome {
+            assert_eq!(phase, Phase::Headers);
+        }
+    }
+    assert!(record.rows.iter().any(|row| row.outcome.kind() == OutcomeKind::Finished));
+}
