@@ -55,7 +55,7 @@ fn set(policy: i32, priority: u32, slice_ns: u64) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Returns the calling thread's policy (proc_pid_stat(5), field 41).
+    /// Returns the calling thread's policy (`proc_pid_stat(5)`, field 41).
     fn policy() -> i32 {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
         let rest = stat.rsplit_once(')').unwrap().1.to_owned();

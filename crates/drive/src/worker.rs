@@ -208,12 +208,13 @@ impl Worker {
     /// Ends the request on a connection with a failure of the connection.
     fn sever(&mut self, index: u32, fault: &TransportFault, batch: &mut Batch) {
         let now = self.clock.now();
-        if let Some(connection) = self.connection(index) {
-            let was_busy = connection.is_busy();
+        let Some(connection) = self.connection(index) else { return };
+        if connection.is_busy() {
             connection.fail(fault, now, batch);
-            self.busy -= usize::from(was_busy);
+            self.busy -= 1;
+        } else {
+            self.idle.retain(|&other| other != index);
         }
-        self.idle.retain(|&other| other != index);
         self.discard(index);
     }
 
@@ -287,8 +288,9 @@ impl Worker {
                 self.idle.push(index);
             }
             State::Closed => {
-                self.busy -= usize::from(was_busy);
-                if !was_busy {
+                if was_busy {
+                    self.busy -= 1;
+                } else {
                     self.idle.retain(|&other| other != index);
                 }
                 self.discard(index);
