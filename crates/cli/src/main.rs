@@ -37,8 +37,10 @@ fn main() -> ExitCode {
 
 /// Prints an error as people need it: what, why, and what to do.
 fn complain(failure: &Failure) {
-    let mut text = format!("error: {}\n", failure.error.to_string().trim_end());
     let mut shown = failure.error.to_string();
+    // A scenario's problems are several, and each says that it is one.
+    let first = shown.strip_prefix("error: ").unwrap_or(&shown);
+    let mut text = format!("error: {}\n", first.trim_end());
     for cause in failure.error.chain().skip(1) {
         let cause = cause.to_string();
         // Libraries that put their source into their own text would say it twice.

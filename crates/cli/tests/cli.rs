@@ -95,6 +95,13 @@ fn streaming(stream: &'static str) -> String {
     })
 }
 
+/// Asserts that there is a result. On a machine that is busy with other tests the instrument
+/// may well refuse to vouch for it.
+#[track_caller]
+fn ran(output: &Output) {
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", errors(output));
+}
+
 #[track_caller]
 fn fails(output: &Output, code: i32, words: &[&str]) {
     let errors = errors(output);
@@ -111,7 +118,7 @@ fn a_run_of_the_embedded_engine_says_so_first_and_leaves_a_record() {
     let dir = fresh();
     let args = ["--requests", "12", "--concurrency", "4", "--input-tokens", "64"];
     let output = run(&dir, &[&[QUICK, "--output-tokens", "8"], &args[..]].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    ran(&output);
     let table = String::from_utf8(output.stdout).unwrap();
     let first = table.lines().next().unwrap();
     assert!(first.contains("embedded engine") && first.contains("no real server"), "{first}");
@@ -119,7 +126,8 @@ fn a_run_of_the_embedded_engine_says_so_first_and_leaves_a_record() {
     for file in ["run.json", "requests.parquet", "chunks.parquet"] {
         assert!(record.join(file).is_file(), "{file}");
     }
-    let again = infermark(&dir).arg("report").arg(&record).output().unwrap();
+    let relative = record.strip_prefix(dir.path()).unwrap();
+    let again = infermark(&dir).arg("report").arg(relative).output().unwrap();
     assert_eq!(String::from_utf8(again.stdout).unwrap(), table);
 }
 
@@ -240,7 +248,7 @@ fn an_error_inside_a_stream_is_named() {
 #[test]
 fn a_rate_of_zero_is_no_rate() {
     let output = run(&fresh(), &["--rate", "0"]);
-    fails(&output, 2, &["--rate `0`", "hint: "]);
+    fails(&output, 2, &["error: --rate `0`: no requests at all", "`12/s`"]);
     let output = run(&fresh(), &["--rate", "0/s"]);
     fails(&output, 2, &["--rate `0/s`"]);
 }
@@ -354,7 +362,7 @@ fn secrets_stay_out_of_everything_a_run_leaves() {
         .env("OUR_KEY", secret)
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    ran(&output);
     let mut left = vec![output.stdout, output.stderr];
     for entry in std::fs::read_dir(only_record(&dir)).unwrap().flatten() {
         left.push(std::fs::read(entry.path()).unwrap());

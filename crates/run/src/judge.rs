@@ -77,6 +77,8 @@ pub(crate) fn finish(
     let chunks: u64 = rows.iter().map(|row| u64::from(row.chunks)).sum();
     let keep = if chunks <= CHUNKS_KEPT { KeepChunks::Keep } else { KeepChunks::Drop };
     writer.finish(&header, keep)?;
+    // As it was written, with what the store added.
+    let header = open(&dir)?.header;
     Ok(Measured { dir, header, point })
 }
 

@@ -1,5 +1,6 @@
 //! The limit on open files, which caps the connections a run can hold.
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::RunError;
@@ -26,7 +27,22 @@ pub(crate) fn make_room(connections: Option<u32>, each: u64) -> Result<(), RunEr
         let connections = connections.unwrap_or(u32::MAX);
         return Err(RunError::OpenFiles { connections, needed, hard: soft });
     }
+    widen(needed);
     Ok(())
+}
+
+/// The widest that the table of descriptors is made in advance.
+const WIDTH_MAX: u64 = 64 * 1024;
+
+/// Makes the table of descriptors as wide as it will need to be. Later, with several threads,
+/// the kernel would stop the one that opens the 129th, the 257th and so on for 10 ms or more,
+/// to wait until no other looks at the old table.
+fn widen(needed: u64) {
+    let highest = needed.min(WIDTH_MAX) as i32 - 1;
+    if let Ok(copy) = fcntl(std::io::stderr(), FcntlArg::F_DUPFD_CLOEXEC(highest)) {
+        // The copy has served its purpose; a failure to close it costs one descriptor.
+        let _closed = nix::unistd::close(copy);
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
     Capture, Clock, Dispatcher, Outbox, Report, Shared, Stop, Worker, WorkerPlan, run as run_shard,
 };
@@ -179,6 +180,7 @@ impl Bench<'_> {
         let plan = self.worker_plan(reached, part.index());
         let links = shared.clone();
         spawn("load", move || {
+            let _: Granted = prefer_latency();
             let lost = |source| RunError::System { what: "event queue", source };
             let worker = Worker::new(plan, clock).map_err(lost);
             // The other shards must not go on without this one.

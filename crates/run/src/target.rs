@@ -1,7 +1,9 @@
 //! Who is measured: the embedded engine or a server, and what it says about itself.
 
 use std::sync::Arc;
+use std::thread;
 
+use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{Endpoint, Response, Roots, call};
 use infermark_scenario::intent::{Access, HeaderValue, Scenario, Target, Verification};
 use infermark_sim::engine::{Engine, Fleet};
@@ -105,8 +107,14 @@ fn embed(text: &str, seed: Seed) -> Result<Serving, RunError> {
             (deployment.model.name, Box::new(fleet))
         }
     };
-    serve::start(ServePlan { seed, ..ServePlan::new(name) }, engine)
-        .map_err(|source| RunError::System { what: "socket for the embedded engine", source })
+    // From a thread of its own, whose favour the engine's thread inherits.
+    let plan = ServePlan { seed, ..ServePlan::new(name) };
+    let starter = thread::spawn(move || {
+        let _: Granted = prefer_latency();
+        serve::start(plan, engine)
+    });
+    let started = starter.join().expect("starting the engine does not panic");
+    started.map_err(|source| RunError::System { what: "socket for the embedded engine", source })
 }
 
 /// Returns the headers of every call, with their secrets.

@@ -304,7 +304,7 @@ pub static DRAIN: Setting = Setting {
     flag: "drain",
     env: "INFERMARK_DRAIN",
     value_name: "TIME",
-    default: Some("2m"),
+    default: Some("10m"),
     help: "How long after the window its requests may still take",
     more: "A request that takes longer is a failure, not a gap in the figures.",
     group: Group::Bounds,
