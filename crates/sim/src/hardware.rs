@@ -88,7 +88,7 @@ const fn through_host(gigabytes: f64) -> Link {
 }
 
 /// Every accelerator that is known.
-pub const ALL: [Gpu; 27] = [
+pub const ALL: [Gpu; 30] = [
     Gpu {
         name: "t4",
         family: Family::Turing,
@@ -112,6 +112,18 @@ pub const ALL: [Gpu; 27] = [
         link: pcie(32.0),
         watts: 150.0,
         source: "NVIDIA A10 datasheet (2021)",
+    },
+    Gpu {
+        name: "rtx-a6000",
+        family: Family::AmpereGraphics,
+        memory: 47.5 * GIB,
+        bandwidth: 0.768 * T,
+        flops_16: 154.8 * T,
+        flops_fp8: None,
+        flops_int8: Some(309.7 * T),
+        link: pcie(32.0),
+        watts: 300.0,
+        source: "NVIDIA RTX A6000 datasheet (2021), dense",
     },
     Gpu {
         name: "rtx-3090",
@@ -145,6 +157,18 @@ pub const ALL: [Gpu; 27] = [
         link: pcie(32.0),
         watts: 350.0,
         source: "NVIDIA L40S datasheet (2023), dense",
+    },
+    Gpu {
+        name: "l4",
+        family: Family::Ada,
+        memory: 22.5 * GIB,
+        bandwidth: 0.300 * T,
+        flops_16: 121.0 * T,
+        flops_fp8: Some(242.0 * T),
+        flops_int8: Some(242.0 * T),
+        link: pcie(32.0),
+        watts: 72.0,
+        source: "NVIDIA L4 datasheet (2023), dense",
     },
     Gpu {
         name: "rtx-4090",
@@ -184,6 +208,13 @@ pub const ALL: [Gpu; 27] = [
         ..hopper("h100-nvl", 93.1, 3.9, nvlink(300.0), 400.0)
     },
     hopper("h200", 139.8, 4.8, nvlink(450.0), 700.0),
+    Gpu {
+        flops_16: 148.0 * T,
+        flops_fp8: Some(296.0 * T),
+        flops_int8: Some(296.0 * T),
+        source: "NVIDIA H20 product brief, dense",
+        ..hopper("h20", 95.6, 4.0, nvlink(450.0), 400.0)
+    },
     blackwell("b200", 178.4, 8.0, 2250.0, 1000.0),
     blackwell("gb200", 184.3, 8.0, 2500.0, 1200.0),
     Gpu {
@@ -289,7 +320,14 @@ const fn cpu(name: &'static str, terabytes: f64, tera: f64, gib: f64) -> Gpu {
 }
 
 /// Names that people use, and what they mean here.
-const ALIASES: [(&str, &str); 24] = [
+const ALIASES: [(&str, &str); 31] = [
+    ("h100-80gb-hbm3", "h100-sxm"),
+    ("h100-sxm-80gb", "h100-sxm"),
+    ("h100-nvl-94gb", "h100-nvl"),
+    ("h200-141gb", "h200"),
+    ("a100-sxm4-80gb", "a100-80gb"),
+    ("a100-sxm4-40gb", "a100-40gb"),
+    ("a100-80gb-pcie", "a100-pcie-80gb"),
     ("h100", "h100-sxm"),
     ("h100-80gb", "h100-sxm"),
     ("h100-80gb-sxm", "h100-sxm"),

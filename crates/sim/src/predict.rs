@@ -14,9 +14,13 @@ use crate::engine::{Engine, EngineEvent, EventKind, Gauges, Job, JobId, RejectRe
 
 mod load;
 mod summary;
+mod trust;
 
 pub use load::{Lengths, Load, Stream};
 pub use summary::{Figures, Summary};
+#[cfg(test)]
+pub(crate) use trust::RESIDUALS;
+pub use trust::{Uncertainty, uncertainty};
 
 /// Receives what a prediction yields, in order of time.
 pub trait Watch {

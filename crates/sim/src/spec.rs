@@ -5,11 +5,15 @@
 
 use std::str::FromStr;
 
+use infermark_terms::Seed;
+
 use crate::deployment::{
-    Chunking, Deployment, ExpertPlacement, Launch, Policy, PrefixCache, Router, Speculation, Split,
+    Chunking, Deployment, DeploymentError, ExpertPlacement, Launch, Policy, PrefixCache, Router,
+    Speculation, Split,
 };
 use crate::efficiency::Stack;
-use crate::latency::{FixedLatency, ParseLatencyError};
+use crate::engine::{Engine, Fleet};
+use crate::latency::{FixedEngine, FixedLatency, ParseLatencyError};
 use crate::model::Dtype;
 use crate::{hardware, model::registry};
 
@@ -98,6 +102,20 @@ impl FromStr for SimTarget {
         } else {
             Ok(Self::Fixed(text.parse()?))
         }
+    }
+}
+
+impl SimTarget {
+    /// Builds the engine that the text describes. `seed` decides what is left to chance.
+    ///
+    /// # Errors
+    ///
+    /// When a deployment does not fit on its GPUs, or its split is impossible.
+    pub fn engine(&self, seed: Seed) -> Result<Box<dyn Engine>, DeploymentError> {
+        Ok(match self {
+            Self::Fixed(latency) => Box::new(FixedEngine::new(*latency)),
+            Self::Deployment(deployment) => Box::new(Fleet::new(deployment, seed)?),
+        })
     }
 }
 
@@ -265,6 +283,16 @@ mod tests {
     fn a_text_without_a_gpu_gives_latencies() {
         assert_eq!("".parse(), Ok(SimTarget::Fixed(FixedLatency::default())));
         assert!(matches!("llama-3.1-8b@h100".parse(), Ok(SimTarget::Deployment(_))));
+    }
+
+    #[test]
+    fn a_target_becomes_its_engine() {
+        for text in ["ttft=1ms", "llama-3.1-8b@h100"] {
+            let target: SimTarget = text.parse().unwrap();
+            assert_eq!(target.engine(Seed(1)).unwrap().next_instant(), None);
+        }
+        let large: SimTarget = "llama-3.1-405b@h100".parse().unwrap();
+        assert!(large.engine(Seed(1)).is_err());
     }
 
     #[test]

@@ -72,8 +72,21 @@ fn normalize(name: &str) -> (String, Option<Dtype>) {
         }
     }
     let rest = rest.strip_prefix("meta-").unwrap_or(&rest).replace("-v0-1", "");
-    (rest, format)
+    let same = SAME_SHAPE.iter().find(|(name, _)| *name == rest);
+    (same.map_or(rest, |(_, shape)| (*shape).to_owned()), format)
 }
+
+/// Models that were trained further from another and kept its shape.
+const SAME_SHAPE: [(&str, &str); 8] = [
+    ("deepseek-r1-distill-llama-8b", "llama-3.1-8b"),
+    ("deepseek-r1-distill-llama-70b", "llama-3.3-70b"),
+    ("deepseek-r1-distill-qwen-1.5b", "qwen2.5-1.5b"),
+    ("deepseek-r1-distill-qwen-7b", "qwen2.5-7b"),
+    ("deepseek-r1-distill-qwen-14b", "qwen2.5-14b"),
+    ("deepseek-r1-distill-qwen-32b", "qwen2.5-32b"),
+    ("qwen3-coder-30b-a3b", "qwen3-30b-a3b"),
+    ("llama-3.1-nemotron-70b", "llama-3.1-70b"),
+];
 
 /// The dimensions of a dense model, in the order in which a `config.json` is read.
 struct Dense {
@@ -195,6 +208,10 @@ fn qwen_family() -> Vec<ModelShape> {
             row("qwen3-235b-a22b", Separate, [94, 4096, 12288, 64, 4, 128, 151_936, 40960]),
             [128, 8, 1536, 0, 0],
         ),
+        experts(
+            row("qwen3-coder-480b-a35b", Separate, [62, 6144, 8192, 96, 8, 128, 151_936, 262_144]),
+            [160, 8, 2560, 0, 0],
+        ),
     ]
 }
 
@@ -208,6 +225,7 @@ fn other_dense() -> Vec<ModelShape> {
         mistral,
         phi_mini,
         gemma,
+        row("mistral-large", Separate, [88, 12288, 28672, 96, 8, 128, 32768, 131_072]),
         row("mistral-nemo-12b", Separate, [40, 5120, 14336, 32, 8, 128, 131_072, 131_072]),
         row("mistral-small-24b", Separate, [40, 5120, 32768, 32, 8, 128, 131_072, 32768]),
         row("phi-3-medium", Separate, [40, 5120, 17920, 40, 10, 128, 32064, 4096]),
@@ -217,6 +235,12 @@ fn other_dense() -> Vec<ModelShape> {
         row("yi-34b", Separate, [60, 7168, 20480, 56, 8, 128, 64000, 4096]),
         row("tinyllama-1.1b", Separate, [22, 2048, 5632, 32, 4, 64, 32000, 2048]),
     ]
+}
+
+fn kimi_k2() -> ModelShape {
+    let dims = [61, 7168, 18432, 64, 64, 128, 163_840, 131_072];
+    let shape = latent(row("kimi-k2", Embeddings::Separate, dims), [1536, 512, 64, 128, 128]);
+    ModelShape { weights: Dtype::Fp8, ..experts(shape, [384, 8, 2048, 2048, 1]) }
 }
 
 fn mixtures() -> Vec<ModelShape> {
@@ -259,7 +283,17 @@ fn mixtures() -> Vec<ModelShape> {
         deepseek("deepseek-r1"),
         deepseek("deepseek-v3"),
         deepseek("deepseek-v3.1"),
+        deepseek("deepseek-v3.2"),
         experts(latent(lite, [0, 512, 64, 128, 128]), [64, 6, 1408, 2816, 1]),
+        kimi_k2(),
+        experts(
+            row("minimax-m2", Separate, [62, 3072, 1536, 48, 8, 128, 200_064, 196_608]),
+            [256, 8, 1536, 0, 0],
+        ),
+        experts(
+            row("glm-4.5", Separate, [92, 5120, 12288, 96, 8, 128, 151_552, 131_072]),
+            [160, 8, 1536, 1536, 3],
+        ),
         experts(
             row("glm-4.5-air", Separate, [46, 4096, 10944, 96, 8, 128, 151_552, 131_072]),
             [128, 8, 1408, 1408, 1],

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Billions of parameters as published with each model (all, active).
-const PUBLISHED: [(&str, f64, f64); 25] = [
+const PUBLISHED: [(&str, f64, f64); 30] = [
     ("llama-2-7b", 6.74, 6.74),
     ("llama-2-70b", 68.98, 68.98),
     ("codellama-34b", 33.74, 33.74),
@@ -29,6 +29,11 @@ const PUBLISHED: [(&str, f64, f64); 25] = [
     ("gemma-3-27b-it", 27.01, 27.01),
     ("glm-4.6", 352.8, 33.0),
     ("glm-4.5-air", 106.85, 12.6),
+    ("moonshotai/Kimi-K2-Instruct", 1026.5, 32.9),
+    ("MiniMax-M2", 228.7, 10.0),
+    ("Qwen3-Coder-480B-A35B-Instruct-FP8", 480.2, 35.5),
+    ("mistral-large", 122.6, 122.6),
+    ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", 32.76, 32.76),
 ];
 
 #[test]

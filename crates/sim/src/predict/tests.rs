@@ -162,6 +162,25 @@ fn what_the_horizon_cuts_off_is_abandoned_and_nothing_is_lost() {
     assert!(!record.chunks.is_empty());
 }
 
+#[test]
+fn a_prediction_says_when_it_does_not_know() {
+    use crate::validate::Figure;
+    let line = "llama-3.1-8b@h100";
+    let of = |line: &str, rate, figure| {
+        let figures = figures(line, Load::Poisson { rate }, CHAT, 1);
+        uncertainty(&deployment(line), &figures, figure)
+    };
+    assert!(matches!(of(line, 2.0, Figure::Ttft), Uncertainty::Within(share) if share < 1.0));
+    assert_eq!(of(line, 500.0, Figure::Ttft), Uncertainty::Unknown);
+    let (calm, busy) = (of(line, 2.0, Figure::Tpot), of(line, 500.0, Figure::Tpot));
+    let foreign = of("llama-3.1-8b@mi300x", 2.0, Figure::Tpot);
+    let share = |uncertainty| match uncertainty {
+        Uncertainty::Within(share) => share,
+        Uncertainty::Unknown => f64::INFINITY,
+    };
+    assert!(share(busy) > share(calm) && share(foreign) > share(calm));
+}
+
 /// The Azure study's three profiles on 8 × H100, with the cache hits that it reports.
 const PROFILES: [(&str, Asked, f64); 3] = [
     ("chat", Asked { requests: 1_600, input: 350, shared: 256, output: 200 }, 4.2),

@@ -23,6 +23,15 @@ fn errors_on_the_published_rows_are_within_their_targets() {
 }
 
 #[test]
+fn the_stated_uncertainty_is_that_of_the_published_rows() {
+    let found = errors(published(), Engines::Vllm);
+    for (figure, stated) in crate::predict::RESIDUALS {
+        let p90 = found.iter().find(|error| error.figure == figure).unwrap().p90;
+        assert!((p90..p90 + 0.1).contains(&stated), "{figure:?}: {stated} stated, {p90} found");
+    }
+}
+
+#[test]
 fn rows_that_cannot_be_are_rejected_with_their_reasons_and_no_others() {
     let rejected: Vec<_> = published()
         .iter()
