@@ -23,6 +23,20 @@ fn errors_on_the_published_rows_are_within_their_targets() {
 }
 
 #[test]
+fn the_summary_in_the_documentation_is_what_the_rows_give() {
+    let document = include_str!("../../../../docs/simulator.md");
+    for (name, engines) in [("vLLM", Engines::Vllm), ("others", Engines::Others)] {
+        for error in errors(published(), engines) {
+            let (median, p90) = (error.median * 100.0, error.p90 * 100.0);
+            let figure = error.figure.name();
+            let line =
+                format!("| {name} | {figure} | {} | {median:.1} % | {p90:.1} % |", error.rows);
+            assert!(document.contains(&line), "run the example `calibration`: {line}");
+        }
+    }
+}
+
+#[test]
 fn the_stated_uncertainty_is_that_of_the_published_rows() {
     let found = errors(published(), Engines::Vllm);
     for (figure, stated) in crate::predict::RESIDUALS {
