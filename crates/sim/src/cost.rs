@@ -424,7 +424,7 @@ fn reduce_of(deployment: &Deployment) -> Option<Transfer> {
     }
     let bytes = f64::from(deployment.model.hidden) * 2.0 * 2.0 * (tensor - 1.0) / tensor;
     Some(Transfer {
-        latency: link_latency(deployment.link_kind(), tensor) * deployment.overhead.gaps,
+        latency: link_latency(deployment.gpu.link.kind, tensor) * deployment.overhead.gaps,
         per_token: bytes / link_rate(deployment),
     })
 }
@@ -432,7 +432,7 @@ fn reduce_of(deployment: &Deployment) -> Option<Transfer> {
 /// The way of activations from one stage to the next.
 fn hop_of(deployment: &Deployment) -> Option<Transfer> {
     (deployment.parallel.pipeline > 1).then(|| Transfer {
-        latency: link_latency(deployment.link_kind(), 2.0),
+        latency: link_latency(deployment.gpu.link.kind, 2.0),
         per_token: f64::from(deployment.model.hidden) * 2.0 / link_rate(deployment),
     })
 }
@@ -449,7 +449,7 @@ fn link_latency(kind: LinkKind, ranks: f64) -> f64 {
 
 /// Bytes per second that a collective reaches.
 fn link_rate(deployment: &Deployment) -> f64 {
-    let share = match deployment.link_kind() {
+    let share = match deployment.gpu.link.kind {
         LinkKind::Direct => 0.65,
         LinkKind::Pcie => 0.45,
         // Every byte crosses the host's memory twice, and all cards share it.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::efficiency::{Efficiency, Overhead, Stack};
-use crate::hardware::{Family, Gpu, LinkKind};
-use crate::model::{Attention, Dtype, FeedForward, ModelShape};
+use crate::hardware::{Family, Gpu};
+use crate::model::{Attention, Dtype, Embeddings, FeedForward, ModelShape};
 
 /// A deployment of one model.
 #[derive(Clone, Debug, PartialEq)]
@@ -299,12 +299,11 @@ impl Deployment {
                 all * self.weights.bytes()
             }
         };
-        let tables = model.weight_bytes(self.weights);
         let both = match model.embeddings {
-            crate::model::Embeddings::Tied => embeddings,
-            crate::model::Embeddings::Separate => 2.0 * embeddings,
+            Embeddings::Tied => embeddings,
+            Embeddings::Separate => 2.0 * embeddings,
         };
-        let body = tables - both - routed;
+        let body = model.weight_bytes(self.weights) - both - routed;
         // With stages, the first holds the input table and the last the output table.
         let table = if self.parallel.pipeline > 1 { embeddings } else { both };
         (body / stages + table) / tensor + routed / stages / self.expert_ways()
@@ -332,11 +331,6 @@ impl Deployment {
             * f64::from(self.model.vocab)
             * 8.0;
         context + activations.max(logits)
-    }
-
-    /// Whether GPUs of this deployment talk over a slow path.
-    pub fn link_kind(&self) -> LinkKind {
-        self.gpu.link.kind
     }
 }
 

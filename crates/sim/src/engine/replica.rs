@@ -130,6 +130,15 @@ struct Batch {
     items: Vec<Item>,
 }
 
+/// A batch that is being put together.
+#[derive(Debug)]
+struct Forming {
+    /// Tokens that may still be put in.
+    budget: u32,
+    items: Vec<Item>,
+    work: Work,
+}
+
 /// A sequence's part in a batch.
 #[derive(Clone, Copy, Debug)]
 struct Item {
@@ -369,13 +378,15 @@ impl Replica {
 
     /// Forms a batch and sends it on its way; false if there is nothing to put in.
     fn launch(&mut self, now: Stamp, events: &mut Vec<EngineEvent>) -> bool {
-        let mut items = self.spare.pop().unwrap_or_default();
-        let mut work = Work::default();
-        let mut budget = self.limits.max_num_batched_tokens;
-        let preempted = self.serve_running(now, &mut budget, &mut items, &mut work, events);
-        if preempted == 0 {
-            self.admit(now, &mut budget, &mut items, &mut work, events);
+        let mut forming = Forming {
+            budget: self.limits.max_num_batched_tokens,
+            items: self.spare.pop().unwrap_or_default(),
+            work: Work::default(),
+        };
+        if self.serve_running(now, &mut forming, events) == 0 {
+            self.admit(now, &mut forming, events);
         }
+        let Forming { items, work, .. } = forming;
         if items.is_empty() {
             self.spare.push(items);
             return false;
@@ -399,16 +410,14 @@ impl Replica {
     fn serve_running(
         &mut self,
         now: Stamp,
-        budget: &mut u32,
-        items: &mut Vec<Item>,
-        work: &mut Work,
+        forming: &mut Forming,
         events: &mut Vec<EngineEvent>,
     ) -> u32 {
         let mut preempted = 0;
         let stages = self.stage_free.len();
         let mut decodes_left = self.running.len().div_ceil(stages);
         let mut place = 0;
-        while place < self.running.len() && *budget > 0 {
+        while place < self.running.len() && forming.budget > 0 {
             let slot = self.running[place];
             let sequence = &self.sequences[slot as usize];
             let lacking = sequence.total() - sequence.computed;
@@ -418,7 +427,7 @@ impl Replica {
                 continue;
             }
             let wanted = if decoding { 1 + self.proposed(sequence) } else { lacking };
-            let new = wanted.min(*budget);
+            let new = wanted.min(forming.budget);
             let upto = sequence.computed + new;
             match self.secure_blocks(now, place, upto, events) {
                 Secured::Yes { victims } => preempted += victims,
@@ -427,10 +436,10 @@ impl Replica {
                     break;
                 }
             }
-            *budget -= new;
+            forming.budget -= new;
             let phase = if decoding { Phase::Decode } else { Phase::Prompt };
             decodes_left -= usize::from(decoding);
-            self.schedule(slot, new, phase, items, work);
+            self.schedule(slot, new, phase, forming);
             place += 1;
         }
         preempted
@@ -508,15 +517,8 @@ impl Replica {
     }
 
     /// Admits waiting sequences while budget, places and blocks last.
-    fn admit(
-        &mut self,
-        now: Stamp,
-        budget: &mut u32,
-        items: &mut Vec<Item>,
-        work: &mut Work,
-        events: &mut Vec<EngineEvent>,
-    ) {
-        while *budget > 0 && self.running.len() < self.limits.max_num_seqs as usize {
+    fn admit(&mut self, now: Stamp, forming: &mut Forming, events: &mut Vec<EngineEvent>) {
+        while forming.budget > 0 && self.running.len() < self.limits.max_num_seqs as usize {
             let Some((&key, &slot)) = self.waiting.first_key_value() else {
                 break;
             };
@@ -528,7 +530,7 @@ impl Replica {
             let found = self.kv.found(hashes);
             let cached = (found * block_size).max(sequence.delivered.min(sequence.total() - 1));
             let lacking = sequence.total() - cached;
-            let new = lacking.min(*budget);
+            let new = lacking.min(forming.budget);
             if new < lacking && self.limits.chunked_prefill == Chunking::Whole {
                 break;
             }
@@ -540,26 +542,20 @@ impl Replica {
             let taken = self.kv.take(more);
             assert!(taken, "there was room for them");
             let _ = self.waiting.remove(&key);
-            self.start(now, slot, cached, found, found + more, events);
-            *budget -= new;
-            self.schedule(slot, new, Phase::Prompt, items, work);
+            let sequence = &mut self.sequences[slot as usize];
+            sequence.computed = cached;
+            sequence.shared = found;
+            sequence.blocks = found + more;
+            self.start(now, slot, events);
+            forming.budget -= new;
+            self.schedule(slot, new, Phase::Prompt, forming);
         }
     }
 
-    /// Moves a sequence into the running batch.
-    fn start(
-        &mut self,
-        now: Stamp,
-        slot: u32,
-        cached: u32,
-        shared: u32,
-        blocks: u32,
-        events: &mut Vec<EngineEvent>,
-    ) {
+    /// Moves a sequence that has its blocks into the running batch.
+    fn start(&mut self, now: Stamp, slot: u32, events: &mut Vec<EngineEvent>) {
         let sequence = &mut self.sequences[slot as usize];
-        sequence.computed = cached;
-        sequence.shared = shared;
-        sequence.blocks = blocks;
+        let cached = sequence.computed;
         if sequence.state == State::Fresh {
             sequence.state = State::Started;
             if sequence.delivered == 0 {
@@ -585,14 +581,7 @@ impl Replica {
     }
 
     /// Puts `new` tokens of a sequence into the batch.
-    fn schedule(
-        &mut self,
-        slot: u32,
-        new: u32,
-        phase: Phase,
-        items: &mut Vec<Item>,
-        work: &mut Work,
-    ) {
+    fn schedule(&mut self, slot: u32, new: u32, phase: Phase, forming: &mut Forming) {
         let window = self.cost.window();
         let sequence = &mut self.sequences[slot as usize];
         let context = sequence.computed;
@@ -600,11 +589,15 @@ impl Replica {
         sequence.in_flight += 1;
         let whole = sequence.computed >= sequence.total();
         match phase {
-            Phase::Decode => work.add_decode(new, context, window),
-            Phase::Prompt if whole => work.add_prompt(new, context, window, PromptPiece::Last),
-            Phase::Prompt => work.add_prompt(new, context, window, PromptPiece::Inner),
+            Phase::Decode => forming.work.add_decode(new, context, window),
+            Phase::Prompt if whole => {
+                forming.work.add_prompt(new, context, window, PromptPiece::Last);
+            }
+            Phase::Prompt => forming.work.add_prompt(new, context, window, PromptPiece::Inner),
         }
-        items.push(Item { slot, yields: if whole { Yields::Tokens } else { Yields::Nothing } });
+        forming
+            .items
+            .push(Item { slot, yields: if whole { Yields::Tokens } else { Yields::Nothing } });
         // Blocks that fill up with this step can be found from now on.
         let full = (sequence.computed.min(sequence.total()) / self.limits.block_size) as usize;
         let full = full.min(sequence.hashes.len());
