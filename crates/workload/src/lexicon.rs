@@ -46,6 +46,10 @@ const WORD_TOKENS: usize = 16;
 /// words' lengths share a divisor.
 const HORIZON: usize = 64;
 
+/// Words that are dealt where they cannot be counted: each prompt then holds nearly the same mix
+/// of words, so that equal numbers of words have nearly equal numbers of tokens.
+pub(crate) const DECK: usize = 32;
+
 /// A piece of text and its tokens when a space precedes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -66,10 +70,20 @@ pub(crate) enum Place {
     Within,
 }
 
+/// How words are picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Picking {
+    /// Each alike, whatever came before.
+    Drawn,
+    /// From a shuffled deck of [`DECK`], and another when it is used up.
+    Dealt,
+}
+
 /// Words to draw from.
 pub(crate) struct Lexicon {
     openers: Vec<Piece>,
     words: Vec<Piece>,
+    picking: Picking,
     /// Which small remainders words can fill.
     fillable: [bool; HORIZON],
 }
@@ -77,8 +91,8 @@ pub(crate) struct Lexicon {
 impl Lexicon {
     /// Returns the built-in words, each counted as one.
     pub(crate) fn uncounted() -> Self {
-        let words: Vec<_> = common().map(uncounted).collect();
-        Self::new(words.clone(), words)
+        let words: Vec<_> = common().map(uncounted).take(DECK).collect();
+        Self { picking: Picking::Dealt, ..Self::new(words.clone(), words) }
     }
 
     /// Returns the words of this tokenizer with their tokens.
@@ -134,7 +148,7 @@ impl Lexicon {
             fillable[tokens] =
                 lengths.iter().any(|&length| length <= tokens && fillable[tokens - length]);
         }
-        Self { openers, words, fillable }
+        Self { openers, words, picking: Picking::Drawn, fillable }
     }
 
     /// Says whether words after other text can sum to exactly so many tokens.
@@ -153,6 +167,10 @@ impl Lexicon {
         tokens: u32,
         pieces: &mut Vec<&'a Piece>,
     ) -> Result<(), WorkloadError> {
+        if self.picking == Picking::Dealt {
+            self.deal(draws, tokens as usize, pieces);
+            return Ok(());
+        }
         let mut pool = match place {
             Place::Opening => &self.openers,
             Place::Within => &self.words,
@@ -174,6 +192,17 @@ impl Lexicon {
             pool = &self.words;
         }
         Ok(())
+    }
+
+    /// Deals so many words from shuffled decks (Fisher and Yates).
+    fn deal<'a>(&'a self, draws: &mut Draws, count: usize, pieces: &mut Vec<&'a Piece>) {
+        let mut deck: Vec<_> = self.words.iter().collect();
+        for dealt in 0..count {
+            let at = dealt % deck.len();
+            let other = at + draws.index(deck.len() - at);
+            deck.swap(at, other);
+            pieces.push(deck[at]);
+        }
     }
 
     /// Returns how many words there are to draw from.
@@ -289,6 +318,19 @@ mod tests {
         assert_eq!(words.len(), common().count());
         assert!(words.len() >= 400, "{}", words.len());
         assert!(words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())));
+    }
+
+    #[test]
+    fn uncounted_words_are_dealt_in_equal_measure() {
+        let lexicon = Lexicon::uncounted();
+        let mut pieces = Vec::new();
+        lexicon
+            .fill(&mut Draws::new(Seed(1)), Place::Opening, 5 * DECK as u32, &mut pieces)
+            .unwrap();
+        for word in &lexicon.words {
+            assert_eq!(pieces.iter().filter(|piece| **piece == word).count(), 5);
+        }
+        assert_ne!(pieces[..DECK], pieces[DECK..2 * DECK]);
     }
 
     #[test]

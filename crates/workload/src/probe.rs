@@ -14,11 +14,12 @@ use infermark_terms::{Prompt, RequestId, Seed};
 use thiserror::Error;
 
 use crate::compose::{Composer, Matter};
+use crate::lexicon::DECK;
 use crate::workload::{Calibration, Counter, Template, WorkloadError};
 
 /// Content lengths of the probes: far enough apart to tell a word from the template, short
-/// enough for every model's context.
-const UNITS: [u32; 3] = [16, 80, 336];
+/// enough for every model's context, and whole decks of words where these are dealt.
+const UNITS: [u32; 3] = [DECK as u32, 3 * DECK as u32, 10 * DECK as u32];
 
 /// A prompt of known content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,7 +188,7 @@ mod tests {
         let probes = probes(&SYNTHETIC, PromptForm::Text, &counter, Seed(1)).unwrap();
         let error = fit(&counter, &readings(&probes)).err().unwrap();
         assert!(error.to_string().starts_with("the tokenizer is not the model's: "), "{error}");
-        assert!(error.to_string().contains(" for 16, "), "{error}");
+        assert!(error.to_string().contains(" for 32, "), "{error}");
     }
 
     #[test]
