@@ -1,0 +1,91 @@
+//! The bare reader: the least that a client can do. One thread, one event queue, one read per
+//! readable socket; it counts `data:` and looks at nothing else.
+//!
+//! It stamps nothing and keeps nothing, so it says nothing but how many requests ended.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+
+use anyhow::{Result, ensure};
+use infermark_drive::priority::{Granted, prefer_latency};
+use memchr::memmem::{self, Finder};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::figures::Said;
+use crate::machine::now_ns;
+use crate::point::{Begun, Job, STAGGER_NS};
+
+const EVENTS_PER_ROUND: usize = 1024;
+const READ_BYTES: usize = 64 * 1024;
+
+struct Stream {
+    socket: TcpStream,
+    /// Occurrences of `data:` in the answer so far.
+    seen: usize,
+}
+
+/// Reads until the load's end, and returns how many requests ended.
+pub(crate) fn read(job: &Job) -> Result<Said> {
+    let _: Granted = prefer_latency();
+    let request = job.request()?;
+    // Role, one for each token, usage, `[DONE]`.
+    let whole = job.load.tokens as usize + 3;
+    let finder = memmem::Finder::new(b"data:");
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let mut streams: Vec<Stream> = Vec::new();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut events = [EpollEvent::empty(); EVENTS_PER_ROUND];
+    let start_ns = now_ns();
+    crate::say(&Begun { start_ns })?;
+    let (_, end_ns) = job.window(start_ns);
+    let mut said = Said::default();
+    loop {
+        let now = now_ns();
+        let wanted = ((now - start_ns) / STAGGER_NS + 1).min(u64::from(job.load.streams));
+        while (streams.len() as u64) < wanted {
+            let mut socket = TcpStream::connect(&job.address)?;
+            socket.set_nodelay(true)?;
+            socket.write_all(&request)?;
+            socket.set_nonblocking(true)?;
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, streams.len() as u64);
+            epoll.add(socket.as_fd(), event)?;
+            streams.push(Stream { socket, seen: 0 });
+        }
+        if now >= end_ns {
+            return Ok(said);
+        }
+        let opening = streams.len() < job.load.streams as usize;
+        let timeout = EpollTimeout::from(if opening { 1_u8 } else { 50 });
+        let count = epoll.wait(&mut events, timeout)?;
+        for event in &events[..count] {
+            let stream = &mut streams[event.data() as usize];
+            said.requests += stream.turn(&mut buffer, &finder, whole, &request)?;
+        }
+    }
+}
+
+impl Stream {
+    /// Reads once; asks again once the answer is complete. Returns how many answers are.
+    fn turn(
+        &mut self,
+        buffer: &mut [u8],
+        finder: &Finder<'_>,
+        whole: usize,
+        request: &[u8],
+    ) -> Result<u64> {
+        let count = match self.socket.read(buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        ensure!(count > 0, "the server closed a connection");
+        self.seen += finder.find_iter(&buffer[..count]).count();
+        if self.seen < whole {
+            return Ok(0);
+        }
+        self.seen = 0;
+        self.socket.write_all(request)?;
+        Ok(1)
+    }
+}

@@ -1,0 +1,80 @@
+//! The exact server as a process: serves until its input ends, and tells what it did.
+//!
+//! It writes its address on a line. To each line `FROM TO`, instants in nanoseconds, it answers
+//! with a line that holds the truth of that window.
+
+use std::io::BufRead;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use infermark_drive::priority::{Granted, prefer_latency};
+use infermark_sim::latency::{FixedEngine, FixedLatency};
+use infermark_sim::serve::truth::{TruthHeader, TruthRecord};
+use infermark_sim::serve::{self, ServePlan, TruthSink};
+use infermark_terms::Nanos;
+use serde::{Deserialize, Serialize};
+
+use crate::figures::{Spread, Truth};
+
+/// What to serve.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Duty {
+    pub(crate) ttft_ns: u64,
+    pub(crate) itl_ns: u64,
+}
+
+/// Keeps the truth in memory.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<TruthRecord>>>);
+
+impl TruthSink for Memory {
+    fn begin(&mut self, _: TruthHeader) {}
+
+    fn record(&mut self, record: TruthRecord) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+    }
+
+    fn finish(self: Box<Self>) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn serve(duty: &Duty) -> Result<()> {
+    let latency = FixedLatency {
+        ttft: Nanos(duty.ttft_ns),
+        itl: Nanos(duty.itl_ns),
+        prefill_per_token: Nanos::ZERO,
+    };
+    let memory = Memory::default();
+    let plan = ServePlan {
+        truth: Some(Box::new(memory.clone())),
+        block_tokens: None,
+        ..ServePlan::new("exact")
+    };
+    let _: Granted = prefer_latency();
+    let serving = serve::start(plan, Box::new(FixedEngine::new(latency)))?;
+    crate::write_out(&format!("{}\n", serving.address()))?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let (from, to) = line.split_once(' ').context("a window has two ends")?;
+        let records = memory.0.lock().unwrap_or_else(PoisonError::into_inner);
+        crate::say(&truth(&records, from.parse()?, to.parse()?))?;
+    }
+    Ok(())
+}
+
+fn truth(records: &[TruthRecord], from: u64, to: u64) -> Truth {
+    let window = from..to;
+    let (mut ttft, mut itl, mut late, mut tokens) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for record in records {
+        let written = || record.tokens.iter().filter_map(|token| token.written_ns);
+        tokens += written().filter(|at| window.contains(at)).count() as u64;
+        if window.contains(&record.arrival_ns) {
+            ttft.extend(written().next().map(|at| at - record.arrival_ns));
+            itl.extend(written().zip(written().skip(1)).map(|(a, b)| b - a));
+            late.extend(record.tokens.iter().filter_map(|t| Some(t.written_ns? - t.due_ns)));
+        }
+    }
+    let [ttft, itl, late] = [ttft, itl, late].map(Spread::of);
+    Truth { tokens, ttft, itl, late }
+}

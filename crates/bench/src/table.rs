@@ -1,0 +1,147 @@
+//! The tables that people read.
+
+use anyhow::Result;
+
+use crate::figures::Said;
+use crate::point::{Client, Load, Outcome, measure};
+use crate::write_out;
+
+/// The loads of the comparison: streams, and tokens a second of each.
+const LOADS: [(u32, u32); 4] = [(128, 50), (512, 50), (1024, 50), (4096, 10)];
+
+/// The ladder on which the limit is sought, in streams of 50 tokens a second.
+const LADDER: [u32; 8] = [1024, 1280, 1440, 1600, 1760, 1920, 2080, 2240];
+
+/// How long each load is measured.
+const WINDOW_S: f64 = 5.0;
+
+/// How often the cost is measured with each client, in turn.
+const ROUNDS: usize = 3;
+
+pub(crate) fn all() -> Result<()> {
+    cost()?;
+    limit()?;
+    memory()?;
+    lag()
+}
+
+/// Prints the CPU time per token of both clients, by load.
+pub(crate) fn cost() -> Result<()> {
+    LOADS.iter().try_for_each(|&(streams, rate)| compare(streams, rate))
+}
+
+/// Prints one load with both clients.
+pub(crate) fn compare(streams: u32, per_second: u32) -> Result<()> {
+    let load = Load::closed(streams, per_second);
+    write_out(&format!("{streams} streams of {per_second} tok/s\n{HEAD}"))?;
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let bare = measure(Client::Bare, load, WINDOW_S)?;
+        write_out(&row("bare reader", &bare))?;
+        let ours = measure(Client::Infermark, load, WINDOW_S)?;
+        write_out(&row("infermark", &ours))?;
+        write_out(&errors(&ours))?;
+        ratios.push(ours.us_per_token / bare.us_per_token);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let [low, .., high] = ratios[..] else { return Ok(()) };
+    let middle = ratios[ratios.len() / 2];
+    write_out(&format!("  infermark ÷ bare reader: {middle:.2} ({low:.2} to {high:.2})\n\n"))
+}
+
+/// Prints how far both p99 errors stay below 1 %.
+pub(crate) fn limit() -> Result<()> {
+    write_out(&format!("the highest load, in streams of 50 tok/s\n{HEAD}"))?;
+    let mut highest = 0.0_f64;
+    for streams in LADDER {
+        let ours = measure(Client::Infermark, Load::closed(streams, 50), WINDOW_S)?;
+        write_out(&row(&format!("{streams} streams"), &ours))?;
+        write_out(&errors(&ours))?;
+        if worst_error(&ours) >= 0.01 {
+            break;
+        }
+        highest = ours.tokens_per_s;
+    }
+    write_out(&format!("  both p99 errors below 1 % up to {highest:.0} tok/s\n\n"))
+}
+
+pub(crate) fn memory() -> Result<()> {
+    let load = Load::closed(4096, 10);
+    let Said { resident: (idle, loaded), .. } = measure(Client::Infermark, load, 1.0)?.said;
+    let each = (loaded - idle) as f64 / f64::from(load.streams) / 1024.0;
+    write_out(&format!(
+        "memory at {} streams: {each:.1} KiB a stream ({:.1} MiB idle, {:.1} MiB loaded)\n\n",
+        load.streams,
+        mib(idle),
+        mib(loaded)
+    ))
+}
+
+pub(crate) fn lag() -> Result<()> {
+    let outcome = measure(Client::Infermark, Load::open(1000.0), WINDOW_S)?;
+    let lag = outcome.said.lag;
+    write_out(&format!(
+        "lag at 1,000 requests/s, Poisson: p50 {:.0} µs, p99 {:.0} µs, max {:.0} µs over {} \
+         requests; process {:.0} % busy\n\n",
+        us(lag.p50),
+        us(lag.p99),
+        us(lag.max),
+        lag.count,
+        outcome.busy * 100.0
+    ))
+}
+
+const HEAD: &str = "                  µs/token   busy  server  achieved     tok/s\n";
+
+fn row(name: &str, outcome: &Outcome) -> String {
+    let Outcome { us_per_token, busy, server_busy, achieved, tokens_per_s, .. } = outcome;
+    let (busy, server) = (busy * 100.0, server_busy * 100.0);
+    format!(
+        "  {name:<14}  {us_per_token:>8.2}  {busy:>4.0} %  {server:>4.0} %  {achieved:>8.4}  \
+         {tokens_per_s:>8.0}\n"
+    )
+}
+
+/// What infermark says beside what the server did.
+fn errors(outcome: &Outcome) -> String {
+    let Outcome { said, truth, .. } = outcome;
+    let pair = |name: &str, ours: u64, real: u64| {
+        format!("{name} {:.3} ({:.3}, {:+.2} %)  ", ms(ours), ms(real), error(ours, real) * 100.0)
+    };
+    format!(
+        "    ms, with the truth and the error: {}{}{}\n    lag p99 {:.0} µs, read delay p99 {:.0} \
+         µs, coalesced {:.2} %, failed {} of {}; server late p99 {:.0} µs, max {:.0} µs\n",
+        pair("ttft p50", said.ttft.p50, truth.ttft.p50),
+        pair("ttft p99", said.ttft.p99, truth.ttft.p99),
+        pair("itl p99", said.itl.p99, truth.itl.p99),
+        us(said.lag.p99),
+        us(said.read_delay.p99),
+        said.coalesced as f64 / said.chunks.max(1) as f64 * 100.0,
+        said.failed,
+        said.requests,
+        us(truth.late.p99),
+        us(truth.late.max),
+    )
+}
+
+fn worst_error(outcome: &Outcome) -> f64 {
+    let Outcome { said, truth, .. } = outcome;
+    let ttft = error(said.ttft.p99, truth.ttft.p99);
+    ttft.abs().max(error(said.itl.p99, truth.itl.p99).abs())
+}
+
+fn error(ours: u64, real: u64) -> f64 {
+    ours as f64 / real.max(1) as f64 - 1.0
+}
+
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
+}
