@@ -133,6 +133,9 @@ struct Stream {
     /// Whether arrival instants are the kernel's, so that delays are known.
     kernel: bool,
     unstated: Unstated,
+    /// Who counted the output. Tokens of chunks that our tokenizer counted are estimates: good
+    /// for rates, not for gaps.
+    source: TokenSource,
     /// Whether the tokens of all chunks so far are known.
     counted: bool,
     seen: u32,
@@ -198,6 +201,7 @@ impl Stream {
             } else {
                 Unstated::Unknown
             },
+            source,
             counted: true,
             seen: 0,
             last: Stamp::ZERO,
@@ -220,7 +224,8 @@ impl Stream {
         if self.part != Part::Success {
             return;
         }
-        let tokens = chunk.tokens.or((self.unstated == Unstated::One).then_some(1));
+        let known = chunk.tokens.filter(|_| self.source != TokenSource::Tokenized);
+        let tokens = known.or((self.unstated == Unstated::One).then_some(1));
         let shares_read = chunk.coalesced || self.seen == 0;
         if !shares_read {
             self.close_gap(gaps);

@@ -123,12 +123,27 @@ impl RunWriter {
     ///
     /// [`StoreError::StorageFull`] or what else the system or the Parquet library says. The record
     /// then remains as it was after the last flush, with the header of its beginning.
-    pub fn finish(mut self, header: &RunFile, chunks: KeepChunks) -> Result<(), StoreError> {
+    pub fn finish(self, header: &RunFile, chunks: KeepChunks) -> Result<(), StoreError> {
+        self.finish_amended(header, chunks, &mut |_| ())
+    }
+
+    /// Ends the record as [`finish`](Self::finish) does; each chunk goes through `amend` first,
+    /// in the order in which they were taken over.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish).
+    pub fn finish_amended(
+        mut self,
+        header: &RunFile,
+        chunks: KeepChunks,
+        amend: &mut dyn FnMut(&mut ChunkRow),
+    ) -> Result<(), StoreError> {
         self.flush()?;
         let requests = latest_requests(self.requests.path(), self.requests.written())?;
         columnar::write(&self.dir.join(files::REQUESTS), requests)?;
         match chunks {
-            KeepChunks::Keep => tabulate(&self.chunks, &self.dir.join(files::CHUNKS))?,
+            KeepChunks::Keep => tabulate(&self.chunks, &self.dir.join(files::CHUNKS), amend)?,
             KeepChunks::Drop => (),
         }
         header.write(&self.dir)?;
@@ -157,7 +172,17 @@ fn claim(dir: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Writes the table of a journal's rows.
-fn tabulate<R: Row + Columnar>(journal: &Journal<R>, path: &Path) -> Result<(), StoreError> {
-    columnar::write(path, journal::batches::<R>(journal.path(), journal.written())?)
+/// Writes the table of a journal's rows, amended.
+fn tabulate<R: Row + Columnar>(
+    journal: &Journal<R>,
+    path: &Path,
+    amend: &mut dyn FnMut(&mut R),
+) -> Result<(), StoreError> {
+    let batches = journal::batches::<R>(journal.path(), journal.written())?;
+    let amended = batches.map(|rows| {
+        let mut rows = rows?;
+        rows.iter_mut().for_each(&mut *amend);
+        Ok(rows)
+    });
+    columnar::write(path, amended)
 }
