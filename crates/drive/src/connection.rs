@@ -30,7 +30,9 @@ use crate::worker::Capture;
 /// A connection.
 pub(crate) struct Connection {
     fd: OwnedFd,
-    session: Option<Session>,
+    /// Boxed: it is large, and plain connections, of which there may be thousands, should lie
+    /// close together.
+    session: Option<Box<Session>>,
     stage: Stage,
     exchange: Exchange,
     /// What remains to be written, and how much of it has been.
@@ -93,7 +95,7 @@ impl Connection {
         now: Stamp,
     ) -> Result<Self, TransportFault> {
         let session = secure
-            .map(|s| Session::new(s.config.clone(), s.name.clone()))
+            .map(|s| Session::new(s.config.clone(), s.name.clone()).map(Box::new))
             .transpose()
             .map_err(TransportFault::Tls)?;
         let fd = socket::open(address).map_err(|error| fault(&error))?;

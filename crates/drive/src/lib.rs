@@ -39,5 +39,6 @@ pub use carrier::{Batch, Carrier, Order, Source};
 pub use clock::Clock;
 pub use dispatch::{Dispatcher, Step};
 pub use endpoint::{Endpoint, EndpointError, Roots, Scheme};
+pub use socket::keep_stamping;
 pub use shard::{Gate, Outbox, Report, Shared, Stop, run};
-pub use worker::{Capture, Worker, WorkerPlan};
+pub use worker::{Capture, Effort, Worker, WorkerPlan};

@@ -144,6 +144,8 @@ pub struct Report {
     pub sent: u64,
     /// Arrivals never sent.
     pub shed: u64,
+    /// When it stopped sending because it was asked to.
+    pub stopped: Option<Stamp>,
 }
 
 /// Runs one shard to its end.
@@ -164,6 +166,7 @@ pub fn run<C: Carrier>(
         let now = looping.carrier.now();
         if stop.is_asked() {
             looping.dispatcher.stop_sending(now);
+            let _: &mut Stamp = looping.report.stopped.get_or_insert(now);
         }
         let until = looping.send_due(now);
         if looping.dispatcher.window_done() && !arrived {

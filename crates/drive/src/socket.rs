@@ -33,7 +33,11 @@ pub(crate) fn open(address: SocketAddr) -> io::Result<OwnedFd> {
 /// Keeps the kernel stamping for as long as the result lives. It begins some time after it was
 /// first asked, and ends with the last socket that asked; turning it on and off patches the
 /// kernel's own code, which costs far more than one idle socket.
-pub(crate) fn keep_stamping() -> io::Result<OwnedFd> {
+///
+/// # Errors
+///
+/// If the system gives no socket.
+pub fn keep_stamping() -> io::Result<OwnedFd> {
     let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     stamp_receives(&fd);
     Ok(fd)

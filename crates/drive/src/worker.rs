@@ -1,8 +1,10 @@
 //! Carries one shard's requests over sockets: an event loop on one thread.
 //!
-//! Readiness is level-triggered and every readable socket is read once per round, into one
-//! buffer that all connections share; a connection keeps only what a read left unfinished.
-//! Waiting ends by a timer descriptor, whose resolution is the kernel's, not a millisecond.
+//! Every readable socket is read once per round, into one buffer that all connections share; a
+//! connection keeps only what a read left unfinished. Readiness is edge-triggered, since the
+//! kernel would else look at each socket twice for each read: what a read may have left is asked
+//! for again ([`Worker::remind`]). Waiting ends by a timer descriptor, whose resolution is the
+//! kernel's, not a millisecond.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -67,9 +69,19 @@ pub struct WorkerPlan {
     pub capture: Capture,
 }
 
+/// How often a worker asked the kernel for something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Waits for something to happen.
+    pub waits: u64,
+    /// Reads from sockets.
+    pub reads: u64,
+}
+
 /// An event loop over the connections of one shard.
 pub struct Worker {
     plan: WorkerPlan,
+    effort: Effort,
     clock: Clock,
     epoll: Epoll,
     timer: TimerFd,
@@ -96,8 +108,17 @@ pub struct Worker {
 struct Slot {
     connection: Option<Connection>,
     generation: u32,
-    /// Whether the socket is registered for writability too.
-    writing: bool,
+}
+
+impl Slot {
+    /// Returns the registration of its connection, under this index.
+    fn event(&self, index: u32) -> EpollEvent {
+        let flags = EpollFlags::EPOLLIN
+            | EpollFlags::EPOLLOUT
+            | EpollFlags::EPOLLRDHUP
+            | EpollFlags::EPOLLET;
+        EpollEvent::new(flags, u64::from(self.generation) << 32 | u64::from(index))
+    }
 }
 
 impl Worker {
@@ -115,6 +136,7 @@ impl Worker {
         epoll.add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
         Ok(Self {
             plan,
+            effort: Effort::default(),
             clock,
             epoll,
             timer,
@@ -130,6 +152,11 @@ impl Worker {
             plain: Vec::new(),
             early: Batch::default(),
         })
+    }
+
+    /// Returns how often it asked the kernel for something so far.
+    pub fn effort(&self) -> Effort {
+        self.effort
     }
 
     fn terms(&self) -> Terms {
@@ -182,13 +209,10 @@ impl Worker {
             self.slots.len() as u32 - 1
         });
         let slot = &mut self.slots[index as usize];
-        let token = u64::from(slot.generation) << 32 | u64::from(index);
-        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT;
-        if let Err(errno) = self.epoll.add(connection.fd(), EpollEvent::new(flags, token)) {
+        if let Err(errno) = self.epoll.add(connection.fd(), slot.event(index)) {
             self.vacant.push(index);
             return Err(fault(&errno.into()));
         }
-        slot.writing = true;
         slot.connection = Some(connection);
         Ok(index)
     }
@@ -218,17 +242,11 @@ impl Worker {
         self.discard(index);
     }
 
-    /// Registers what the connection wants to hear, if that changed.
-    fn register(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        let Some(connection) = &slot.connection else { return };
-        let writing = connection.wants_write();
-        if writing != slot.writing {
-            slot.writing = writing;
-            let mut flags = EpollFlags::EPOLLIN;
-            flags.set(EpollFlags::EPOLLOUT, writing);
-            let token = u64::from(slot.generation) << 32 | u64::from(index);
-            let mut event = EpollEvent::new(flags, token);
+    /// Has the event queue say again, in the next round, what a connection is ready for.
+    fn remind(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        if let Some(connection) = &slot.connection {
+            let mut event = slot.event(index);
             self.epoll.modify(connection.fd(), &mut event).expect("the socket is registered");
         }
     }
@@ -250,10 +268,14 @@ impl Worker {
             {
                 return self.sever(index, &fault, batch);
             }
-            self.register(index);
         }
-        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+        let over = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        if flags.intersects(EpollFlags::EPOLLIN | over) {
             self.read(index, batch);
+            // The end comes after the last bytes, and is not announced a second time.
+            if flags.intersects(over) && self.slots.get(index as usize).is_some_and(current) {
+                self.remind(index);
+            }
         }
     }
 
@@ -261,12 +283,16 @@ impl Worker {
     fn read(&mut self, index: u32, batch: &mut Batch) {
         let terms = self.terms();
         let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+        self.effort.reads += 1;
         let received = match connection.receive(&mut self.buffer) {
             Ok(received) => received,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                return self.remind(index);
+            }
             Err(error) => return self.sever(index, &fault(&error), batch),
         };
+        let full = received.len == self.buffer.len();
         let arrival = self.clock.arrival(received.wall_ns, connection.heard());
         let clock = self.clock;
         let mut sight = Sight { batch, terms, now: &|| clock.now() };
@@ -282,7 +308,7 @@ impl Worker {
             }
         };
         match state {
-            State::Open => self.register(index),
+            State::Open => {}
             State::Free => {
                 self.busy -= 1;
                 self.idle.push(index);
@@ -295,6 +321,9 @@ impl Worker {
                 }
                 self.discard(index);
             }
+        }
+        if full {
+            self.remind(index);
         }
     }
 
@@ -324,9 +353,10 @@ impl Worker {
         batch.texts.append(&mut self.early.texts);
     }
 
-    /// Sets the timer unless it already goes off then.
-    fn arm(&mut self, at: Stamp) {
-        if at != self.armed {
+    /// Sees to it that the timer goes off by then. One that goes off earlier is left alone: a
+    /// needless turn of the loop now and then costs less than setting the timer at each wait.
+    fn arm(&mut self, now: Stamp, at: Stamp) {
+        if self.armed <= now || self.armed > at {
             self.armed = at;
             let Nanos(absolute) = self.clock.monotonic(at);
             let when = std::time::Duration::from_nanos(absolute);
@@ -364,8 +394,6 @@ impl Carrier for Worker {
             let mut early = std::mem::take(&mut self.early);
             self.sever(index, &fault, &mut early);
             self.early = early;
-        } else {
-            self.register(index);
         }
     }
 
@@ -377,10 +405,11 @@ impl Carrier for Worker {
         let timeout = if until <= now || !self.early.is_empty() {
             EpollTimeout::ZERO
         } else {
-            self.arm(until);
+            self.arm(now, until);
             EpollTimeout::NONE
         };
         self.take_early(batch);
+        self.effort.waits += 1;
         let mut events = [EpollEvent::empty(); EVENTS_PER_ROUND];
         let count = match self.epoll.wait(&mut events, timeout) {
             Ok(count) => count,
