@@ -4,13 +4,17 @@
 //! It stamps nothing and keeps nothing, so it says nothing but how many requests ended.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::os::fd::AsFd;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
 
 use anyhow::{Result, ensure};
 use infermark_drive::priority::{Granted, prefer_latency};
 use memchr::memmem::{self, Finder};
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, socket,
+};
 
 use crate::figures::Said;
 use crate::machine::now_ns;
@@ -29,6 +33,7 @@ struct Stream {
 pub(crate) fn read(job: &Job) -> Result<Said> {
     let _: Granted = prefer_latency();
     let request = job.request()?;
+    let address: SocketAddr = job.address.parse()?;
     // Role, one for each token, usage, `[DONE]`.
     let whole = job.load.tokens as usize + 3;
     let finder = memmem::Finder::new(b"data:");
@@ -44,11 +49,8 @@ pub(crate) fn read(job: &Job) -> Result<Said> {
         let now = now_ns();
         let wanted = ((now - start_ns) / STAGGER_NS + 1).min(u64::from(job.load.streams));
         while (streams.len() as u64) < wanted {
-            let mut socket = TcpStream::connect(&job.address)?;
-            socket.set_nodelay(true)?;
-            socket.write_all(&request)?;
-            socket.set_nonblocking(true)?;
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, streams.len() as u64);
+            let socket = open(address)?;
+            let event = EpollEvent::new(EpollFlags::EPOLLOUT, streams.len() as u64);
             epoll.add(socket.as_fd(), event)?;
             streams.push(Stream { socket, seen: 0 });
         }
@@ -58,11 +60,30 @@ pub(crate) fn read(job: &Job) -> Result<Said> {
         let opening = streams.len() < job.load.streams as usize;
         let timeout = EpollTimeout::from(if opening { 1_u8 } else { 50 });
         let count = epoll.wait(&mut events, timeout)?;
+        said.waits += 1;
+        said.reads += count as u64;
         for event in &events[..count] {
             let stream = &mut streams[event.data() as usize];
+            if event.events().contains(EpollFlags::EPOLLOUT) {
+                stream.socket.write_all(&request)?;
+                let mut event = EpollEvent::new(EpollFlags::EPOLLIN, event.data());
+                epoll.modify(stream.socket.as_fd(), &mut event)?;
+                continue;
+            }
             said.requests += stream.turn(&mut buffer, &finder, whole, &request)?;
         }
     }
+}
+
+/// Starts connecting.
+fn open(address: SocketAddr) -> Result<TcpStream> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Inet, SockType::Stream, flags, SockProtocol::Tcp)?;
+    let begun = connect(fd.as_raw_fd(), &SockaddrStorage::from(address));
+    ensure!(matches!(begun, Ok(()) | Err(Errno::EINPROGRESS)), "connecting failed: {begun:?}");
+    let socket = TcpStream::from(fd);
+    socket.set_nodelay(true)?;
+    Ok(socket)
 }
 
 impl Stream {

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use anyhow::Result;
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
-    Batch, Capture, Clock, Dispatcher, Endpoint, Order, Outbox, Report, Roots, Shared, Source,
-    Stop, Worker, WorkerPlan, run,
+    Batch, Capture, Clock, Dispatcher, Effort, Endpoint, Order, Outbox, Report, Roots, Shared,
+    Source, Stop, Worker, WorkerPlan, run,
 };
 use infermark_scenario::intent::{self, Arrivals, Bounds, RateCurve};
 use infermark_schedule::{pacer, window};
@@ -68,7 +68,9 @@ pub(crate) fn drive(job: &Job) -> Result<Said> {
     crate::say(&Begun { start_ns: clock.monotonic(start).0 })?;
     let outbox = Outbox::new(0, full, used);
     let _: Report = run(&mut worker, dispatcher, &mut source, outbox, &shared);
-    keeper.join().expect("the keeper does not panic")
+    let Effort { waits, reads } = worker.effort();
+    let said = keeper.join().expect("the keeper does not panic")?;
+    Ok(Said { waits, reads, ..said })
 }
 
 fn load(job: &Job) -> intent::Load {

@@ -37,6 +37,9 @@ pub(crate) struct Truth {
 /// What a client says.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Said {
+    /// Waits for something to happen, and reads, over the whole load.
+    pub(crate) waits: u64,
+    pub(crate) reads: u64,
     pub(crate) requests: u64,
     pub(crate) failed: u64,
     /// From `due` to the first token, for requests due in the window.

@@ -91,14 +91,15 @@ pub(crate) fn lag() -> Result<()> {
     ))
 }
 
-const HEAD: &str = "                  µs/token   busy  server  achieved     tok/s\n";
+const HEAD: &str = "                  µs/token   busy  server  achieved     tok/s  reads/wait\n";
 
 fn row(name: &str, outcome: &Outcome) -> String {
-    let Outcome { us_per_token, busy, server_busy, achieved, tokens_per_s, .. } = outcome;
+    let Outcome { us_per_token, busy, server_busy, achieved, tokens_per_s, said, .. } = outcome;
+    let reads = said.reads as f64 / said.waits.max(1) as f64;
     let (busy, server) = (busy * 100.0, server_busy * 100.0);
     format!(
         "  {name:<14}  {us_per_token:>8.2}  {busy:>4.0} %  {server:>4.0} %  {achieved:>8.4}  \
-         {tokens_per_s:>8.0}\n"
+         {tokens_per_s:>8.0}  {reads:>10.2}\n"
     )
 }
 
