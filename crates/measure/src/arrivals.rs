@@ -4,6 +4,10 @@ use statrs::function::gamma::gamma_lr;
 
 use crate::ArrivalLaw;
 
+/// Below this, in seconds, gaps are not told apart: instants are whole nanoseconds, and a bursty
+/// law has many gaps below one (of `gamma(3)` at 200/s, one in seven).
+const GRAIN_S: f64 = 1e-6;
+
 /// How a sample of gaps compares with the law that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Fit {
@@ -14,8 +18,8 @@ pub(crate) struct Fit {
 }
 
 /// Tests gaps in seconds against the law at a rate: the one-sample Kolmogorov–Smirnov test, with
-/// the law fully given beforehand. Absent for constant gaps, whose distribution is one step, and
-/// without gaps.
+/// the law fully given beforehand. Distances are taken from the grain upwards, which can only
+/// spare a law. Absent for constant gaps, whose distribution is one step, and without gaps.
 pub(crate) fn fit(mut gaps: Vec<f64>, law: ArrivalLaw, rate_rps: f64) -> Option<Fit> {
     let shape = match law {
         ArrivalLaw::Constant => return None,
@@ -26,14 +30,20 @@ pub(crate) fn fit(mut gaps: Vec<f64>, law: ArrivalLaw, rate_rps: f64) -> Option<
     let below = |gap: f64| if gap > 0.0 { gamma_lr(shape, gap * shape * rate_rps) } else { 0.0 };
     gaps.sort_unstable_by(f64::total_cmp);
     let count = gaps.len() as f64;
+    if gaps.is_empty() {
+        return None;
+    }
+    let tied = gaps.partition_point(|&gap| gap < GRAIN_S);
+    let at_grain = (tied as f64 / count - below(GRAIN_S)).abs();
     let distance = gaps
         .iter()
         .enumerate()
+        .skip(tied)
         .map(|(index, &gap)| {
             let (at, index) = (below(gap), index as f64);
             (at - index / count).max((index + 1.0) / count - at)
         })
-        .max_by(f64::total_cmp)?;
+        .fold(at_grain, f64::max);
     Some(Fit { distance, p: kolmogorov(distance, count) })
 }
 
@@ -80,6 +90,30 @@ mod tests {
             assert!(fit(gaps, ArrivalLaw::Poisson, 10.0).unwrap().p < 1e-3);
         }
         assert!((4..=18).contains(&refused), "{refused} of 200 at 5 %");
+    }
+
+    #[test]
+    fn a_bursty_law_in_whole_nanoseconds_is_rarely_refused_and_a_false_one_always() {
+        let mut noise = Noise::new(11);
+        let law = |cv| ArrivalLaw::Gamma { cv };
+        let mut refused = 0;
+        for _ in 0..100 {
+            let mut at = 0.0;
+            let dues: Vec<u64> = (0..=2000)
+                .map(|_| {
+                    at += noise.gamma(3.0) / 200.0;
+                    (at * 1e9) as u64
+                })
+                .collect();
+            let gaps: Vec<f64> =
+                dues.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e9).collect();
+            assert!(gaps.contains(&0.0));
+            refused += usize::from(fit(gaps.clone(), law(3.0), 200.0).unwrap().p < 0.05);
+            assert!(fit(gaps.clone(), law(2.0), 200.0).unwrap().p < 1e-3);
+            assert!(fit(gaps, ArrivalLaw::Poisson, 200.0).unwrap().p < 1e-3);
+        }
+        assert!(refused <= 11, "{refused} of 100 at 5 %");
+        assert_eq!(fit(Vec::new(), law(3.0), 200.0), None);
     }
 
     #[test]

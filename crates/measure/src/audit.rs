@@ -5,7 +5,10 @@
 //! knowledge of model and hardware (`BelowPhysics`), or a search for the steady state
 //! (`NotSteady`, `Saturated`).
 
-use infermark_terms::{Caveat, CaveatCode, Nanos, OutputPolicy, RequestRow, Stamp, Trust};
+use infermark_terms::{
+    Caveat, CaveatCode, Nanos, Outcome, OutputPolicy, RequestRow, Stamp, StampSource,
+    TransportFault, Trust,
+};
 
 use crate::concurrency::sweep;
 use crate::figures::{self, TokenSource, is_finished, output_tokens};
@@ -18,7 +21,8 @@ use crate::{ArrivalLaw, Build, LoadPlan, Point, PointPlan, RateCourse, Stamps, a
 
 /// `ClientBound`: "lag p99 > 5 % of TTFT p50".
 const LAG_SHARE_MAX: f64 = 0.05;
-/// From here on the lag is no blemish of the figures but their substance.
+/// From here on the lag is no blemish of the figures but their substance. Of a batch, whose lag is
+/// the sending itself, only this much is held against the generator.
 const LAG_SHARE_VOID: f64 = 0.5;
 /// `ClientBound`: "or > 1 ms at low rates".
 const LAG_MS_MAX: f64 = 1.0;
@@ -26,6 +30,8 @@ const LAG_MS_MAX: f64 = 1.0;
 const LOW_RATE_RPS: f64 = 100.0;
 /// `ClientBound`: "read delay p99 > 1 ms".
 const READ_DELAY_MS_MAX: f64 = 1.0;
+/// From this many requests in flight on, more threads may relieve the generator.
+const THREADED_PEAK_MIN: u64 = 64;
 /// `StimulusOff`: "achieved rate differs from the asked one by > 1 %".
 const RATE_SHARE_MAX: f64 = 0.01;
 /// `PromptLengthOff`, `OutputLengthOff`: "mean by > 1 %".
@@ -34,12 +40,18 @@ const LENGTH_SHARE_MAX: f64 = 0.01;
 const FIT_P_MIN: f64 = 0.001;
 /// The fewest gaps that are tested.
 const GAPS_MIN: usize = 50;
-/// The most gaps that are tested. Of so many, a distance of 2 % fails; of more, the clock's own
-/// grain would.
+/// The most gaps that are tested. Of so many, a distance of 2 % fails; no finer fit is asked for.
 const GAPS_MAX: usize = 10_000;
 /// How far two stamps may contradict the timeline's order: the kernel's receive stamps and our
 /// clock are two clocks, compared once in a while.
 const ORDER_SLACK: Nanos = Nanos::from_millis(1);
+/// With fewer successes not only the 99th percentile is missing: those that are given say little.
+const SUCCESSES_MIN: u64 = 20;
+/// `MixedSources`: up to this share of the clock's stamps are those of a process's first
+/// connections, which may come before the kernel begins to stamp.
+const CLOCK_SHARE_MAX: f64 = 0.1;
+/// The fewest responses of which that share is judged.
+const STAMPED_MIN: usize = 20;
 
 /// What the audit looks at.
 pub(crate) struct Evidence<'a> {
@@ -54,10 +66,12 @@ pub(crate) struct Evidence<'a> {
 /// Returns every doubt, in the order of docs/metrics.md, section 9.
 pub(crate) fn audit(evidence: &Evidence<'_>) -> Vec<Caveat> {
     let checks = [
+        limited_here,
         late_sends,
         late_reads,
         arrivals_missing,
-        arrivals_off,
+        rate_off,
+        law_off,
         prompt_length_off,
         output_length_off,
         timeline_broken,
@@ -65,10 +79,34 @@ pub(crate) fn audit(evidence: &Evidence<'_>) -> Vec<Caveat> {
         littles_law_broken,
         peak_below_mean,
         too_few_samples,
-        mixed_sources,
+        mixed_counts,
+        mixed_stamps,
         debug_build,
     ];
     checks.iter().filter_map(|check| check(evidence)).collect()
+}
+
+/// A request that this machine could not carry says nothing of the server, and the server's load
+/// was not the one that was asked for.
+fn limited_here(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let members = evidence.population.members().iter();
+    let mut limits = members.filter_map(|member| {
+        let Outcome::Severed { fault, .. } = &member.row.outcome else { return None };
+        matches!(fault, TransportFault::LocalLimit(_)).then_some(fault)
+    });
+    let first = limits.next()?;
+    Some(Caveat {
+        code: CaveatCode::ClientBound,
+        lowers_to: Trust::Void,
+        detail: format!(
+            "this machine could not carry {} of the {} requests due in the window: {first}",
+            1 + limits.count(),
+            evidence.point.counts.due
+        ),
+        hint: "raise the limit of open files (`ulimit -n`) or, where ports ran out, their range; \
+               else lower the load"
+            .to_owned(),
+    })
 }
 
 fn late_sends(evidence: &Evidence<'_>) -> Option<Caveat> {
@@ -76,26 +114,42 @@ fn late_sends(evidence: &Evidence<'_>) -> Option<Caveat> {
     let (name, lag) = latency.lag_ms.as_ref()?.tail();
     // Answers that are not streamed have no TTFT: they are felt at their end.
     let felt = latency.ttft_ms.map(|ttft| ("TTFT", ttft)).or(latency.e2e_ms.map(|e| ("E2E", e)));
-    let share = felt.map(|(_, felt)| lag / felt.p50);
-    let low_rate = matches!(evidence.plan.load, LoadPlan::Open { rate_rps, .. }
-        if rate_rps < LOW_RATE_RPS);
-    let late = share.is_some_and(|share| share > LAG_SHARE_MAX);
-    let late_at_leisure = low_rate && lag > LAG_MS_MAX;
-    if !(late || late_at_leisure) {
-        return None;
-    }
-    let void = share.is_some_and(|share| share > LAG_SHARE_VOID);
+    let share = felt.map_or(0.0, |(_, felt)| lag / felt.p50);
+    let open_rate = match evidence.plan.load {
+        LoadPlan::Open { rate_rps, .. } => Some(rate_rps),
+        LoadPlan::Closed { .. } => None,
+    };
+    let late_at_leisure = open_rate.is_some_and(|rps| rps < LOW_RATE_RPS) && lag > LAG_MS_MAX;
+    let lowers_to = match (share > LAG_SHARE_VOID, is_one_batch(evidence)) {
+        (true, false) => Trust::Void,
+        (true, true) => Trust::Doubtful,
+        (false, false) if share > LAG_SHARE_MAX || late_at_leisure => Trust::Doubtful,
+        (false, _) => return None,
+    };
     let beside = felt.map_or(String::new(), |(figure, felt)| {
         format!(", beside a median {figure} of {:.3} ms", felt.p50)
     });
+    let cap = match open_rate {
+        Some(_) => "; where a concurrency cap held requests back, raise it or lower the rate",
+        None => "",
+    };
     Some(Caveat {
         code: CaveatCode::ClientBound,
-        lowers_to: if void { Trust::Void } else { Trust::Doubtful },
+        lowers_to,
         detail: format!("requests left late: {name} of the lag is {lag:.3} ms{beside}"),
-        hint: "free this machine's cores or give the generator more threads; where a concurrency \
-               cap held requests back, raise it or lower the rate"
-            .to_owned(),
+        hint: format!("{}{cap}", relief(evidence)),
     })
+}
+
+/// Says whether all requests of a closed load were due at once, as in a throughput run: their lag
+/// is then the sending of the batch.
+fn is_one_batch(evidence: &Evidence<'_>) -> bool {
+    let closed = matches!(evidence.plan.load, LoadPlan::Closed { .. });
+    match evidence.population.members() {
+        // Members are in the order of due.
+        [first, .., last] => closed && first.row.due == last.row.due,
+        _ => false,
+    }
 }
 
 fn late_reads(evidence: &Evidence<'_>) -> Option<Caveat> {
@@ -104,8 +158,18 @@ fn late_reads(evidence: &Evidence<'_>) -> Option<Caveat> {
         code: CaveatCode::ClientBound,
         lowers_to: Trust::Doubtful,
         detail: format!("responses waited to be read: {name} of the read delay is {delay:.3} ms"),
-        hint: "free this machine's cores or give the generator more threads".to_owned(),
+        hint: relief(evidence).to_owned(),
     })
+}
+
+/// Says what may relieve the generator: a light load is carried by one thread.
+fn relief(evidence: &Evidence<'_>) -> &'static str {
+    match evidence.point.concurrency {
+        Some(concurrency) if concurrency.peak >= THREADED_PEAK_MIN => {
+            "free this machine's cores, or give the generator more threads"
+        }
+        _ => "free this machine's cores",
+    }
 }
 
 /// Compares how many arrivals were sent in the window with how many were due in it. One more or
@@ -125,39 +189,57 @@ fn arrivals_missing(evidence: &Evidence<'_>) -> Option<Caveat> {
     })
 }
 
-/// Compares the gaps between sends with the law that was asked for. Constant arrivals have no
-/// spread to test: there the mean gap must be right.
-fn arrivals_off(evidence: &Evidence<'_>) -> Option<Caveat> {
-    let LoadPlan::Open { rate_rps, arrivals: law, course: RateCourse::Steady } = evidence.plan.load
+/// Compares the rate at which constant arrivals were sent with the asked one: their gaps have no
+/// spread to test.
+fn rate_off(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let (rate_rps, _) = steady(evidence).filter(|&(_, law)| law == ArrivalLaw::Constant)?;
+    let gaps = sent_in(evidence).count().checked_sub(1).filter(|&gaps| gaps >= GAPS_MIN)?;
+    let took = sent_in(evidence).max()?.since(sent_in(evidence).min()?);
+    let achieved = gaps as f64 / took.as_secs_f64();
+    ((achieved / rate_rps - 1.0).abs() > RATE_SHARE_MAX).then(|| Caveat {
+        code: CaveatCode::StimulusOff,
+        lowers_to: Trust::Doubtful,
+        detail: format!("requests left at {achieved:.3}/s, and {rate_rps}/s was asked for"),
+        hint: "lower the rate, raise the concurrency cap, or free this machine's cores".to_owned(),
+    })
+}
+
+/// Compares the gaps between due instants with the law that was asked for. Of sends, the gaps
+/// would fail wherever the law is bursty: no sender leaves two requests within a microsecond. How
+/// far sends are from due is the lag.
+fn law_off(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let (rate_rps, law) = steady(evidence)?;
+    // Members are in the order of due.
+    let pairs = evidence.population.members().windows(2);
+    let gaps = pairs.map(|pair| pair[1].row.due.since(pair[0].row.due).as_secs_f64());
+    let gaps: Vec<f64> = gaps.take(GAPS_MAX).collect();
+    if gaps.len() < GAPS_MIN {
+        return None;
+    }
+    let fit = arrivals::fit(gaps, law, rate_rps)?;
+    (fit.p < FIT_P_MIN).then(|| {
+        let (percent, p) = (100.0 * fit.distance, fit.p);
+        Caveat {
+            code: CaveatCode::StimulusOff,
+            lowers_to: Trust::Doubtful,
+            detail: format!(
+                "the gaps between arrivals differ from `{law}` at {rate_rps}/s by {percent:.1} % \
+                 (Kolmogorov–Smirnov p = {p:.1e})"
+            ),
+            hint: "measure for longer or from another seed; should it come again, report it as a \
+                   fault of infermark"
+                .to_owned(),
+        }
+    })
+}
+
+/// Returns the rate and the law of an open loop whose rate is the same throughout.
+fn steady(evidence: &Evidence<'_>) -> Option<(f64, ArrivalLaw)> {
+    let LoadPlan::Open { rate_rps, arrivals, course: RateCourse::Steady } = evidence.plan.load
     else {
         return None;
     };
-    let mut sent: Vec<Stamp> = sent_in(evidence).collect();
-    sent.sort_unstable();
-    if sent.len() <= GAPS_MIN {
-        return None;
-    }
-    let gaps = sent.windows(2).map(|pair| pair[1].since(pair[0]).as_secs_f64());
-    let found = if law == ArrivalLaw::Constant {
-        let achieved = gaps.len() as f64 / gaps.sum::<f64>();
-        ((achieved / rate_rps - 1.0).abs() > RATE_SHARE_MAX)
-            .then(|| format!("requests left at {achieved:.3}/s, and {rate_rps}/s was asked for"))
-    } else {
-        let fit = arrivals::fit(gaps.take(GAPS_MAX).collect(), law, rate_rps)?;
-        (fit.p < FIT_P_MIN).then(|| {
-            let (percent, p) = (100.0 * fit.distance, fit.p);
-            format!(
-                "the gaps between sends differ from `{law}` at {rate_rps}/s by {percent:.1} % \
-                 (Kolmogorov–Smirnov p = {p:.1e})"
-            )
-        })
-    };
-    found.map(|detail| Caveat {
-        code: CaveatCode::StimulusOff,
-        lowers_to: Trust::Doubtful,
-        detail,
-        hint: "lower the rate, raise the concurrency cap, or free this machine's cores".to_owned(),
-    })
+    Some((rate_rps, arrivals))
 }
 
 fn sent_in<'a>(evidence: &'a Evidence<'_>) -> impl Iterator<Item = Stamp> + 'a {
@@ -339,7 +421,9 @@ fn too_few_samples(evidence: &Evidence<'_>) -> Option<Caveat> {
         (format!("none of the {} requests due in the window succeeded", counts.due), Trust::Void)
     } else if counts.success < Percentile::P99.size_min() {
         let detail = format!("{} successes are too few for a 99th percentile", counts.success);
-        (detail, Trust::Doubtful)
+        // Without it, what is given still holds, with its interval.
+        let few = counts.success < SUCCESSES_MIN;
+        (detail, if few { Trust::Doubtful } else { Trust::Sound })
     } else {
         return None;
     };
@@ -350,29 +434,33 @@ fn too_few_samples(evidence: &Evidence<'_>) -> Option<Caveat> {
     Some(Caveat { code: CaveatCode::TooFewSamples, lowers_to, detail, hint })
 }
 
-fn mixed_sources(evidence: &Evidence<'_>) -> Option<Caveat> {
-    let tokens = evidence.point.tokens.source == Some(TokenSource::Mixed);
-    let stamps = evidence.point.stamps == Some(Stamps::Mixed);
-    let (detail, hint) = match (tokens, stamps) {
-        (false, false) => return None,
-        (true, false) => (
-            "output tokens were not counted in the same way for all requests",
-            "have the server report usage, or give a tokenizer",
-        ),
-        (false, true) => (
-            "some arrivals carry the kernel's stamps and some the clock's",
-            "compare only runs whose stamps have one source",
-        ),
-        (true, true) => (
-            "neither the counts of output tokens nor the arrival stamps have one source",
-            "have the server report usage, or give a tokenizer",
-        ),
-    };
-    Some(Caveat {
+/// "The source is stored for each request; a run with mixed sources says so" (docs/metrics.md,
+/// section 2).
+fn mixed_counts(evidence: &Evidence<'_>) -> Option<Caveat> {
+    (evidence.point.tokens.source == Some(TokenSource::Mixed)).then(|| Caveat {
         code: CaveatCode::MixedSources,
         lowers_to: Trust::Doubtful,
-        detail: detail.to_owned(),
-        hint: hint.to_owned(),
+        detail: "output tokens were not counted in the same way for all requests".to_owned(),
+        hint: "have the server report usage, or give a tokenizer".to_owned(),
+    })
+}
+
+fn mixed_stamps(evidence: &Evidence<'_>) -> Option<Caveat> {
+    if evidence.point.stamps != Some(Stamps::Mixed) {
+        return None;
+    }
+    let members = evidence.population.members().iter();
+    let heard = || members.clone().filter(|member| member.row.first_byte.is_some());
+    let all = heard().count();
+    let clock = heard().filter(|member| member.row.stamps == StampSource::Clock).count();
+    (all >= STAMPED_MIN && clock as f64 > CLOCK_SHARE_MAX * all as f64).then(|| Caveat {
+        code: CaveatCode::MixedSources,
+        lowers_to: Trust::Doubtful,
+        detail: format!(
+            "the arrivals of {clock} of {all} responses carry the clock's stamps, and the others \
+             the kernel's"
+        ),
+        hint: "compare only runs whose stamps have one source".to_owned(),
     })
 }
 

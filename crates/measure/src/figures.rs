@@ -52,11 +52,12 @@ pub(crate) fn ttfa(row: &RequestRow) -> Option<Nanos> {
 }
 
 /// "`tpot`: `(last_token − first_token) / (output_tokens − 1)`, requests with ≥ 2 output tokens"
-/// (docs/metrics.md, section 3), rounded to the nanosecond.
+/// (docs/metrics.md, section 3), rounded to the nanosecond. Absent where one read brought the
+/// first chunk and the last: the time between them was not observed.
 pub(crate) fn tpot(row: &RequestRow) -> Option<Nanos> {
     let decode = row.last_token?.since(row.first_token?).0;
     let steps = u64::from(output_tokens(row).0.checked_sub(1).filter(|&steps| steps > 0)?);
-    Some(Nanos((decode + steps / 2) / steps))
+    Some(Nanos((decode + steps / 2) / steps)).filter(|&tpot| tpot > Nanos::ZERO)
 }
 
 /// "`e2e`: `last_token − due`; non-streamed: `end` in place of `last_token`" (docs/metrics.md,

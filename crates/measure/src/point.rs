@@ -81,7 +81,7 @@ pub struct Latency {
     /// From due to the first chunk of answer text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttfa_ms: Option<Estimate>,
-    /// Time per output token after the first.
+    /// Time per output token after the first, of answers that took more than one read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpot_ms: Option<Estimate>,
     /// Gaps between tokens.

@@ -21,7 +21,7 @@ pub struct Rates {
     /// Input and output tokens; absent with the input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_tokens_per_s: Option<f64>,
-    /// Output tokens for each user: 1 ÷ mean TPOT.
+    /// Output tokens for each user: 1 ÷ mean TPOT; absent with TPOT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens_per_s_per_user: Option<f64>,
     /// Output tokens for each GPU of the deployment, where their number is stated.
@@ -107,8 +107,7 @@ impl Rates {
     /// Adds "`tokens/s/user` = 1 / mean `tpot`; `tokens/s/gpu` = output tokens/s ÷ GPUs of the
     /// deployment, where stated" (docs/metrics.md, section 5).
     pub(crate) fn shared(mut self, tpot_mean_ms: Option<f64>, gpus: Option<u32>) -> Self {
-        self.output_tokens_per_s_per_user =
-            tpot_mean_ms.filter(|&tpot| tpot > 0.0).map(|tpot| 1000.0 / tpot);
+        self.output_tokens_per_s_per_user = tpot_mean_ms.map(|tpot| 1000.0 / tpot);
         self.output_tokens_per_s_per_gpu =
             gpus.filter(|&gpus| gpus > 0).map(|gpus| self.output_tokens_per_s / f64::from(gpus));
         self

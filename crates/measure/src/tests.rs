@@ -2,16 +2,16 @@
 
 use infermark_terms::{
     CaveatCode, ChunkKind, ChunkRow, ConnectPhases, EventCounts, Excerpt, FinishReason, Nanos,
-    Outcome, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource, Trust,
-    Usage,
+    Outcome, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource,
+    TransportFault, Trust, Usage,
 };
 use proptest::prelude::*;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use crate::{
-    ArrivalLaw, Build, Estimate, Latency, LoadPlan, Point, PointPlan, RateCourse, TokenSource,
-    WindowPlan, measure,
+    ArrivalLaw, Build, Estimate, Latency, LoadPlan, Point, PointPlan, RateCourse, Stamps,
+    TokenSource, WindowPlan, measure,
 };
 
 /// Random numbers from a fixed seed.
@@ -30,6 +30,26 @@ impl Noise {
     /// Draws from the exponential law of mean 1.
     pub(crate) fn exponential(&mut self) -> f64 {
         -self.uniform().ln()
+    }
+
+    /// Draws from the gamma law of mean 1 and this coefficient of variation, above 1: Ahrens and
+    /// Dieter's algorithm GS (1974, Computing 12:223).
+    pub(crate) fn gamma(&mut self, cv: f64) -> f64 {
+        let shape = cv.powi(-2);
+        let turn = 1.0 + shape / std::f64::consts::E;
+        loop {
+            let p = turn * self.uniform();
+            let (draw, accepted) = if p <= 1.0 {
+                let draw = p.powf(1.0 / shape);
+                (draw, (-draw).exp())
+            } else {
+                let draw = -((turn - p) / shape).ln();
+                (draw, draw.powf(shape - 1.0))
+            };
+            if self.uniform() <= accepted {
+                return draw / shape;
+            }
+        }
     }
 }
 
@@ -220,6 +240,23 @@ fn an_answer_that_is_not_streamed_has_no_first_token_and_counts_at_its_end() {
 }
 
 #[test]
+fn an_answer_that_came_in_one_read_has_no_time_per_token() {
+    let mut run = Run::default();
+    let _ = run.streamed(0, [0, 0], (1, 3), &[piece(100, 1), joined(100, 1), joined(100, 1)]);
+    let point = run.measure(&plan(0, 1000));
+    let latency = point.latency;
+    assert_eq!((latency.tpot_ms, latency.icl_ms, latency.stall_ms), (None, None, None));
+    assert_eq!(point.rates.unwrap().output_tokens_per_s_per_user, None);
+    assert_eq!(latency.e2e_ms.map(|e2e| e2e.max), Some(100.0));
+    assert_eq!(codes(&point), [CaveatCode::TooFewSamples], "no identity is broken");
+    // Beside answers whose tokens were seen apart, it does not count.
+    let _ = run.streamed(1, [0, 0], (1, 2), &[piece(100, 1), piece(150, 1)]);
+    let point = run.measure(&plan(0, 1000));
+    assert_eq!(point.latency.tpot_ms.map(|tpot| (tpot.n, tpot.min)), Some((1, 50.0)));
+    assert_eq!(point.rates.unwrap().output_tokens_per_s_per_user, Some(20.0));
+}
+
+#[test]
 fn tokens_of_unknown_chunks_are_spread_by_their_text_and_have_no_gaps() {
     let mut run = Run::default();
     let unknown = |at_ms| Piece { at_ms, tokens: None, coalesced: false };
@@ -369,7 +406,86 @@ fn the_plan_itself_can_raise_doubts() {
     assert_eq!(codes(&closed_run().measure(&debug)), [CaveatCode::DebugBuild]);
     let few = closed_run().measure(&plan(0, 4_000));
     assert_eq!((few.counts.success, codes(&few)), (80, vec![CaveatCode::TooFewSamples]));
-    assert_eq!(few.trust.verdict, Trust::Doubtful);
+    assert_eq!(few.trust.verdict, Trust::Sound, "p99 is absent, and the rest holds");
+    let verdict = |end_ms| {
+        let point = closed_run().measure(&plan(0, end_ms));
+        (point.counts.success, point.trust.verdict)
+    };
+    assert_eq!(verdict(1000), (20, Trust::Sound));
+    assert_eq!(verdict(950), (19, Trust::Doubtful));
+}
+
+#[test]
+fn a_limit_of_this_machine_voids_the_result() {
+    let short = |row: &mut RequestRow| {
+        if row.id.0 == 7 {
+            let fault = TransportFault::LocalLimit(Excerpt::new("too many open files"));
+            row.outcome = Outcome::Severed { phase: Phase::Connect, fault };
+        }
+    };
+    assert_eq!(verdict_after(short), (Trust::Void, vec![CaveatCode::ClientBound]));
+    let mut run = closed_run();
+    run.rows.iter_mut().for_each(short);
+    let point = run.measure(&plan(0, 10_000));
+    assert!(point.trust.caveats[0].detail.contains("1 of the 200"));
+    assert!(point.trust.caveats[0].hint.contains("`ulimit -n`"));
+    assert_eq!(codes(&run.measure(&plan(400, 10_000))), [], "it was not due in the window");
+}
+
+#[test]
+fn the_lag_of_a_batch_is_its_sending() {
+    // One after the other, until all were sent.
+    let lagging = |last_ms: f64| {
+        let mut run = even_run((0..200).map(|_| 0.0));
+        for row in &mut run.rows {
+            let lag_ms = last_ms * row.id.0 as f64 / 199.0;
+            row.sent = Some(row.due + Nanos::from_secs_f64(lag_ms / 1e3));
+        }
+        run
+    };
+    let verdict = |run: &Run| {
+        let point = run.measure(&plan(0, 10_000));
+        (point.trust.verdict, codes(&point))
+    };
+    assert_eq!(verdict(&lagging(40.0)), (Trust::Sound, vec![]));
+    assert_eq!(verdict(&lagging(90.0)), (Trust::Doubtful, vec![CaveatCode::ClientBound]));
+    let mut two_batches = lagging(40.0);
+    two_batches.rows[0].due = millis(1);
+    assert_eq!(verdict(&two_batches), (Trust::Doubtful, vec![CaveatCode::ClientBound]));
+}
+
+#[test]
+fn the_hint_of_a_late_generator_fits_the_load() {
+    let hint = |mut run: Run, plan: &PointPlan| {
+        for row in &mut run.rows {
+            row.sent = Some(row.due + Nanos::from_millis(10));
+        }
+        run.measure(plan).trust.caveats[0].hint.clone()
+    };
+    assert_eq!(hint(closed_run(), &plan(0, 10_000)), "free this machine's cores");
+    let open = hint(closed_run(), &open_plan(ArrivalLaw::Constant));
+    assert!(open.contains("concurrency cap") && !open.contains("threads"), "{open}");
+    let crowd = hint(even_run((0..200).map(f64::from)), &plan(0, 10_000));
+    assert!(crowd.contains("threads") && !crowd.contains("cap"), "{crowd}");
+}
+
+#[test]
+fn the_stamps_of_the_first_connections_raise_no_doubt() {
+    let stamped = |clock: u64, requests: usize| {
+        let mut run = closed_run();
+        run.rows.truncate(requests);
+        for row in &mut run.rows {
+            let late = row.id.0 >= clock;
+            row.stamps = if late { StampSource::Kernel } else { StampSource::Clock };
+        }
+        let point = run.measure(&plan(0, 10_000));
+        (point.stamps, codes(&point).contains(&CaveatCode::MixedSources))
+    };
+    assert_eq!(stamped(0, 200), (Some(Stamps::Kernel), false));
+    assert_eq!(stamped(20, 200), (Some(Stamps::Mixed), false));
+    assert_eq!(stamped(21, 200), (Some(Stamps::Mixed), true));
+    assert_eq!(stamped(10, 19), (Some(Stamps::Mixed), false), "too few to judge");
+    assert_eq!(stamped(200, 200), (Some(Stamps::Clock), false));
 }
 
 #[test]
@@ -403,6 +519,19 @@ fn arrivals_are_held_against_the_law_that_was_asked() {
     assert_eq!(doubts(&constant, ArrivalLaw::Poisson), off);
     let drifting = even_run((0..200).map(|k| f64::from(k) * 49.0));
     assert_eq!(doubts(&drifting, ArrivalLaw::Constant), off);
+    // A sender takes a while for each request, so bursts leave as trains.
+    let mut at = 0.0;
+    let mut bursty = even_run((0..400).map(|_| {
+        at += noise.gamma(3.0) * 50.0;
+        at
+    }));
+    let mut free = Stamp::ZERO;
+    for row in &mut bursty.rows {
+        row.sent = row.sent.map(|at| at.max(free));
+        free = row.sent.expect("it was sent") + Nanos(20_000);
+    }
+    assert_eq!(doubts(&bursty, ArrivalLaw::Gamma { cv: 3.0 }), []);
+    assert_eq!(doubts(&bursty, ArrivalLaw::Poisson), off);
 }
 
 #[test]
