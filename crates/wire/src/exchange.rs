@@ -12,6 +12,11 @@
 //! `[DONE]` a closed connection will do too. An error event ends the exchange at once, and so
 //! does everything malformed. What follows `[DONE]` within the body is ignored.
 //!
+//! The answer is complete with `[DONE]`, the response only with its body, which many servers end
+//! in a write of its own. To wait for that keeps the connection; a server that never gets there
+//! must not turn its answer into a failure. So [`Exchange::is_done`] tells the one from the other,
+//! and [`Exchange::finish`] ends the wait.
+//!
 //! # Invariants
 //!
 //! - However the bytes are split, the chunks, the counts and the end are the same. The exception
@@ -175,6 +180,24 @@ impl Exchange {
             (Message::Open, _) => severed(phase),
         };
         Ended { outcome, connection: Keep::Close }
+    }
+
+    /// Says whether the answer is complete though the response has not ended: `[DONE]` has been
+    /// read, and the end of the body has not.
+    pub fn is_done(&self) -> bool {
+        self.answer.tally.done && !self.ended
+    }
+
+    /// Ends the wait for the end of the body of an answer that is complete. It is `Finished` as of
+    /// the bytes that made [`is_done`](Self::is_done) true; the connection is of no further use.
+    ///
+    /// # Panics
+    ///
+    /// If the answer [is not done](Self::is_done).
+    pub fn finish(&mut self) -> Ended {
+        assert!(self.is_done(), "only an answer that is done can be finished");
+        self.ended = true;
+        Ended { outcome: self.answer.tally.finished(), connection: Keep::Close }
     }
 
     /// Returns how far the response has come.

@@ -170,6 +170,60 @@ fn the_last_http_chunk_is_awaited_after_done() {
 }
 
 #[test]
+fn an_answer_whose_body_goes_on_after_done_can_be_finished() {
+    let mut bytes = stream(&[HI, STOP, "[DONE]"]);
+    bytes.truncate(bytes.len() - "0\r\n\r\n".len());
+    for more in 0..2 {
+        let mut exchange = Exchange::new(Api::Chat, Delivery::Streamed);
+        assert_eq!(exchange.receive(&bytes, &mut |_| {}), Progress::Open);
+        for _ in 0..more {
+            let mut comment = Vec::new();
+            write_chunk(&mut comment, b": still here\n\n");
+            assert_eq!(exchange.receive(&comment, &mut |_| {}), Progress::Open);
+        }
+        let outcome = finished(FinishReason::Stop);
+        assert_eq!(exchange.finish(), Ended { outcome, connection: Keep::Close });
+        assert!(!exchange.is_done());
+        let excess = ended(garbled(DecodeFault::Excess), Keep::Close);
+        assert_eq!(exchange.receive(b"0\r\n\r\n", &mut |_| {}), excess);
+        exchange.reset();
+        assert!(!exchange.is_done());
+    }
+}
+
+#[test]
+fn an_answer_is_done_from_the_end_of_done_to_the_end_of_the_body() {
+    let bytes = stream(&[ROLE, HI, STOP, "[DONE]"]);
+    let end = bytes.len();
+    let done = end - "\r\n0\r\n\r\n".len();
+    let mut exchange = Exchange::new(Api::Chat, Delivery::Streamed);
+    for (before, byte) in bytes.iter().enumerate() {
+        let _ = exchange.receive(&[*byte], &mut |_| {});
+        let read = before + 1;
+        assert_eq!(exchange.is_done(), (done..end).contains(&read), "after {read} bytes");
+    }
+}
+
+#[test]
+fn what_has_no_done_is_never_done() {
+    for bytes in [stream(&[HI, STOP]), stream(&[ERROR, "[DONE]"]), response(200, &JSON, WHOLE)] {
+        let mut exchange = Exchange::new(Api::Chat, Delivery::Streamed);
+        for byte in bytes {
+            let _ = exchange.receive(&[byte], &mut |_| {});
+            assert!(!exchange.is_done());
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "only an answer that is done")]
+fn an_answer_that_is_not_done_cannot_be_finished() {
+    let mut exchange = Exchange::new(Api::Chat, Delivery::Streamed);
+    let _ = exchange.receive(&stream(&[HI])[..40], &mut |_| {});
+    let _ = exchange.finish();
+}
+
+#[test]
 fn a_stream_that_the_close_delimits_is_finished_if_it_ended_properly() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let body = |events: &[&str]| {
