@@ -42,7 +42,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
             requests: None,
             duration: Some(Nanos::from_secs(30)),
             warmup: Nanos::ZERO,
-            drain: Nanos::from_secs(120),
+            drain: Nanos::from_secs(600),
         },
         workload: Workload {
             source: PromptSource::Synthetic {
