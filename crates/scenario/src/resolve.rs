@@ -1,10 +1,13 @@
 //! From given values to one scenario: which value wins, which defaults hold, what contradicts
 //! what.
 //!
+//! A stronger layer's value replaces a weaker one's; so does its kind of load as a whole.
+//!
 //! Every mistake is looked for, also in values that a stronger layer overrides: a file with a
 //! wrong value is a wrong file.
 
 mod desk;
+mod load;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -13,13 +16,14 @@ use infermark_terms::{OutputPolicy, Seed};
 use serde::Serialize;
 
 use self::desk::Desk;
+use self::load::load;
 use crate::given::{Given, Origin};
 use crate::intent::{
-    Access, Api, Bounds, Distribution, FileLayout, Load, PromptForm, PromptSource, RateCurve,
-    Scenario, SharedPrefix, Target, TokenizerChoice, Verification, Workload,
+    Access, Api, Bounds, Distribution, FileLayout, PromptForm, PromptSource, Scenario,
+    SharedPrefix, Target, TokenizerChoice, Verification, Workload,
 };
 use crate::problem::Problems;
-use crate::settings::{self, Setting};
+use crate::settings;
 use crate::syntax::{self, Dataset, FileKind, count};
 
 /// The most requests in flight that can be asked for.
@@ -92,51 +96,6 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
     };
     let tags = tags(&mut desk);
     Ok(Resolved { scenario, values: desk.finish()?, tags })
-}
-
-fn load(desk: &mut Desk) -> Load {
-    let slots = count::<1, IN_FLIGHT_MAX>();
-    let concurrency = desk.one(&settings::CONCURRENCY, &slots);
-    let rate = desk.one(&settings::RATE, &syntax::RATE).map(RateCurve::Steady);
-    let ramp = desk.one(&settings::RAMP, &syntax::RAMP);
-    let throughput = desk.one_or_default(&settings::THROUGHPUT, &syntax::YES_NO);
-    let arrivals = desk.one(&settings::ARRIVALS, &syntax::ARRIVALS);
-    let max_concurrency = desk.one(&settings::MAX_CONCURRENCY, &slots).map(|slots| slots as u32);
-
-    let mut kinds = vec![&settings::CONCURRENCY, &settings::RATE, &settings::RAMP];
-    kinds.retain(|setting| desk.is_given(setting));
-    kinds.extend(throughput.then_some(&settings::THROUGHPUT));
-    check_load(desk, &kinds);
-
-    if let Some(rate) = rate.or(ramp) {
-        let arrivals =
-            arrivals.unwrap_or_else(|| desk.default_of(&settings::ARRIVALS, &syntax::ARRIVALS));
-        return Load::Open { rate, arrivals, max_concurrency };
-    }
-    if throughput {
-        return Load::Throughput { max_concurrency };
-    }
-    let concurrency =
-        concurrency.unwrap_or_else(|| desk.default_of(&settings::CONCURRENCY, &slots));
-    Load::Closed { concurrency: concurrency as u32 }
-}
-
-/// Refuses what does not go with the kinds of load that were asked for.
-fn check_load(desk: &mut Desk, kinds: &[&Setting]) {
-    let kind = match kinds {
-        [] => &settings::CONCURRENCY,
-        [kind] => *kind,
-        _ => return desk.refuse(kinds, "a run has one kind of load", "keep one of them"),
-    };
-    if kind.key == settings::CONCURRENCY.key {
-        let found = "a closed loop never has more in flight than its slots";
-        let hint = "cap `rate`, `ramp` or `throughput`, or give `concurrency` alone";
-        desk.rule_out(&settings::MAX_CONCURRENCY, kind, found, hint);
-    }
-    if kind.key == settings::CONCURRENCY.key || kind.key == settings::THROUGHPUT.key {
-        let found = "only a rate or a ramp has a law of arrivals";
-        desk.rule_out(&settings::ARRIVALS, kind, found, "give `rate`, or leave `arrivals` out");
-    }
 }
 
 fn bounds(desk: &mut Desk) -> Bounds {

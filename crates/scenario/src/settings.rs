@@ -186,7 +186,8 @@ pub static CONCURRENCY: Setting = Setting {
     value_name: "N",
     default: Some("1"),
     help: "Keep N requests in flight: each slot sends its next request when its last has ended",
-    more: "This is the load when no other is given.",
+    more: "This is the load when no other is given. Any kind of load replaces one that a weaker \
+           layer asks for: a flag's that of the environment, and that a file's.",
     group: Group::Load,
     form: Form::Once,
 };

@@ -12,6 +12,8 @@ use crate::syntax::{Codec, Echo, Fault};
 pub(super) struct Desk {
     /// By key, the strongest layer first. A setting that is here has a value.
     given: BTreeMap<&'static str, Vec<Given>>,
+    /// Likewise what does not count. Its mistakes do.
+    aside: BTreeMap<&'static str, Vec<Given>>,
     values: Vec<Value>,
     problems: Vec<Problem>,
     /// The settings of which a text could not be read.
@@ -27,7 +29,31 @@ impl Desk {
         for layers in by_key.values_mut() {
             layers.sort_by_key(Given::rank);
         }
-        Self { given: by_key, values: Vec::new(), problems: Vec::new(), malformed: BTreeSet::new() }
+        Self {
+            given: by_key,
+            aside: BTreeMap::new(),
+            values: Vec::new(),
+            problems: Vec::new(),
+            malformed: BTreeSet::new(),
+        }
+    }
+
+    /// Returns what was given for a setting, the strongest layer first.
+    pub(super) fn layers(&self, setting: &Setting) -> &[Given] {
+        self.given.get(setting.key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Lets no longer count what layers of such ranks say about a setting that is still to be
+    /// read.
+    pub(super) fn set_aside(&mut self, setting: &Setting, is_aside: impl Fn(u8) -> bool) {
+        let Some((key, layers)) = self.given.remove_entry(setting.key) else { return };
+        let (aside, given): (Vec<_>, Vec<_>) =
+            layers.into_iter().partition(|given| is_aside(given.rank()));
+        for (layers, map) in [(aside, &mut self.aside), (given, &mut self.given)] {
+            if !layers.is_empty() {
+                let _ = map.insert(key, layers);
+            }
+        }
     }
 
     pub(super) fn is_given(&self, setting: &Setting) -> bool {
@@ -37,12 +63,13 @@ impl Desk {
     /// Reads all values of all layers, so that every mistake is found, and returns those of the
     /// strongest that can be read.
     pub(super) fn all<T>(&mut self, setting: &'static Setting, codec: &Codec<T>) -> Vec<T> {
-        let Some(layers) = self.given.get(setting.key) else { return Vec::new() };
-        let rank = layers[0].rank();
+        let layers = self.given.get(setting.key).map_or(&[][..], Vec::as_slice);
+        let aside = self.aside.get(setting.key).map_or(&[][..], Vec::as_slice);
+        let rank = layers.first().map(Given::rank);
         let mut read = Vec::new();
-        for given in layers {
+        for given in layers.iter().chain(aside) {
             match (codec.parse)(&given.text) {
-                Ok(value) if given.rank() == rank => {
+                Ok(value) if Some(given.rank()) == rank => {
                     self.values.push(Value {
                         key: setting.key,
                         text: (codec.print)(&value),
@@ -58,8 +85,8 @@ impl Desk {
             }
         }
         if setting.form != Form::Repeated
-            && let [first, second, ..] = &layers[..]
-            && second.rank() == rank
+            && let [first, second, ..] = layers
+            && second.rank() == first.rank()
         {
             self.problems.push(Problem {
                 places: vec![second.place(Echo::Withheld), first.place(Echo::Withheld)],
@@ -114,11 +141,33 @@ impl Desk {
     /// Refuses what settings say together, unless one of them could not be read: then what it
     /// says is not known, and its own problem comes first.
     pub(super) fn refuse(&mut self, settings: &[&Setting], found: &str, hint: &str) {
+        let places = settings.iter().map(|setting| self.place(setting)).collect();
+        self.contradict(settings, places, found, hint);
+    }
+
+    /// Refuses, likewise, what the layer of this rank says by settings together, whether it counts
+    /// or not.
+    pub(super) fn refuse_within(
+        &mut self,
+        rank: u8,
+        settings: &[&Setting],
+        found: &str,
+        hint: &str,
+    ) {
+        let all = |key| self.given.get(key).into_iter().chain(self.aside.get(key)).flatten();
+        let within = settings
+            .iter()
+            .filter_map(|setting| all(setting.key).find(|given| given.rank() == rank));
+        let places = within.map(|given| given.place(Echo::Shown)).collect();
+        self.contradict(settings, places, found, hint);
+    }
+
+    fn contradict(&mut self, settings: &[&Setting], places: Vec<Place>, found: &str, hint: &str) {
         if settings.iter().any(|setting| self.malformed.contains(setting.key)) {
             return;
         }
         self.problems.push(Problem {
-            places: settings.iter().map(|setting| self.place(setting)).collect(),
+            places,
             found: found.to_owned(),
             expected: None,
             hint: Some(hint.to_owned()),

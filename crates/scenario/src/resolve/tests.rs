@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::file::parse_file;
-use crate::intent::{Arrivals, Delivery, HeaderValue};
+use crate::intent::{Arrivals, Delivery, HeaderValue, Load, RateCurve};
+use crate::settings::Setting;
 
 const FRESH: Seed = Seed(7);
 
@@ -123,6 +124,81 @@ fn each_kind_of_load_has_its_words() {
         load(&["throughput=yes", "max_concurrency=64"]),
         Load::Throughput { max_concurrency: Some(64) }
     );
+}
+
+/// Resolves what a file, the environment and flags say together.
+fn layered(file: &str, env: &[(&str, &str)], words: &[&str]) -> Result<Resolved, Problems> {
+    let mut given = parse_file(Path::new("f.yaml"), file).unwrap();
+    given.extend(env.iter().map(|(key, text)| Given::env(setting(key), *text)));
+    given.extend(flags(words));
+    resolve(given, FRESH)
+}
+
+#[test]
+fn a_stronger_layers_kind_of_load_replaces_a_weaker_ones() {
+    let load = |file: &str, env: &[(&str, &str)], words: &[&str]| match layered(file, env, words) {
+        Ok(resolved) => resolved.scenario.load,
+        Err(problems) => panic!("{problems}"),
+    };
+    let open = |arrivals, max_concurrency| Load::Open {
+        rate: RateCurve::Steady(5.0),
+        arrivals,
+        max_concurrency,
+    };
+    let poisson = open(Arrivals::Poisson, None);
+    let constant = open(Arrivals::Constant, Some(4));
+    assert_eq!(load("", &[("concurrency", "3")], &["rate=5/s"]), poisson);
+    assert_eq!(load("concurrency: 3\n", &[], &["rate=5/s"]), poisson);
+    assert_eq!(load("throughput: yes\nmax_concurrency: 4\n", &[], &["rate=5/s"]), poisson);
+    assert_eq!(load("ramp: linear(1/s..2/s)\n", &[("rate", "5/s")], &[]), poisson);
+    // What a layer says beside no kind, or the same, holds where it goes with the one that holds.
+    let shapes = "arrivals: constant\nmax_concurrency: 4\n";
+    assert_eq!(load(shapes, &[], &["rate=5/s"]), constant);
+    assert_eq!(load(&format!("rate: 9/s\n{shapes}"), &[], &["rate=5/s"]), constant);
+    let between = [("concurrency", "3")];
+    assert_eq!(load(&format!("rate: 9/s\n{shapes}"), &between, &["rate=5/s"]), constant);
+    assert_eq!(load(shapes, &[], &["concurrency=2"]), Load::Closed { concurrency: 2 });
+    let capped = Load::Throughput { max_concurrency: Some(4) };
+    assert_eq!(load(shapes, &[], &["throughput=yes"]), capped);
+    // A word that asks for no kind replaces none.
+    assert_eq!(load(&format!("rate: 5/s\n{shapes}"), &[], &["throughput=no"]), constant);
+    let one = Load::Closed { concurrency: 1 };
+    assert_eq!(load("throughput: yes\n", &[], &["throughput=no"]), one);
+}
+
+#[test]
+fn bounds_do_not_depend_on_the_layer_of_the_load() {
+    let resolved = layered("concurrency: 3\nrequests: 9\n", &[], &["rate=5/s", "duration=2s"]);
+    let bounds = resolved.unwrap().scenario.bounds;
+    assert_eq!((bounds.requests, bounds.duration), (Some(9), Some(Nanos::from_secs(2))));
+}
+
+#[test]
+fn what_a_replaced_load_says_leaves_no_trace_in_the_values() {
+    let file = "throughput: yes\nmax_concurrency: 4\n";
+    let resolved = layered(file, &[("concurrency", "3")], &["rate=5/s"]).unwrap();
+    let load = resolved.values.iter().filter(|value| {
+        setting(value.key).group == settings::Group::Load && value.origin != Origin::Default
+    });
+    assert_eq!(load.map(|value| value.key).collect::<Vec<_>>(), ["rate"]);
+}
+
+#[test]
+fn mistakes_in_a_replaced_load_are_mistakes() {
+    let mistakes = [
+        ("rate: 5/s\nconcurrency: 3\n", &["ramp=linear(1/s..2/s)"]),
+        ("rate: 5\n", &["concurrency=3"]),
+        ("concurrency: 3\nmax_concurrency: many\n", &["rate=5/s"]),
+        ("arrivals: constant\n", &["throughput=maybe"]),
+    ];
+    let mut shown = String::new();
+    for (file, words) in mistakes {
+        write!(shown, "{}\n\n", layered(file, &[], words).unwrap_err()).unwrap();
+    }
+    // A stronger shape does not ask for a kind, so it still has to go with the one that holds.
+    let problems = layered("concurrency: 3\n", &[], &["arrivals=constant"]).unwrap_err();
+    write!(shown, "{problems}\n").unwrap();
+    insta::assert_snapshot!(shown);
 }
 
 #[test]
@@ -303,8 +379,8 @@ fn contradictions_name_both_sides() {
 
 #[test]
 fn places_of_several_layers_are_told_apart() {
-    let mut given = parse_file(Path::new("f.yaml"), "model: m\nconcurrency: 8\n").unwrap();
-    given.push(Given::env(setting("rate"), "5/s"));
+    let mut given = parse_file(Path::new("f.yaml"), "model: m\nprompt_form: token-ids\n").unwrap();
+    given.push(Given::env(setting("api"), "chat"));
     given.push(Given::flag(setting("target"), "ftp://h"));
     given.push(Given::env(setting("seed"), "x"));
     insta::assert_snapshot!(resolve(given, FRESH).unwrap_err().to_string());
