@@ -134,6 +134,11 @@ fn workload(desk: &mut Desk, api: Api, tokenizer: &TokenizerChoice) -> Workload 
         let hint = "give `output_tokens`; `sharegpt` with a `tokenizer` has lengths of its own";
         desk.rule_out(&settings::OUTPUT_LENGTH, &settings::DATASET, found, hint);
     }
+    let is_conversation = matches!(dataset, Dataset::File { kind: FileKind::Conversations, .. });
+    if is_conversation && api == Api::Completions {
+        let found = "completions take one text, not a conversation";
+        desk.rule_out(&settings::DATASET, &settings::API, found, "give `api` `chat`");
+    }
     let form = desk.one_or_default(&settings::PROMPT_FORM, &syntax::PROMPT_FORM);
     if form == PromptForm::TokenIds && api == Api::Chat {
         let found = "chat does not take token ids";

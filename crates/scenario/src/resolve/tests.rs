@@ -369,6 +369,7 @@ fn contradictions_name_both_sides() {
         &["output_length=exact", "dataset=sharegpt:x.json"],
         &["prompt_form=token-ids"],
         &["prompt_form=token-ids", "api=completions"],
+        &["dataset=conversations:x.json", "api=completions"],
         &["insecure=yes", "target=http://h"],
         &["ca=x.pem", "target=http://h"],
         &["ca=x.pem"],
