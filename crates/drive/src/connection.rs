@@ -63,12 +63,20 @@ struct Flight {
     /// When it counts as expired: while connecting, then from `sent` on.
     deadline: Stamp,
     limit: Nanos,
+    /// When its answer was complete, although the body's end is still missing.
+    done: Option<Stamp>,
 }
+
+/// How long the body's end may take after `[DONE]`. It comes with it, or right after: a server
+/// that leaves it out has answered all the same.
+pub(crate) const GRACE_AFTER_DONE: Nanos = Nanos::from_millis(250);
 
 /// What became of a connection after it was polled.
 pub(crate) enum State {
     /// Its request goes on, or it waits for one.
     Open,
+    /// Its answer is complete; the body's end is given [`GRACE_AFTER_DONE`].
+    Done,
     /// Its request ended; it can carry another.
     Free,
     /// It is of no further use.
@@ -172,7 +180,7 @@ impl Connection {
         let limit = if ready { terms.total } else { terms.connect };
         let deadline = picked_up + limit;
         let text = (terms.capture == Capture::Text).then(Vec::new);
-        self.flight = Some(Flight { row, text, deadline, limit });
+        self.flight = Some(Flight { row, text, deadline, limit, done: None });
         self.heard = picked_up;
         self.exchange.reset();
         self.outgoing = order.bytes;
@@ -256,6 +264,9 @@ impl Connection {
 
     /// Ends its request because its time limit passed.
     pub(crate) fn expire(&mut self, at: Stamp, batch: &mut Batch) {
+        if self.settle(batch) {
+            return;
+        }
         let phase = self.phase();
         let limit = self.flight.as_ref().map_or(Nanos::ZERO, |flight| flight.limit);
         self.land(Outcome::Expired { phase, limit }, at, batch);
@@ -268,11 +279,24 @@ impl Connection {
         at: Stamp,
         batch: &mut Batch,
     ) {
+        if self.settle(batch) {
+            return;
+        }
         let phase = self.phase();
         if let Some(flight) = &self.flight {
             let outcome = judge(flight.row.due, phase);
             self.land(outcome, at, batch);
         }
+    }
+
+    /// Ends its request if its answer is complete and only the body's end is missing: it ended
+    /// when `[DONE]` came.
+    fn settle(&mut self, batch: &mut Batch) -> bool {
+        let done = self.flight.as_ref().and_then(|flight| flight.done);
+        let Some(at) = done.filter(|_| self.exchange.is_done()) else { return false };
+        let ended = self.exchange.finish();
+        self.land(ended.outcome, at, batch);
+        true
     }
 
     fn phase(&self) -> Phase {
@@ -379,6 +403,11 @@ impl Connection {
         };
         let progress = self.exchange.receive(bytes, &mut |chunk| ear.hear(&chunk));
         match progress {
+            Progress::Open if self.exchange.is_done() && flight.done.is_none() => {
+                flight.done = Some(at);
+                flight.deadline = flight.deadline.min(at + GRACE_AFTER_DONE);
+                State::Done
+            }
             Progress::Open => State::Open,
             Progress::Ended(ended) => {
                 // A response that came before the request was sent leaves the rest unsent.

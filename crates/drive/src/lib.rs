@@ -39,6 +39,6 @@ pub use carrier::{Batch, Carrier, Order, Source};
 pub use clock::Clock;
 pub use dispatch::{Dispatcher, Step};
 pub use endpoint::{Endpoint, EndpointError, Roots, Scheme};
-pub use socket::keep_stamping;
 pub use shard::{Gate, Outbox, Report, Shared, Stop, run};
+pub use socket::keep_stamping;
 pub use worker::{Capture, Effort, Worker, WorkerPlan};

@@ -19,7 +19,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use crate::carrier::{Batch, Carrier, Order, blank};
 use crate::clock::Clock;
-use crate::connection::{Connection, Sight, State, Terms, fault};
+use crate::connection::{Connection, GRACE_AFTER_DONE, Sight, State, Terms, fault};
 use crate::endpoint::Endpoint;
 use crate::socket;
 
@@ -309,6 +309,9 @@ impl Worker {
         };
         match state {
             State::Open => {}
+            State::Done => {
+                self.next_sweep = self.next_sweep.min(arrival.at + GRACE_AFTER_DONE);
+            }
             State::Free => {
                 self.busy -= 1;
                 self.idle.push(index);

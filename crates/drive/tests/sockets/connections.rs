@@ -70,6 +70,22 @@ fn a_body_that_only_the_close_ends_is_complete() {
     assert_eq!((server.accepted(), record.text(2)), (3, "one"));
 }
 
+#[test]
+fn an_answer_is_complete_at_its_done_even_if_the_body_never_ends() {
+    let whole = streamed(&["one"]);
+    let unended = whole.strip_suffix(b"0\r\n\r\n").unwrap().to_vec();
+    let server = Server::plain(move |mut peer: Peer| {
+        if peer.request().is_some() {
+            peer.say(&unended);
+            peer.await_end();
+        }
+    });
+    let record = Load::of(server.endpoint()).requests(2).run();
+    assert!(record.all_finished());
+    assert!(record.rows.iter().all(|row| row.last_token <= Some(row.end)));
+    assert_eq!(server.accepted(), 2);
+}
+
 /// A script that reads a request, answers, closes its side, and lets the next request go once
 /// the client has closed the other.
 fn closing(permit: SyncSender<()>) -> impl Fn(Peer) + Send + Sync + 'static {
