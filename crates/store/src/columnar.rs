@@ -233,7 +233,7 @@ pub(crate) fn write<R: Columnar>(
     path: &Path,
     batches: impl Iterator<Item = Result<Vec<R>, StoreError>>,
 ) -> Result<(), StoreError> {
-    files::replace(path, |file| write_to(file, path, batches))
+    files::replace(path, files::Outlasts::Power, |file| write_to(file, path, batches))
 }
 
 /// Writes a table to `file`; `path` is its name.

@@ -20,24 +20,35 @@ pub(crate) const CHUNKS_JOURNAL: &str = "journal/chunks.log";
 /// The journal of output text.
 pub(crate) const TEXT_JOURNAL: &str = "journal/text.log";
 
+/// What a file must outlast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlasts {
+    /// The death of this process: nobody waits for the disk.
+    Process,
+    /// A loss of power too.
+    Power,
+}
+
 /// Writes the file at `path` anew: at every instant it holds either all of its old content or all
-/// of the new, also after a loss of power. On an error nothing has changed.
+/// of the new. On an error nothing has changed.
 pub(crate) fn replace(
     path: &Path,
+    outlasts: Outlasts,
     write: impl FnOnce(&mut File) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
+    let sync = outlasts == Outlasts::Power;
     let beside = beside(path);
     let failed = |source| StoreError::writing(path, source);
     let mut file = File::create(&beside).map_err(failed)?;
     let written = write(&mut file)
-        .and_then(|()| file.sync_all().map_err(failed))
+        .and_then(|()| if sync { file.sync_all().map_err(failed) } else { Ok(()) })
         .and_then(|()| fs::rename(&beside, path).map_err(failed));
     if written.is_err() {
         // It may be what fills the disk. That it cannot be removed adds nothing to the error.
         drop(fs::remove_file(&beside));
         return written;
     }
-    sync_directory(path.parent().unwrap_or(Path::new("")))
+    if sync { sync_directory(path.parent().unwrap_or(Path::new(""))) } else { Ok(()) }
 }
 
 /// Makes the names in a directory outlast a loss of power.
@@ -67,7 +78,7 @@ mod tests {
         let path = dir.path().join("file");
         fs::write(&path, b"old").unwrap();
         let full = io::Error::from(io::ErrorKind::StorageFull);
-        let error = replace(&path, |file| {
+        let error = replace(&path, Outlasts::Power, |file| {
             file.write_all(b"new").unwrap();
             Err(StoreError::writing(&path, full))
         });

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::files::Outlasts;
 use crate::schema::Schema;
 use crate::{StoreError, files};
 
@@ -53,13 +54,13 @@ struct Format {
 
 impl RunFile {
     /// Replaces the header of the run in `dir`.
-    pub(crate) fn write(&self, dir: &Path) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, dir: &Path, outlasts: Outlasts) -> Result<(), StoreError> {
         let path = dir.join(files::RUN);
         let header = Self { schema: SCHEMA.to_string(), ..self.clone() };
         let mut json = serde_json::to_vec_pretty(&header)
             .map_err(|source| StoreError::Header { path: path.clone(), source })?;
         json.push(b'\n');
-        files::replace(&path, |file| {
+        files::replace(&path, outlasts, |file| {
             file.write_all(&json).map_err(|source| StoreError::writing(&path, source))
         })
     }

@@ -81,8 +81,6 @@ impl<R: Row> Journal<R> {
         let file = created
             .and_then(|mut file| {
                 file.write_all(line.as_bytes())?;
-                // Without its first line, a journal could not be told from another file.
-                file.sync_all()?;
                 Ok(file)
             })
             .map_err(|source| StoreError::writing(&path, source))?;

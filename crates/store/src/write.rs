@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use infermark_terms::{ChunkRow, RequestId, RequestRow};
 
 use crate::columnar::{self, Columnar};
+use crate::files::Outlasts;
 use crate::journal::{self, Journal, Row};
 use crate::read::latest_requests;
 use crate::{RunFile, StoreError, TextPiece, files};
@@ -54,9 +55,9 @@ impl RunWriter {
             chunks: Journal::create(dir.join(files::CHUNKS_JOURNAL))?,
             text: Journal::create(dir.join(files::TEXT_JOURNAL))?,
         };
-        files::sync_directory(&journal)?;
-        // Last: where there is a header, there is a record.
-        RunFile { partial: true, ..header.clone() }.write(dir)?;
+        // Last: where there is a header, there is a record. Nobody waits for the disk yet: the
+        // load is about to begin, and its first requests must not be late.
+        RunFile { partial: true, ..header.clone() }.write(dir, Outlasts::Process)?;
         Ok(writer)
     }
 
@@ -146,7 +147,7 @@ impl RunWriter {
             KeepChunks::Keep => tabulate(&self.chunks, &self.dir.join(files::CHUNKS), amend)?,
             KeepChunks::Drop => (),
         }
-        header.write(&self.dir)?;
+        header.write(&self.dir, Outlasts::Power)?;
         // The tables are preferred to the journals from here on; these only take up room.
         let journal = self.dir.join(files::JOURNAL);
         fs::remove_dir_all(&journal).map_err(|source| StoreError::writing(&journal, source))
