@@ -6,7 +6,10 @@
 //!
 //! A file says no more than flags can: each value is handed on as text, and one parser reads it
 //! whichever way it came. So anchors, merges and nesting have nothing to stand for, and are errors.
+//!
+//! The record of a run, `run.json`, is read too, for what was given to that run.
 
+mod record;
 mod toml;
 mod yaml;
 
@@ -76,7 +79,8 @@ impl Flaw {
 }
 
 /// Reads a scenario file's text. The extension of `path` says the format: `.yaml` or `.yml`,
-/// `.toml`, `.json`.
+/// `.toml`, `.json`. JSON may also be the record of a run: what it holds beside defaults is then
+/// given by this file, and so is the seed, even if it was drawn.
 ///
 /// # Errors
 ///
@@ -97,9 +101,17 @@ pub fn parse_file(path: &Path, text: &str) -> Result<Vec<Given>, Problems> {
         let found = format!("the file has {} bytes", text.len());
         return Err(refuse(found, &format!("at most {FILE_BYTES_MAX}")));
     }
+    let mut sheet = Sheet::new(Source::new(path, text));
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
     let (entries, flaws) = match extension.to_ascii_lowercase().as_str() {
         "yaml" | "yml" => yaml::entries(text),
+        "json" if record::is_record(text) => match record::values(text) {
+            Ok(values) => {
+                sheet.recall(values);
+                (Vec::new(), Vec::new())
+            }
+            Err(flaw) => (Vec::new(), vec![flaw]),
+        },
         "json" => yaml::entries_of_json(text),
         "toml" => toml::entries(text),
         _ => {
@@ -107,7 +119,6 @@ pub fn parse_file(path: &Path, text: &str) -> Result<Vec<Given>, Problems> {
             return Err(refuse("the extension names no format of scenario files".into(), expected));
         }
     };
-    let mut sheet = Sheet::new(Source::new(path, text));
     for flaw in flaws.into_iter().take(PROBLEMS_MAX) {
         sheet.refuse(&name, flaw);
     }
@@ -147,6 +158,20 @@ impl Sheet {
             expected: flaw.expected,
             hint: flaw.hint,
         });
+    }
+
+    /// Takes in what a record says was given.
+    fn recall(&mut self, values: Vec<(String, Scalar)>) {
+        for (key, scalar) in values {
+            if let Some(setting) = Setting::by_key(&key) {
+                self.give(setting, scalar);
+            } else if self.problems.len() < PROBLEMS_MAX {
+                let name = Place::new("key", Some(&key), None);
+                let flaw = Flaw::new(scalar.span, "no such setting");
+                let hint = "another version of infermark wrote this record";
+                self.refuse(name.name(), flaw.hint(hint));
+            }
+        }
     }
 
     fn enter(&mut self, entry: Entry) {
@@ -206,6 +231,18 @@ impl Sheet {
         let spot = self.spot(scalar.span);
         self.given.push(Given::file(setting, scalar.text, spot));
     }
+}
+
+/// Makes a flaw of what serde says about a JSON text, headed by `what`.
+fn flaw_of_json(text: &str, error: &serde_json::Error, what: &str) -> Flaw {
+    let start: usize =
+        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    // Its columns count bytes from 1, and are 0 at the beginning of a line.
+    let at = start + error.column().saturating_sub(1);
+    // The place follows at the message's end, and is shown by us.
+    let found = error.to_string();
+    let found = found.split(" at line ").next().unwrap_or(&found);
+    Flaw::new(at..at + 1, format!("{what}: {found}"))
 }
 
 #[cfg(test)]

@@ -44,6 +44,47 @@ fn values_know_their_place() {
     assert_eq!(place.position(), Some((Path::new("f.yaml"), 2, 11)));
 }
 
+#[test]
+fn a_runs_record_gives_what_was_given_to_the_run_and_its_seed() {
+    let text = r#"{"id": "x", "schema": "infermark.run/1", "scenario": {"tags": {}, "values": [
+  {"key": "rate", "text": "12/s", "origin": {"layer": "flag"}},
+  {"key": "arrivals", "text": "poisson", "origin": {"layer": "default"}},
+  {"key": "model", "text": "\u00e4 \"b\"", "origin": {"layer": "file", "path": "f", "line": 1}},
+  {"key": "tag", "text": "a=b", "origin": {"layer": "env"}},
+  {"key": "tag", "text": "c=d", "origin": {"layer": "env"}},
+  {"key": "seed", "text": "7", "origin": {"layer": "default"}}]}}"#;
+    let expected =
+        [("rate", "12/s"), ("model", "ä \"b\""), ("tag", "a=b"), ("tag", "c=d"), ("seed", "7")];
+    assert_eq!(pairs("run.json", text), expected.map(|(key, text)| (key, text.to_owned())));
+    let given = parse_file(Path::new("run.json"), text).unwrap();
+    let place = given[1].place(crate::syntax::Echo::Shown);
+    assert_eq!(place.position(), Some((Path::new("run.json"), 4, 28)));
+}
+
+#[test]
+fn mistakes_in_records_are_shown_in_place() {
+    let record = |scenario: &str| {
+        format!("{{\"schema\": \"infermark.run/1\",\n\"scenario\": {scenario}}}\n")
+    };
+    let value = |key: &str, text: &str| {
+        record(&format!(
+            "{{\"values\": [\n{{\"key\": \"{key}\", \"text\": {text}, \
+             \"origin\": {{\"layer\": \"flag\"}}}}]}}"
+        ))
+    };
+    let files = [
+        value("rate", "\"5\""),
+        value("temperature", "\"5\""),
+        value("rate", "5"),
+        record("{\"load\": 5}"),
+        record("{\"values\": [{\"key\": \"rate\"}]}"),
+        "{\"schema\": \"infermark.run/1\"}".to_owned(),
+        "{\"schema\": \"other/1\"}".to_owned(),
+    ];
+    let files: Vec<_> = files.iter().map(|text| ("run.json", text.as_str())).collect();
+    insta::assert_snapshot!(shown(&files));
+}
+
 /// Shows what is wrong with each file, also what only its values' meaning shows.
 fn shown(files: &[(&str, &str)]) -> String {
     let mut text = String::new();

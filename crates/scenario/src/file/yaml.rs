@@ -24,13 +24,7 @@ pub(super) fn entries(text: &str) -> (Vec<Entry>, Vec<Flaw>) {
 /// Reads JSON as far as it goes.
 pub(super) fn entries_of_json(text: &str) -> (Vec<Entry>, Vec<Flaw>) {
     let Err(error) = serde_json::from_str::<IgnoredAny>(text) else { return entries(text) };
-    let start: usize = text.split_inclusive('\n').take(error.line() - 1).map(str::len).sum();
-    // Its columns count bytes from 1, and are 0 at the beginning of a line.
-    let at = start + error.column().saturating_sub(1);
-    // The place follows at the message's end, and is shown by us.
-    let found = error.to_string();
-    let found = found.split(" at line ").next().unwrap_or(&found);
-    (Vec::new(), vec![Flaw::new(at..at + 1, format!("not JSON: {found}"))])
+    (Vec::new(), vec![super::flaw_of_json(text, &error, "not JSON")])
 }
 
 /// An event, without what a scenario has no use for.

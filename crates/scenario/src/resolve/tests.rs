@@ -197,7 +197,7 @@ fn mistakes_in_a_replaced_load_are_mistakes() {
     }
     // A stronger shape does not ask for a kind, so it still has to go with the one that holds.
     let problems = layered("concurrency: 3\n", &[], &["arrivals=constant"]).unwrap_err();
-    write!(shown, "{problems}\n").unwrap();
+    writeln!(shown, "{problems}").unwrap();
     insta::assert_snapshot!(shown);
 }
 
@@ -402,6 +402,15 @@ fn a_wrong_value_is_wrong_even_where_a_stronger_one_holds() {
     assert!(resolve(given, FRESH).is_err());
 }
 
+/// Writes what a run's record holds of its scenario.
+fn record(resolved: &Resolved) -> String {
+    let scenario = serde_json::json!({ "values": resolved.values, "tags": resolved.tags });
+    let record = serde_json::json!({
+        "schema": "infermark.run/1", "id": "x", "scenario": scenario, "clocks": {"a": [1, null]},
+    });
+    serde_json::to_string_pretty(&record).unwrap()
+}
+
 /// Draws values for most settings, in any order. Most draws contradict themselves.
 fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     let texts: &[(&str, &[&str])] = &[
@@ -445,18 +454,22 @@ fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         .prop_shuffle()
 }
 
+/// Takes in one word after the other, and leaves out each that contradicts those before.
+fn consistent(words: Vec<(&'static str, String)>) -> Vec<Given> {
+    let mut given = Vec::new();
+    for (key, text) in words {
+        given.push(Given::flag(setting(key), text));
+        if resolve(given.clone(), FRESH).is_err() {
+            let _ = given.pop();
+        }
+    }
+    given
+}
+
 proptest! {
     #[test]
     fn a_written_scenario_resolves_to_itself(words in words()) {
-        // Takes in one word after the other, and leaves out each that contradicts those before.
-        let mut given = Vec::new();
-        for (key, text) in words {
-            given.push(Given::flag(setting(key), text));
-            if resolve(given.clone(), FRESH).is_err() {
-                let _ = given.pop();
-            }
-        }
-        let first = resolve(given, FRESH).unwrap();
+        let first = resolve(consistent(words), FRESH).unwrap();
         let text = first.to_yaml();
         let given = parse_file(Path::new("f.yaml"), &text);
         let given = given.unwrap_or_else(|problems| panic!("{problems}\n{text}"));
@@ -465,6 +478,22 @@ proptest! {
         prop_assert_eq!(&second.scenario, &first.scenario);
         prop_assert_eq!(&second.tags, &first.tags);
         prop_assert_eq!(second.to_yaml(), text);
+    }
+
+    #[test]
+    fn a_runs_record_resolves_to_the_scenario_of_the_run(words in words()) {
+        let first = resolve(consistent(words), FRESH).unwrap();
+        let given = parse_file(Path::new("run.json"), &record(&first)).unwrap();
+        let second = resolve(given, Seed(8)).unwrap();
+        prop_assert_eq!(&second.scenario, &first.scenario);
+        prop_assert_eq!(&second.tags, &first.tags);
+        prop_assert_eq!(second.to_yaml(), first.to_yaml());
+        // Defaults stay defaults; a second record says the same.
+        let is_default = |value: &&Value| value.origin == Origin::Default && value.key != "seed";
+        let defaults = |resolved: &Resolved| resolved.values.iter().filter(is_default).count();
+        prop_assert_eq!(defaults(&second), defaults(&first));
+        let third = resolve(parse_file(Path::new("run.json"), &record(&second)).unwrap(), FRESH);
+        prop_assert_eq!(third.unwrap().scenario, first.scenario);
     }
 
     #[test]
