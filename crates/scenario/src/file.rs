@@ -101,23 +101,28 @@ pub fn parse_file(path: &Path, text: &str) -> Result<Vec<Given>, Problems> {
         let found = format!("the file has {} bytes", text.len());
         return Err(refuse(found, &format!("at most {FILE_BYTES_MAX}")));
     }
-    let mut sheet = Sheet::new(Source::new(path, text));
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-    let (entries, flaws) = match extension.to_ascii_lowercase().as_str() {
-        "yaml" | "yml" => yaml::entries(text),
-        "json" if record::is_record(text) => match record::values(text) {
+    let format = match extension.to_ascii_lowercase().as_str() {
+        "yaml" | "yml" => Format::Yaml,
+        "json" => Format::Json,
+        "toml" => Format::Toml,
+        _ => {
+            let expected = "`.yaml`, `.yml`, `.toml` or `.json`";
+            return Err(refuse("the extension names no format of scenario files".into(), expected));
+        }
+    };
+    let mut sheet = Sheet::new(Source::new(path, text), format);
+    let (entries, flaws) = match format {
+        Format::Yaml => yaml::entries(text),
+        Format::Json if record::is_record(text) => match record::values(text) {
             Ok(values) => {
                 sheet.recall(values);
                 (Vec::new(), Vec::new())
             }
             Err(flaw) => (Vec::new(), vec![flaw]),
         },
-        "json" => yaml::entries_of_json(text),
-        "toml" => toml::entries(text),
-        _ => {
-            let expected = "`.yaml`, `.yml`, `.toml` or `.json`";
-            return Err(refuse("the extension names no format of scenario files".into(), expected));
-        }
+        Format::Json => yaml::entries_of_json(text),
+        Format::Toml => toml::entries(text),
     };
     for flaw in flaws.into_iter().take(PROBLEMS_MAX) {
         sheet.refuse(&name, flaw);
@@ -133,9 +138,18 @@ pub fn parse_file(path: &Path, text: &str) -> Result<Vec<Given>, Problems> {
     Ok(sheet.given)
 }
 
+/// How a scenario file is written.
+#[derive(Clone, Copy)]
+enum Format {
+    Yaml,
+    Json,
+    Toml,
+}
+
 /// A file being read.
 struct Sheet {
     source: Arc<Source>,
+    format: Format,
     /// Where each key stood first.
     seen: BTreeMap<&'static str, Place>,
     given: Vec<Given>,
@@ -143,8 +157,8 @@ struct Sheet {
 }
 
 impl Sheet {
-    fn new(source: Arc<Source>) -> Self {
-        Self { source, seen: BTreeMap::new(), given: Vec::new(), problems: Vec::new() }
+    fn new(source: Arc<Source>, format: Format) -> Self {
+        Self { source, format, seen: BTreeMap::new(), given: Vec::new(), problems: Vec::new() }
     }
 
     fn spot(&self, span: Range<usize>) -> Spot {
@@ -223,7 +237,22 @@ impl Sheet {
                 let flaw = Flaw::new(span, "no value").hint("leave the line out for the default");
                 self.refuse(setting.key, flaw);
             }
+            Node::Odd(flaw) if setting.form == Form::Repeated => {
+                let hint = format!("write a list of texts, such as `{}`", self.list_of(setting));
+                self.refuse(setting.key, flaw.hint(&hint));
+            }
             Node::Odd(flaw) => self.refuse(setting.key, flaw),
+        }
+    }
+
+    /// Shows how a repeated setting is written in this file's format.
+    fn list_of(&self, setting: &Setting) -> String {
+        let (key, item) = (setting.key, setting.value_name.to_lowercase());
+        match self.format {
+            Format::Yaml if !item.contains(": ") => format!("{key}: [{item}]"),
+            Format::Yaml => format!("{key}: [\"{item}\"]"),
+            Format::Json => format!("\"{key}\": [\"{item}\"]"),
+            Format::Toml => format!("{key} = [\"{item}\"]"),
         }
     }
 

@@ -107,6 +107,9 @@ fn mistakes_in_yaml_are_shown_in_place() {
         ("f.yaml", "rate: 5/s\nmodel: m\nconcurrency: 6\n"),
         ("f.yaml", "rate: [5/s]\nmodel:\nload:\n  rate: 5/s\ninput_tokens: {mean: 5}\n"),
         ("f.yaml", "tag: [a=b, [c=d]]\n"),
+        ("f.yaml", "tag: {a: b}\n"),
+        ("f.yaml", "tag:\n  - a: b\n"),
+        ("f.yaml", "tag: [a]\n"),
         ("f.yaml", "header: X-A: 1\n"),
         ("f.yaml", "header:\n  - X-A: 1\n"),
         ("f.yaml", "rate: &r 5/s\n"),
@@ -136,6 +139,8 @@ fn mistakes_in_toml_and_json_are_shown_in_place() {
         ("f.toml", "model = 1979-05-27\nthreads = [1, [2]]\nstream = maybe\n"),
         ("f.toml", "model = 1979-05-27\nthreads = [1, [2]]\nstream = \"maybe\"\n"),
         ("f.json", "{\"rate\": \"12/s\",\n \"requests\": 1e3,\n \"model\": null}\n"),
+        ("f.toml", "tag = {a = \"b\"}\n"),
+        ("f.json", "{\"tag\": {\"a\": \"b\"}}\n"),
         ("f.json", "{\"rate\": \"12/s\", \"rate\": \"13/s\"}\n"),
         ("f.json", "{\"rate\": \"12/s\",\n}\n"),
         ("f.json", "{\"rate\": \"12\", \"stream\": true, \"load\": {\"a\": [1]}}"),
@@ -182,6 +187,26 @@ fn of_very_many_problems_the_first_are_shown() {
     let text = "k: 1\n".repeat(100_000);
     let problems = parse_file(Path::new("f.yaml"), &text).unwrap_err();
     assert_eq!(problems.as_slice().len(), PROBLEMS_MAX);
+}
+
+#[test]
+fn the_hinted_list_of_a_repeated_setting_works() {
+    let odd = [
+        ("f.yaml", "KEY: {a: b}\n"),
+        ("f.toml", "KEY = {a = \"b\"}\n"),
+        ("f.json", "{\"KEY\": {\"a\": 5}}"),
+    ];
+    for setting in SETTINGS.iter().filter(|setting| setting.form == Form::Repeated) {
+        for (name, text) in odd {
+            let text = text.replace("KEY", setting.key);
+            let problems = parse_file(Path::new(name), &text).unwrap_err();
+            let hint = problems.as_slice()[0].hint.as_deref().unwrap();
+            let line = hint.split('`').nth(1).unwrap();
+            let file = if name == "f.json" { format!("{{{line}}}") } else { line.to_owned() };
+            let given = parse_file(Path::new(name), &file).unwrap();
+            assert!(resolve(given, Seed(7)).is_ok(), "{hint}");
+        }
+    }
 }
 
 /// Texts that look like scenario files from afar.
