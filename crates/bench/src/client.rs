@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
     Batch, Capture, Clock, Dispatcher, Effort, Endpoint, Order, Outbox, Report, Roots, Shared,
@@ -14,23 +14,28 @@ use infermark_scenario::intent::{self, Arrivals, Bounds, RateCurve};
 use infermark_schedule::{pacer, window};
 use infermark_terms::{ConnectPhases, Due, Nanos, OutcomeKind, Seed, Shard, Stamp, Window};
 use infermark_wire::openai::{Api, Delivery};
+use memchr::memmem;
 
 use crate::figures::{Said, Spread};
 use crate::machine::resident;
-use crate::point::{Begun, Job};
+use crate::point::{Begun, Job, NUMBER};
 
 /// From the clock's epoch to the load.
 const LEAD: Nanos = Nanos::from_millis(5);
 
-/// The same order each time.
+/// The same order each time, but for its number.
 struct Same {
     bytes: Vec<u8>,
+    /// Where the number is.
+    number_at: usize,
     tokens: u32,
 }
 
 impl Source for Same {
-    fn take(&mut self, _: Due) -> Option<Order> {
-        let bytes = self.bytes.clone();
+    fn take(&mut self, due: Due) -> Option<Order> {
+        let mut bytes = self.bytes.clone();
+        let number = format!("{:0width$}", due.id.0, width = NUMBER.len());
+        bytes[self.number_at..self.number_at + NUMBER.len()].copy_from_slice(number.as_bytes());
         Some(Order { bytes, asked_input: None, asked_output: Some(self.tokens) })
     }
 }
@@ -53,7 +58,9 @@ pub(crate) fn drive(job: &Job) -> Result<Said> {
         warmup: Nanos(job.warmup_ns()),
         drain: Nanos::from_secs(60),
     };
-    let mut source = Same { bytes: job.request()?, tokens: job.load.tokens };
+    let bytes = job.request()?;
+    let number_at = memmem::find(&bytes, NUMBER.as_bytes()).context("the request has a number")?;
+    let mut source = Same { bytes, number_at, tokens: job.load.tokens };
     let clock = Clock::start();
     let start = Stamp::ZERO + LEAD;
     let planned = window(&bounds, start);
@@ -69,7 +76,10 @@ pub(crate) fn drive(job: &Job) -> Result<Said> {
     let outbox = Outbox::new(0, full, used);
     let _: Report = run(&mut worker, dispatcher, &mut source, outbox, &shared);
     let Effort { waits, reads } = worker.effort();
-    let said = keeper.join().expect("the keeper does not panic")?;
+    let mut said = keeper.join().expect("the keeper does not panic")?;
+    for (_, sent) in &mut said.sent {
+        *sent = clock.monotonic(Stamp(*sent)).0;
+    }
     Ok(Said { waits, reads, ..said })
 }
 
@@ -115,6 +125,7 @@ fn judge(kept: &Batch, window: Window) -> Said {
         ttft.extend(row.first_token.map(|at| at.since(row.due).0));
         service.extend(row.first_token.zip(row.sent).map(|(at, sent)| at.since(sent).0));
         let connecting = row.connect.map_or(Nanos::ZERO, ConnectPhases::total);
+        said.sent.extend(row.sent.map(|sent| (row.id.0, sent.0)));
         lag.extend(row.sent.map(|sent| sent.since(row.due + connecting).0));
         said.chunks += u64::from(row.chunks);
         said.coalesced += u64::from(row.coalesced);

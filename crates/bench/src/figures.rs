@@ -22,12 +22,13 @@ impl Spread {
 }
 
 /// What the server really did.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Truth {
     /// Tokens written in the window.
     pub(crate) tokens: u64,
-    /// From a request's arrival to its first token, for requests that arrived in the window.
-    pub(crate) ttft: Spread,
+    /// Its requests that arrived in the window: the client's number, and when the first token
+    /// was written, in nanoseconds on `CLOCK_MONOTONIC`.
+    pub(crate) firsts: Vec<(u64, u64)>,
     /// Gaps between their tokens.
     pub(crate) itl: Spread,
     /// How late their tokens were, by the server's own schedule.
@@ -35,11 +36,14 @@ pub(crate) struct Truth {
 }
 
 /// What a client says.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Said {
     /// Waits for something to happen, and reads, over the whole load.
     pub(crate) waits: u64,
     pub(crate) reads: u64,
+    /// Requests due in the window: their numbers, and when they were handed to the kernel, which
+    /// on a loopback interface is when they reached the server's socket.
+    pub(crate) sent: Vec<(u64, u64)>,
     pub(crate) requests: u64,
     pub(crate) failed: u64,
     /// From `due` to the first token, for requests due in the window.

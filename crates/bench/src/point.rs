@@ -1,5 +1,6 @@
 //! One load, measured with one client: which processes run, and what comes of it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -10,7 +11,7 @@ use infermark_wire::openai::{Api, Delivery, Dialect, LengthFields, UsageFields};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{Said, Truth};
+use crate::figures::{Said, Spread, Truth};
 use crate::machine::{cores, cpu_ns, now_ns, on_core, sleep_until};
 use crate::server::Duty;
 
@@ -24,6 +25,9 @@ const SETTLE_NS: u64 = 2_000_000_000;
 /// A prompt of the length of a short question.
 const PROMPT: &str = "Explain in simple terms how a transformer generates text, one token at a \
                       time, and what limits how fast it can do so on a modern accelerator.";
+
+/// The number of a request that was not given one.
+pub(crate) const NUMBER: &str = "00000000";
 
 /// A load.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -82,6 +86,7 @@ impl Job {
         u64::from(self.load.streams) * STAGGER_NS + SETTLE_NS
     }
 
+    /// Returns the request, with [`NUMBER`] for its number.
     pub(crate) fn request(&self) -> Result<Vec<u8>> {
         let dialect = Dialect {
             api: Api::Chat,
@@ -98,7 +103,8 @@ impl Job {
             output_policy: OutputPolicy::Exact,
         })?;
         let host = &self.address;
-        let head = RequestHead { method: "POST", path: dialect.path(), host, headers: &[] };
+        let headers = [("X-Request-Id".to_owned(), NUMBER.to_owned())];
+        let head = RequestHead { method: "POST", path: dialect.path(), host, headers: &headers };
         Ok(request(&head, Some("application/json"), &body))
     }
 }
@@ -117,7 +123,7 @@ pub(crate) enum Client {
 }
 
 /// What came of a load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     /// CPU time of the client's process for each token, in microseconds.
     pub(crate) us_per_token: f64,
@@ -128,6 +134,9 @@ pub(crate) struct Outcome {
     /// Tokens that the server sent ÷ those of a client that loses no time.
     pub(crate) achieved: f64,
     pub(crate) tokens_per_s: f64,
+    /// From the instant at which a request reached the server's socket to the first token that
+    /// it wrote. How long the server took to look is the server's time, so it belongs here.
+    pub(crate) true_ttft: Spread,
     pub(crate) said: Said,
     pub(crate) truth: Truth,
 }
@@ -205,7 +214,14 @@ pub(crate) fn measure(client: Client, load: Load, window_s: f64) -> Result<Outco
         server_busy,
         achieved: tokens_per_s / load.offered(),
         tokens_per_s,
+        true_ttft: true_ttft(&said, &truth),
         said,
         truth,
     })
+}
+
+fn true_ttft(said: &Said, truth: &Truth) -> Spread {
+    let firsts: BTreeMap<u64, u64> = truth.firsts.iter().copied().collect();
+    let first = |&(number, sent)| Some(firsts.get(&number)?.saturating_sub(sent));
+    Spread::of(said.sent.iter().filter_map(first).collect())
 }

@@ -65,16 +65,17 @@ pub(crate) fn serve(duty: &Duty) -> Result<()> {
 
 fn truth(records: &[TruthRecord], from: u64, to: u64) -> Truth {
     let window = from..to;
-    let (mut ttft, mut itl, mut late, mut tokens) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut firsts, mut itl, mut late, mut tokens) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for record in records {
         let written = || record.tokens.iter().filter_map(|token| token.written_ns);
         tokens += written().filter(|at| window.contains(at)).count() as u64;
         if window.contains(&record.arrival_ns) {
-            ttft.extend(written().next().map(|at| at - record.arrival_ns));
+            let number = record.x_request_id.as_deref().and_then(|name| name.parse().ok());
+            firsts.extend(number.zip(written().next()));
             itl.extend(written().zip(written().skip(1)).map(|(a, b)| b - a));
             late.extend(record.tokens.iter().filter_map(|t| Some(t.written_ns? - t.due_ns)));
         }
     }
-    let [ttft, itl, late] = [ttft, itl, late].map(Spread::of);
-    Truth { tokens, ttft, itl, late }
+    let [itl, late] = [itl, late].map(Spread::of);
+    Truth { tokens, firsts, itl, late }
 }
