@@ -25,6 +25,22 @@ pub(crate) fn nearest<'c>(
         .map(|(_, candidate)| candidate)
 }
 
+/// Returns the `count` candidates that take the fewest edits to become `word`, nearest first;
+/// of equals, those that come first. Case does not count.
+pub fn closest<'c>(
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+    count: usize,
+) -> Vec<&'c str> {
+    const CHARS_MAX: usize = 100;
+    let word: String = word.to_lowercase().chars().take(CHARS_MAX).collect();
+    // The beginning of a word counts as one mistake.
+    let distance = |name: &str| if name.starts_with(&word) { 1 } else { edits(&word, name) };
+    let mut ranked: Vec<_> = candidates.map(|name| (distance(name), name)).collect();
+    ranked.sort_by_key(|(distance, _)| *distance);
+    ranked.into_iter().take(count).map(|(_, name)| name).collect()
+}
+
 /// Counts the insertions, deletions and replacements that make `b` of `a` (Levenshtein 1966).
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
@@ -50,6 +66,13 @@ mod tests {
         assert_eq!(edits("", "abc"), 3);
         assert_eq!(edits("kitten", "sitting"), 3);
         assert_eq!(edits("rate", "rate"), 0);
+    }
+
+    #[test]
+    fn the_closest_come_first() {
+        let known = ["llama-2-7b", "llama-3.1-8b", "qwen3-8b", "mixtral-8x7b"];
+        assert_eq!(closest("LLAMA-3.1", known.into_iter(), 2), ["llama-3.1-8b", "llama-2-7b"]);
+        assert_eq!(closest("x", known.into_iter(), 9).len(), 4);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use load::{Lengths, Load, Stream};
 pub use summary::{Figures, Summary};
 #[cfg(test)]
 pub(crate) use trust::RESIDUALS;
-pub use trust::{Uncertainty, uncertainty};
+pub use trust::{Uncertainty, uncertainty, unfamiliar};
 
 /// Receives what a prediction yields, in order of time.
 pub trait Watch {

@@ -138,8 +138,8 @@ impl Composer {
         id: RequestId,
         pieces: &mut Vec<&'a Piece>,
     ) -> Result<u32, WorkloadError> {
-        let group = Draws::new(self.seed.named("groups").at(id.0)).index(prefix.groups as usize);
-        let mut draws = Draws::new(self.seed.named("prefixes").at(group as u64));
+        let group = group_of(self.seed, prefix, id);
+        let mut draws = Draws::new(self.seed.named("prefixes").at(group));
         self.lexicon.fill(&mut draws, Place::Opening, prefix.tokens, pieces)?;
         Ok(prefix.tokens)
     }
@@ -218,6 +218,11 @@ impl Composer {
         }
         Ok(true)
     }
+}
+
+/// Returns which of the shared prefixes this request begins with.
+pub(crate) fn group_of(seed: Seed, prefix: SharedPrefix, id: RequestId) -> u64 {
+    Draws::new(seed.named("groups").at(id.0)).index(prefix.groups as usize) as u64
 }
 
 fn text_of(pieces: &[&Piece]) -> String {

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | [`tokenizer`] | [`Tokenizer`]: text to tokens; [`FileTokenizer`]: from a `tokenizer.json` |
 //! | [`probe`] | what the chat template costs, and tokens per word without a tokenizer |
-//! | [`workload`] | [`Workload`]: id to ask |
+//! | [`workload`] | [`Workload`]: id to ask; [`Outline`]: the same in lengths alone |
 //! | [`dataset`] | rows of JSON Lines, CSV, Parquet, `ShareGPT` and conversation files |
 //! | [`mod@recount`] | tokens of each chunk of an answer, after the run |
 //!
@@ -32,12 +32,14 @@ pub mod dataset;
 mod draw;
 mod lengths;
 mod lexicon;
+mod outline;
 pub mod probe;
 pub mod recount;
 pub mod tokenizer;
 pub mod workload;
 
 pub use dataset::{Census, DatasetError};
+pub use outline::{Outline, Sizes};
 pub use probe::{Probe, ProbeError, Reading, fit, probes};
 pub use recount::recount;
 pub use tokenizer::{FileTokenizer, Site, TokenizeError, Tokenizer, TokenizerError};

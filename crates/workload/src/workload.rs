@@ -1,5 +1,6 @@
 //! From a scenario's intent to the ask of each request.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use infermark_scenario::intent::{self, Distribution, PromptForm, PromptSource};
@@ -228,7 +229,8 @@ fn made(
     Ok(Source::Made(Box::new(Maker { composer, counter, lengths })))
 }
 
-fn law_max(law: Distribution) -> u32 {
+/// Returns the greatest length that can be drawn.
+pub(crate) fn law_max(law: Distribution) -> u32 {
     match law {
         Distribution::Fixed(max)
         | Distribution::Normal { max, .. }
@@ -252,6 +254,12 @@ pub enum WorkloadError {
         template: u32,
         /// What the shared prefix takes.
         prefix: u32,
+    },
+    /// Lengths alone were asked for, of prompts from a file.
+    #[error("the lengths of the prompts in {} are not known without a tokenizer", path.display())]
+    NoOutline {
+        /// The file.
+        path: PathBuf,
     },
     /// Token ids were asked for, without a tokenizer.
     #[error("prompts as token ids need a tokenizer")]
@@ -290,6 +298,7 @@ impl WorkloadError {
             Self::IdsNeedTokenizer | Self::IdsNeedLocalTokenizer | Self::JoinsWords => {
                 Some("give the model's tokenizer.json with `--tokenizer PATH`")
             }
+            Self::NoOutline { .. } => Some("give lengths with `--input-tokens`"),
             Self::IdsOfMessages => Some("send conversations as text, with `--api chat`"),
             Self::NoWords => Some("use a dataset, or `--tokenizer none`"),
             Self::Unfillable { .. } => Some("ask for other lengths, or use a dataset"),

@@ -49,8 +49,9 @@ fn mean_answer(figures: &Figures) -> f64 {
     figures.output_rate * figures.duration / figures.finished.max(1) as f64
 }
 
-/// How much further off a prediction may be where no published row is of its kind.
-fn unfamiliar(deployment: &Deployment) -> f64 {
+/// Returns how many times further off a prediction may be because no published row is of its
+/// GPU's family or its engine; 1 where some are.
+pub fn unfamiliar(deployment: &Deployment) -> f64 {
     let gpu = match deployment.gpu.family {
         Family::Hopper | Family::Ampere | Family::Ada => 1.0,
         Family::AmpereGraphics | Family::Blackwell => 1.5,

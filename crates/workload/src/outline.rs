@@ -1,0 +1,120 @@
+//! What requests ask in numbers alone: the lengths and the shared prefixes of the prompts that
+//! [`Workload`](crate::Workload) makes, without making them.
+//!
+//! Invariant: with the same intent and seed, request for request the same lengths and groups as
+//! the workload's, as long as no template raises the least input length.
+//!
+//! Not here: prompts from files, whose lengths only a tokenizer knows.
+
+use infermark_scenario::intent::{self, Distribution, PromptSource, SharedPrefix};
+use infermark_terms::{RequestId, Seed};
+
+use crate::compose::group_of;
+use crate::lengths::Lengths;
+use crate::workload::{WorkloadError, law_max};
+
+/// Output tokens where the scenario leaves them to the model.
+const OUTPUT_UNSAID: u32 = 256;
+
+/// The lengths and shared prefixes of a workload.
+pub struct Outline {
+    input: Lengths,
+    output: Option<Lengths>,
+    prefix: Option<SharedPrefix>,
+    seed: Seed,
+}
+
+/// What one request asks, in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Input tokens.
+    pub input: u32,
+    /// Output tokens.
+    pub output: u32,
+    /// The prefix that it shares: which, and how many tokens.
+    pub prefix: Option<(u64, u32)>,
+}
+
+impl Outline {
+    /// Returns the outline of this workload.
+    ///
+    /// # Errors
+    /// When prompts come from a file, or no length leaves room beside the shared prefix.
+    pub fn new(intent: &intent::Workload, seed: Seed) -> Result<Self, WorkloadError> {
+        let (law, prefix) = match &intent.source {
+            PromptSource::Synthetic { input_tokens, prefix } => (*input_tokens, *prefix),
+            PromptSource::Corpus { input_tokens } => (*input_tokens, None),
+            PromptSource::File { path, .. } => {
+                return Err(WorkloadError::NoOutline { path: path.clone() });
+            }
+        };
+        let taken = prefix.map_or(0, |prefix| prefix.tokens);
+        let input = Lengths::new(law, taken.saturating_add(1), seed.named("input lengths"));
+        let input = input.ok_or(WorkloadError::NoRoom {
+            greatest: law_max(law),
+            template: 0,
+            prefix: taken,
+        })?;
+        let lengths = |law: Distribution| Lengths::new(law, 1, seed.named("output lengths"));
+        Ok(Self { input, output: intent.output_tokens.and_then(lengths), prefix, seed })
+    }
+
+    /// Returns what request `id` asks. Depends on nothing but the seed and the id.
+    pub fn sizes(&self, id: RequestId) -> Sizes {
+        Sizes {
+            input: self.input.draw(id),
+            output: self.output.as_ref().map_or(OUTPUT_UNSAID, |lengths| lengths.draw(id)),
+            prefix: self.prefix.map(|prefix| (group_of(self.seed, prefix, id), prefix.tokens)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Calibration, Counter, Template, Workload};
+    use infermark_scenario::intent::PromptForm;
+    use infermark_terms::{OutputPolicy, Prompt};
+
+    fn intent(prefix: Option<SharedPrefix>) -> intent::Workload {
+        let law = |min, max| Distribution::Uniform { min, max };
+        intent::Workload {
+            source: PromptSource::Synthetic { input_tokens: law(40, 90), prefix },
+            output_tokens: Some(law(1, 50)),
+            output_policy: OutputPolicy::Exact,
+            form: PromptForm::Text,
+        }
+    }
+
+    #[test]
+    fn an_outline_has_the_lengths_and_groups_of_the_prompts() {
+        let intent = intent(Some(SharedPrefix { tokens: 20, groups: 3 }));
+        let counter = Counter::Calibrated(Calibration::ASSUMED);
+        let workload = Workload::prepare(&intent, counter, Template::default(), Seed(5)).unwrap();
+        let outline = Outline::new(&intent, Seed(5)).unwrap();
+        let mut beginnings = std::collections::BTreeMap::new();
+        for id in (0..50).map(RequestId) {
+            let (ask, sizes) = (workload.ask(id).unwrap(), outline.sizes(id));
+            assert_eq!(
+                (ask.input_tokens, ask.output_tokens),
+                (Some(sizes.input), Some(sizes.output))
+            );
+            let Prompt::Text(text) = ask.prompt else { panic!("a text was asked for") };
+            let beginning: String = text.chars().take(40).collect();
+            let (group, tokens) = sizes.prefix.unwrap();
+            assert_eq!(tokens, 20);
+            assert_eq!(beginnings.entry(group).or_insert_with(|| beginning.clone()), &beginning);
+        }
+        assert_eq!(beginnings.len(), 3);
+    }
+
+    #[test]
+    fn a_file_has_no_outline_and_a_prefix_needs_room() {
+        let long = intent(Some(SharedPrefix { tokens: 90, groups: 1 }));
+        assert!(matches!(Outline::new(&long, Seed(1)), Err(WorkloadError::NoRoom { .. })));
+        let mut file = intent(None);
+        file.source =
+            PromptSource::File { path: "a.json".into(), layout: intent::FileLayout::ShareGpt };
+        assert!(matches!(Outline::new(&file, Seed(1)), Err(WorkloadError::NoOutline { .. })));
+    }
+}
