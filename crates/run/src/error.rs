@@ -63,6 +63,14 @@ pub enum RunError {
         text: String,
         /// What is wrong.
         reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A prediction was asked for of something else than the embedded engine.
+    #[error("`{target}` cannot be predicted: only the embedded engine can")]
+    NoPrediction {
+        /// The target.
+        target: String,
     },
     /// The tokenizer file cannot be used.
     #[error(transparent)]
@@ -152,6 +160,7 @@ impl RunError {
             | Self::Trial { .. } => Category::Target,
             Self::Endpoint(_)
             | Self::Engine { .. }
+            | Self::NoPrediction { .. }
             | Self::Tokenizer(_)
             | Self::ServerTokenizer { .. }
             | Self::Probe(_)
@@ -191,7 +200,8 @@ impl RunError {
                 "is the model's name one that `/v1/models` lists, and does the server speak this \
                  `--api`?"
             }
-            Self::Engine { .. } => "for example `sim:ttft=50ms,itl=10ms`",
+            Self::Engine { hint, .. } => hint,
+            Self::NoPrediction { .. } => "give what stands after `sim:`",
             Self::OpenFiles { .. } => "raise the limit with `ulimit -n`, or lower the load",
             Self::Threads { .. } => "lower `--threads`",
             Self::Tokenizer(error) => return error.hint(),

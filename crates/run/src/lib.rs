@@ -14,14 +14,18 @@
 //!   and every error after its beginning leaves it marked partial.
 //! - The results are a function of the record: [`measure_again`] on its directory gives the same.
 //!
+//! [`predict`] asks the embedded engine the same in virtual time: no clock, no socket, no record.
+//!
 //! Deliberately not here: words for people, progress bars, exit codes.
 
+pub mod embedded;
 mod environment;
 mod error;
 mod feeder;
 mod judge;
 mod limits;
 mod load;
+pub mod predict;
 mod preflight;
 mod recorder;
 mod target;
@@ -29,6 +33,7 @@ mod target;
 pub use environment::Environment;
 pub use error::{Category, RunError};
 pub use judge::{Measured, measure_again};
+pub use limits::make_room;
 pub use load::{Options, Secrets, execute};
 pub use preflight::Preflight;
 pub use recorder::{Progress, Watch};

@@ -16,7 +16,7 @@ const SPARE: u64 = 48;
 /// # Errors
 ///
 /// If even the hard limit leaves no room for them.
-pub(crate) fn make_room(connections: Option<u32>, each: u64) -> Result<(), RunError> {
+pub fn make_room(connections: Option<u32>, each: u64) -> Result<(), RunError> {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
     let needed = connections.map_or(hard, |count| u64::from(count) * each + SPARE);
     if needed > hard {

@@ -271,7 +271,7 @@ fn shards(scenario: &Scenario) -> Result<u32, RunError> {
 }
 
 /// Returns what it takes to measure the run.
-fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
+pub(crate) fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
     PointPlan {
         load: load_plan(scenario),
         window: match planned.end {
@@ -284,7 +284,7 @@ fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
     }
 }
 
-fn load_plan(scenario: &Scenario) -> LoadPlan {
+pub(crate) fn load_plan(scenario: &Scenario) -> LoadPlan {
     let slots = most_shards(&scenario.load, &scenario.bounds);
     match scenario.load {
         Load::Closed { concurrency } => LoadPlan::Closed { concurrency },

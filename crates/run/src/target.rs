@@ -1,21 +1,16 @@
 //! Who is measured: the embedded engine or a server, and what it says about itself.
 
 use std::sync::Arc;
-use std::thread;
 
-use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{Endpoint, Response, Roots, call};
 use infermark_scenario::intent::{Access, HeaderValue, Scenario, Target, Verification};
-use infermark_sim::engine::{Engine, Fleet};
-use infermark_sim::latency::FixedEngine;
-use infermark_sim::serve::{self, ServePlan, Serving};
-use infermark_sim::spec::SimTarget;
+use infermark_sim::serve::{ServePlan, Serving};
 use infermark_terms::{Excerpt, Nanos, Seed};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::RunError;
 use crate::load::Secrets;
+use crate::{RunError, embedded};
 
 /// How long a call outside the measured load may take.
 pub(crate) const CALL_LIMIT: Nanos = Nanos::from_secs(30);
@@ -98,23 +93,9 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
 
 /// Serves the embedded engine on a loopback port of its own.
 fn embed(text: &str, seed: Seed) -> Result<Serving, RunError> {
-    let wrong = |reason: String| RunError::Engine { text: text.to_owned(), reason };
-    let target: SimTarget = text.parse().map_err(|error| wrong(format!("{error}")))?;
-    let (name, engine): (_, Box<dyn Engine>) = match target {
-        SimTarget::Fixed(latency) => ("embedded".to_owned(), Box::new(FixedEngine::new(latency))),
-        SimTarget::Deployment(deployment) => {
-            let fleet = Fleet::new(&deployment, seed).map_err(|error| wrong(error.to_string()))?;
-            (deployment.model.name, Box::new(fleet))
-        }
-    };
-    // From a thread of its own, whose favour the engine's thread inherits.
-    let plan = ServePlan { seed, ..ServePlan::new(name) };
-    let starter = thread::spawn(move || {
-        let _: Granted = prefer_latency();
-        serve::start(plan, engine)
-    });
-    let started = starter.join().expect("starting the engine does not panic");
-    started.map_err(|source| RunError::System { what: "socket for the embedded engine", source })
+    let target = embedded::configure(text)?;
+    let engine = embedded::engine(text, &target, seed)?;
+    embedded::serve(ServePlan { seed, ..embedded::served(&target) }, engine)
 }
 
 /// Returns the headers of every call, with their secrets.

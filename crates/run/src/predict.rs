@@ -1,0 +1,267 @@
+//! The embedded engine under a scenario's load in virtual time: what a run would measure, before
+//! anyone pays for the hardware.
+//!
+//! ```text
+//!  scenario ─▶ pacer (schedule) ─┐                      ┌─▶ rows, chunks ─▶ measure ─▶ Point
+//!           ─▶ outline (workload)┴─▶ sim::predict ──────┼─▶ gauges ─────────────────▶ Telemetry
+//!                                    (virtual time)     └─▶ figures ─▶ residuals ───▶ Expected
+//! ```
+//!
+//! The same pacer and the same lengths as in a run, request for request, and the same measure
+//! over what comes of them; so a prediction and a run of one scenario can stand side by side.
+//!
+//! # Invariants
+//!
+//! - A prediction is a function of the scenario: the same seed gives the same bytes, on any
+//!   machine. It bears no date, and names no host.
+//! - Whatever would say something of a generator (its lag, its stamps) is absent: there is none.
+//!
+//! Deliberately not here: what the figures look like (`report`, `cli`).
+
+mod expect;
+mod sweep;
+mod witness;
+
+use std::collections::BTreeSet;
+
+use infermark_measure::{Build, Point, PointPlan, measure};
+use infermark_scenario::Resolved;
+use infermark_scenario::intent::{Scenario, Target};
+use infermark_schedule::{pacer, window};
+use infermark_sim::engine::{Job, JobId};
+use infermark_sim::predict::{Horizon, predict as drive};
+use infermark_sim::spec::SimTarget;
+use infermark_store::RunFile;
+use infermark_terms::{Due, Next, Pacer, RequestId, Seed, Shard, Stamp, Trust, Window};
+use infermark_workload::{Outline, Sizes};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use self::witness::Witness;
+use crate::load::point_plan;
+use crate::{DEFINITIONS, RunError, embedded};
+
+pub use self::expect::{Expected, Range};
+pub use self::sweep::Axis;
+pub use self::witness::Telemetry;
+
+/// Which loads are predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loads {
+    /// The scenario's.
+    One,
+    /// From idle to saturation along this axis, in place of the scenario's.
+    Sweep(Axis),
+}
+
+/// A prediction.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// What a run would have as its `run.json`, marked predicted.
+    pub header: RunFile,
+    /// The operating points, in the order of their loads.
+    pub points: Vec<Predicted>,
+    /// Of a sweep, the point with the greatest power: requests/s ÷ mean E2E (Kleinrock 1979,
+    /// "Power and deterministic rules of thumb for probabilistic problems in computer
+    /// communications").
+    pub knee: Option<usize>,
+}
+
+/// One operating point, predicted. Its keys in JSON are those of a measured one, and more.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Predicted {
+    /// What measuring the predicted rows gives.
+    #[serde(flatten)]
+    pub point: Point,
+    /// The engine's state and totals, as its own metrics would show them.
+    pub server: Telemetry,
+    /// How far reality may lie from the prediction.
+    pub uncertainty: Expected,
+}
+
+/// Predicts what a run of this scenario would measure.
+///
+/// # Errors
+///
+/// If the target is not the embedded engine or its configuration is wrong; if the scenario asks
+/// what only a real run can (prompts from a file).
+pub fn predict(resolved: &Resolved, loads: Loads) -> Result<Prediction, RunError> {
+    let scenario = &resolved.scenario;
+    let text = match &scenario.target {
+        Target::Sim(text) => text,
+        Target::Url(url) => return Err(RunError::NoPrediction { target: url.clone() }),
+    };
+    let subject = Subject {
+        text,
+        target: embedded::configure(text)?,
+        outline: Outline::new(&scenario.workload, scenario.seed)?,
+    };
+    let (points, knee) = match loads {
+        Loads::One => (vec![subject.point(scenario)?], None),
+        Loads::Sweep(axis) => sweep::sweep(&subject, scenario, axis)?,
+    };
+    Ok(Prediction { header: header(resolved, &subject, &points, knee), points, knee })
+}
+
+/// Who is asked what.
+struct Subject<'a> {
+    text: &'a str,
+    target: SimTarget,
+    outline: Outline,
+}
+
+impl Subject<'_> {
+    /// Predicts one operating point.
+    fn point(&self, scenario: &Scenario) -> Result<Predicted, RunError> {
+        let planned = window(&scenario.bounds, Stamp::ZERO);
+        let (load, bounds, seed) = (&scenario.load, &scenario.bounds, scenario.seed);
+        let mut engine = embedded::engine(self.text, &self.target, seed)?;
+        let mut pacer = Settling {
+            inner: pacer(load, bounds, Stamp::ZERO, seed, Shard::WHOLE),
+            window: planned,
+            awaited: BTreeSet::new(),
+        };
+        let until = planned.end.map_or(Stamp::NEVER, |end| end + bounds.drain);
+        let mut witness = Witness::new(planned, bounds.drain);
+        let mut ask = |id| job(id, self.outline.sizes(id), self.block_tokens(), seed);
+        let horizon = Horizon { until, ..Horizon::default() };
+        drive(engine.as_mut(), &mut pacer, &mut ask, horizon, &mut witness);
+        witness.close(engine.gauges());
+
+        // How this binary was built changes no prediction.
+        let plan = PointPlan { build: Build::Release, ..point_plan(scenario, planned) };
+        let plan = PointPlan { gpus: self.gpus(), ..plan };
+        let mut point = measure(&plan, witness.rows(), witness.chunks());
+        let saturated = witness.saturation(plan.load);
+        let uncertainty = Expected::of(&self.target, &point, witness.figures(), saturated.as_ref());
+        point.trust.caveats.extend(saturated);
+        forget_the_generator(&mut point);
+        Ok(Predicted { point, server: witness.telemetry(), uncertainty })
+    }
+
+    fn block_tokens(&self) -> u32 {
+        match &self.target {
+            SimTarget::Fixed(_) => u32::MAX,
+            SimTarget::Deployment(deployment) => deployment.limits.block_size,
+        }
+    }
+
+    fn gpus(&self) -> Option<u32> {
+        match &self.target {
+            SimTarget::Fixed(_) => None,
+            SimTarget::Deployment(deployment) => Some(deployment.gpus()),
+        }
+    }
+}
+
+/// What a request asks of the engine. The whole blocks of its prefix are those of all requests
+/// that share it.
+fn job(request: RequestId, sizes: Sizes, block_tokens: u32, seed: Seed) -> Job {
+    let blocks = sizes.prefix.map(|(group, tokens)| {
+        let names = seed.named("prefix blocks").at(group);
+        (0..tokens / block_tokens).map(move |index| names.at(u64::from(index)).0).collect()
+    });
+    Job {
+        id: JobId(request.0),
+        prompt_tokens: sizes.input,
+        output_tokens: sizes.output,
+        blocks: blocks.unwrap_or_default(),
+        priority: 0,
+    }
+}
+
+/// Takes away what no generator was there to show, and sums the verdict up again.
+fn forget_the_generator(point: &mut Point) {
+    let latency = &mut point.latency;
+    (latency.lag_ms, latency.service_ttft_ms, latency.service_e2e_ms) = (None, None, None);
+    (point.stamps, point.read_delay_ms, point.connect_ms) = (None, None, None);
+    let worst = point.trust.caveats.iter().map(|caveat| caveat.lowers_to).max();
+    point.trust.verdict = worst.unwrap_or(Trust::Sound);
+}
+
+/// Ends a load that only its window bounds, as a run does: it goes on unchanged until every
+/// request due in the window has ended.
+struct Settling {
+    inner: Box<dyn Pacer>,
+    window: Window,
+    /// The requests due in the window that are under way, where it has an end.
+    awaited: BTreeSet<RequestId>,
+}
+
+impl Settling {
+    /// Says whether nothing that is due from `at` on is needed any more.
+    fn settled(&self, at: Stamp) -> bool {
+        self.awaited.is_empty() && self.window.end.is_some_and(|end| at >= end)
+    }
+}
+
+impl Pacer for Settling {
+    fn poll(&mut self, now: Stamp) -> Next {
+        let next = self.inner.poll(now);
+        match next {
+            Next::Send(Due { at, .. }) | Next::Wait(at) if self.settled(at) => return Next::Done,
+            Next::Send(due) if self.window.end.is_some() && self.window.holds(due.at) => {
+                let _: bool = self.awaited.insert(due.id);
+            }
+            Next::Send(_) | Next::Wait(_) | Next::AwaitCompletion | Next::Done => {}
+        }
+        next
+    }
+
+    fn completed(&mut self, id: RequestId, at: Stamp) {
+        let _: bool = self.awaited.remove(&id);
+        self.inner.completed(id, at);
+    }
+
+    fn take_held(&mut self, now: Stamp) -> Vec<Due> {
+        self.inner.take_held(now)
+    }
+}
+
+/// Returns the header of a prediction. Its clock is a virtual one, which began at the epoch.
+fn header(
+    resolved: &Resolved,
+    subject: &Subject<'_>,
+    points: &[Predicted],
+    knee: Option<usize>,
+) -> RunFile {
+    let scenario = &resolved.scenario;
+    let mut rest = Map::new();
+    let _: Option<Value> = rest.insert("predicted".to_owned(), Value::Bool(true));
+    if let Some(index) = knee {
+        let load = points[index].point.load;
+        let knee = json!({ "point": index, "load": load, "by": "requests_per_s / e2e mean" });
+        let _: Option<Value> = rest.insert("knee".to_owned(), knee);
+    }
+    RunFile {
+        schema: "infermark.run/1".to_owned(),
+        id: format!("predicted-{:04x}", scenario.seed.0 & 0xffff),
+        created: "1970-01-01T00:00:00Z".to_owned(),
+        partial: false,
+        definitions: DEFINITIONS.to_owned(),
+        target: json!({
+            "url": format!("sim:{}", subject.text),
+            "embedded": true,
+            "predicted": true,
+            "model": embedded::served(&subject.target).model,
+            "hardware": hardware(&subject.target),
+        }),
+        scenario: json!({ "values": resolved.values, "tags": resolved.tags }),
+        environment: json!({ "version": env!("CARGO_PKG_VERSION") }),
+        points: points.iter().map(|point| json!(point)).collect(),
+        rest,
+        ..RunFile::default()
+    }
+}
+
+fn hardware(target: &SimTarget) -> Value {
+    match target {
+        SimTarget::Fixed(_) => Value::Null,
+        SimTarget::Deployment(deployment) => {
+            json!({ "gpu": deployment.gpu.name, "count": deployment.gpus() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! A sweep: from idle to saturation, and the knee between.
+//!
+//! Concurrency doubles until another doubling brings next to nothing. The request rate of that
+//! plateau is what the deployment can do; rates are then tried in tenths of it.
+
+use infermark_measure::Point;
+use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario};
+
+use super::{Predicted, Subject};
+use crate::RunError;
+
+/// Along which axis load rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Requests in flight, in a closed loop.
+    Concurrency,
+    /// Requests per second, in an open loop.
+    Rate,
+}
+
+/// The greatest concurrency that is tried.
+const CONCURRENCY_MAX: u32 = 4096;
+/// A doubling that raises the output rate by less is the last.
+const GAIN_MIN: f64 = 0.03;
+/// Requests for each slot, so that filling and emptying the loop weigh little.
+const REQUESTS_PER_SLOT: u64 = 8;
+/// Rates are tried in such parts of the plateau, up to one part beyond it.
+const RATE_STEPS: u32 = 10;
+
+/// Predicts the points of a sweep, and finds the knee.
+pub(super) fn sweep(
+    subject: &Subject<'_>,
+    scenario: &Scenario,
+    axis: Axis,
+) -> Result<(Vec<Predicted>, Option<usize>), RunError> {
+    let closed = by_concurrency(subject, scenario)?;
+    let points = match axis {
+        Axis::Concurrency => closed,
+        Axis::Rate => {
+            let rates = closed.iter().filter_map(|point| point.point.rates);
+            let most = rates.map(|rates| rates.requests_per_s).fold(0.0, f64::max);
+            by_rate(subject, scenario, most)?
+        }
+    };
+    let knee = knee(&points);
+    Ok((points, knee))
+}
+
+fn by_concurrency(subject: &Subject<'_>, scenario: &Scenario) -> Result<Vec<Predicted>, RunError> {
+    let mut points: Vec<Predicted> = Vec::new();
+    let mut concurrency = 1;
+    while concurrency <= CONCURRENCY_MAX {
+        let mut scenario = scenario.clone();
+        scenario.load = Load::Closed { concurrency };
+        let least = REQUESTS_PER_SLOT * u64::from(concurrency);
+        scenario.bounds.requests = scenario.bounds.requests.map(|count| count.max(least));
+        points.push(subject.point(&scenario)?);
+        if let [.., before, last] = &points[..]
+            && output_rate(&last.point) < output_rate(&before.point) * (1.0 + GAIN_MIN)
+        {
+            break;
+        }
+        concurrency *= 2;
+    }
+    Ok(points)
+}
+
+fn by_rate(
+    subject: &Subject<'_>,
+    scenario: &Scenario,
+    most: f64,
+) -> Result<Vec<Predicted>, RunError> {
+    // Not even one request finished: no rate is a part of nothing.
+    let steps = if most > 0.0 { RATE_STEPS + 1 } else { 0 };
+    (1..=steps)
+        .map(|step| {
+            let rate = short(most * f64::from(step) / f64::from(RATE_STEPS));
+            let rate = RateCurve::Steady(rate);
+            let mut scenario = scenario.clone();
+            scenario.load = Load::Open { rate, arrivals: Arrivals::Poisson, max_concurrency: None };
+            subject.point(&scenario)
+        })
+        .collect()
+}
+
+/// Rounds to three significant digits, so that a person can ask for the same.
+fn short(rate: f64) -> f64 {
+    format!("{rate:.2e}").parse().expect("a number that was just printed")
+}
+
+fn output_rate(point: &Point) -> f64 {
+    point.rates.map_or(0.0, |rates| rates.output_tokens_per_s)
+}
+
+/// Returns the point of the greatest power.
+fn knee(points: &[Predicted]) -> Option<usize> {
+    let power = |point: &Point| Some(point.rates?.requests_per_s / point.latency.e2e_ms?.mean);
+    let powers = points.iter().enumerate();
+    let known = powers.filter_map(|(index, p)| Some((index, power(&p.point)?)));
+    known.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_short() {
+        let shown = [0.012_345, 1.999, 12.345, 1234.5].map(|rate| short(rate).to_string());
+        assert_eq!(shown, ["0.0123", "2", "12.3", "1230"]);
+    }
+}

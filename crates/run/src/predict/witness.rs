@@ -1,0 +1,210 @@
+//! What is kept of a prediction while it goes: rows, chunks, the engine's state.
+
+use infermark_measure::LoadPlan;
+use infermark_sim::engine::Gauges;
+use infermark_sim::predict::{Figures, Summary, Watch};
+use infermark_terms::{
+    Caveat, CaveatCode, ChunkKind, ChunkRow, Nanos, Outcome, Phase, RequestId, RequestRow, Stamp,
+    Trust, Window,
+};
+use serde::Serialize;
+
+/// The most chunks that are kept, 16 bytes each. Of a longer prediction none are: ITL is then
+/// absent, and rates are read off first and last tokens.
+const CHUNKS_MAX: usize = 20_000_000;
+
+/// Completions that fall behind arrivals by more than this share say that the engine saturates.
+const BEHIND_SHARE: f64 = 0.05;
+/// The fewest arrivals of which that can be said.
+const ARRIVALS_MIN: usize = 40;
+
+/// Takes down what a prediction yields.
+pub(crate) struct Witness {
+    window: Window,
+    drain: Nanos,
+    rows: Vec<RequestRow>,
+    chunks: Vec<Kept>,
+    /// Chunks seen, kept or not.
+    seen: usize,
+    summary: Summary,
+    gauges: Watched,
+}
+
+/// A chunk, as small as it goes.
+#[derive(Clone, Copy)]
+struct Kept {
+    at: Stamp,
+    request: u32,
+    tokens: u32,
+}
+
+impl Witness {
+    /// Returns a witness of a load with this window, whose requests may take until the drain
+    /// limit after its end.
+    pub(crate) fn new(window: Window, drain: Nanos) -> Self {
+        Self {
+            window,
+            drain,
+            rows: Vec::new(),
+            chunks: Vec::new(),
+            seen: 0,
+            summary: Summary::default(),
+            gauges: Watched::default(),
+        }
+    }
+
+    /// Learns the engine's state at the end: its totals count to the last event where nothing
+    /// else ends the window.
+    pub(crate) fn close(&mut self, gauges: Gauges) {
+        let end = self.rows.iter().map(|row| row.end).max();
+        if let (None, Some(end)) = (self.window.end, end) {
+            self.gauges.last = Some((end, gauges));
+        }
+    }
+
+    pub(crate) fn rows(&self) -> &[RequestRow] {
+        &self.rows
+    }
+
+    /// Returns the chunks, in the order of their arrival; none where there were too many.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = ChunkRow> + '_ {
+        self.chunks.iter().map(|kept| ChunkRow {
+            request: RequestId(u64::from(kept.request)),
+            at: kept.at,
+            kind: ChunkKind::Answer,
+            tokens: Some(kept.tokens),
+            text_bytes: 0,
+            coalesced: false,
+            read_delay: Nanos::ZERO,
+        })
+    }
+
+    /// Returns the figures from which the simulator judges its own uncertainty.
+    pub(crate) fn figures(&self) -> Option<Figures> {
+        self.summary.clone().figures()
+    }
+
+    pub(crate) fn telemetry(&self) -> Telemetry {
+        self.gauges.telemetry()
+    }
+
+    /// "Saturated: […] completions fall behind arrivals" (docs/metrics.md, section 7): through
+    /// the second half of an open loop's arrivals. A closed loop asks no more than is answered.
+    pub(crate) fn saturation(&self, load: LoadPlan) -> Option<Caveat> {
+        let LoadPlan::Open { .. } = load else { return None };
+        let rows = self.rows.iter().filter(|row| self.window.holds(row.due));
+        let mut dues: Vec<Stamp> = rows.map(|row| row.due).collect();
+        dues.sort_unstable();
+        if dues.len() < ARRIVALS_MIN {
+            return None;
+        }
+        let (from, to) = (dues[dues.len() / 2], dues[dues.len() - 1]);
+        let within = |at: Stamp| at >= from && at < to;
+        let arrived = self.rows.iter().filter(|row| within(row.due)).count();
+        let ended = self.rows.iter().filter(|row| within(row.end)).count();
+        let behind = arrived.saturating_sub(ended);
+        (behind as f64 > BEHIND_SHARE * arrived as f64).then(|| Caveat {
+            code: CaveatCode::Saturated,
+            lowers_to: Trust::Doubtful,
+            detail: format!(
+                "in the second half of the load {arrived} requests arrived and {ended} ended: \
+                 latencies hang on how long the load lasts"
+            ),
+            hint: "lower the rate; `--sweep=rate` shows what the deployment carries".to_owned(),
+        })
+    }
+}
+
+impl Watch for Witness {
+    fn request(&mut self, mut row: RequestRow) {
+        self.summary.request(row.clone());
+        if row.outcome == Outcome::Abandoned {
+            // The horizon is the drain limit.
+            let phase = row.first_token.map_or(Phase::FirstToken, |_| Phase::Stream);
+            row.outcome = Outcome::Expired { phase, limit: self.drain };
+        }
+        self.rows.push(row);
+    }
+
+    fn chunk(&mut self, row: ChunkRow) {
+        self.seen += 1;
+        let kept = u32::try_from(row.request.0).ok().filter(|_| self.seen <= CHUNKS_MAX);
+        match (kept, row.tokens) {
+            (Some(request), Some(tokens)) => {
+                self.chunks.push(Kept { at: row.at, request, tokens });
+            }
+            _ => self.chunks = Vec::new(),
+        }
+    }
+
+    fn sample(&mut self, at: Stamp, gauges: Gauges) {
+        self.summary.sample(at, gauges);
+        if self.window.holds(at) {
+            self.gauges.sample(at, gauges);
+        }
+    }
+}
+
+/// The engine's state over the window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watched {
+    first: Option<(Stamp, Gauges)>,
+    last: Option<(Stamp, Gauges)>,
+    samples: u64,
+    running: u64,
+    waiting_max: u64,
+    kv_max: f64,
+}
+
+impl Watched {
+    fn sample(&mut self, at: Stamp, gauges: Gauges) {
+        self.first = self.first.or(Some((at, gauges)));
+        self.last = Some((at, gauges));
+        self.samples += 1;
+        self.running += gauges.running;
+        self.waiting_max = self.waiting_max.max(gauges.waiting);
+        self.kv_max = self.kv_max.max(gauges.kv_usage);
+    }
+
+    fn telemetry(&self) -> Telemetry {
+        let (Some((start, before)), Some((end, after))) = (self.first, self.last) else {
+            return Telemetry::default();
+        };
+        let span = end.since(start).as_secs_f64();
+        let rate = |from: u64, to: u64| (span > 0.0).then(|| (to - from) as f64 / span);
+        let queries = after.prefix_queries - before.prefix_queries;
+        let hits = after.prefix_hits - before.prefix_hits;
+        Telemetry {
+            prompt_tokens_per_s: rate(before.prompt_tokens, after.prompt_tokens),
+            generation_tokens_per_s: rate(before.generation_tokens, after.generation_tokens),
+            running_mean: (self.samples > 0).then(|| self.running as f64 / self.samples as f64),
+            waiting_max: self.waiting_max,
+            kv_usage_max: self.kv_max,
+            prefix_hit_rate: (queries > 0).then(|| hits as f64 / queries as f64),
+            preemptions: after.preemptions - before.preemptions,
+        }
+    }
+}
+
+/// The engine's state and totals over the window, sampled ten times a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Telemetry {
+    /// Input tokens processed per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens_per_s: Option<f64>,
+    /// Output tokens per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_tokens_per_s: Option<f64>,
+    /// Requests in the running batch, averaged over the samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_mean: Option<f64>,
+    /// The longest queue.
+    pub waiting_max: u64,
+    /// The greatest share of KV memory in use.
+    pub kv_usage_max: f64,
+    /// Input tokens found in the prefix cache ÷ those looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_hit_rate: Option<f64>,
+    /// Requests that gave their memory up and began again.
+    pub preemptions: u64,
+}
