@@ -7,11 +7,11 @@ use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
-use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 use infermark_scenario::Given;
+use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{print, say};
+use crate::{print, say, sim};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -24,6 +24,7 @@ pub(crate) fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(run())
         .subcommand(report())
+        .subcommand(sim::command())
         .subcommand(shells())
 }
 
@@ -56,7 +57,7 @@ fn run() -> Command {
                 .help_heading("Output")
                 .help("Where the run's record goes [default: infermark-runs/<id>]"),
         )
-        .args(output())
+        .args(output(&["table", "json"]))
         .arg(
             Arg::new("quiet")
                 .long("quiet")
@@ -78,7 +79,7 @@ fn report() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("The run's directory"),
         )
-        .args(output())
+        .args(output(&["table", "json"]))
 }
 
 fn shells() -> Command {
@@ -87,14 +88,14 @@ fn shells() -> Command {
     )
 }
 
-/// How results are printed.
-fn output() -> [Arg; 2] {
+/// How results are printed; the first format is the default.
+pub(crate) fn output(formats: &'static [&'static str]) -> [Arg; 2] {
     [
         Arg::new("format")
             .long("format")
             .value_name("FORMAT")
-            .value_parser(PossibleValuesParser::new(["table", "json"]))
-            .default_value("table")
+            .value_parser(PossibleValuesParser::new(formats))
+            .default_value(formats[0])
             .help_heading("Output")
             .help("How the result is printed"),
         Arg::new("output")
@@ -109,7 +110,7 @@ fn output() -> [Arg; 2] {
 
 /// Makes the argument of a setting. Its value is text here: `scenario` reads it, wherever it
 /// came from.
-fn argument(setting: &'static Setting) -> Arg {
+pub(crate) fn argument(setting: &'static Setting) -> Arg {
     let default = setting.default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
     let help = format!("{}{default}", setting.help);
     let env = format!("[env: {}]", setting.env);
@@ -123,22 +124,21 @@ fn argument(setting: &'static Setting) -> Arg {
     match setting.form {
         Form::Positional => arg,
         Form::Once => arg.long(setting.flag).allow_hyphen_values(true),
-        Form::Switch => arg
-            .long(setting.flag)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("yes"),
+        Form::Switch => {
+            arg.long(setting.flag).num_args(0..=1).require_equals(true).default_missing_value("yes")
+        }
         Form::Repeated => arg.long(setting.flag).action(ArgAction::Append),
     }
 }
 
-/// Returns what the command line gave, and what the environment gives beside it.
+/// Returns what the command line gave of these settings, and what the environment gives beside.
 pub(crate) fn given(
+    settings: &[&'static Setting],
     matches: &ArgMatches,
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<Given>, Failure> {
     let mut given = Vec::new();
-    for setting in SETTINGS {
+    for setting in settings {
         if matches.value_source(setting.key) == Some(ValueSource::CommandLine) {
             let values = matches.get_many::<String>(setting.key).into_iter().flatten();
             given.extend(values.map(|text| Given::flag(setting, text)));

@@ -52,6 +52,11 @@ impl Failure {
     pub(crate) fn usage(error: anyhow::Error) -> Self {
         Self { exit: Exit::Usage, error, hint: None }
     }
+
+    /// Says what to do about it.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
 }
 
 impl From<RunError> for Failure {

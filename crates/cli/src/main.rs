@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod run;
 mod sheet;
+mod sim;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let done = match matches.subcommand() {
         Some(("run", matches)) => run::run(matches),
         Some(("report", matches)) => report::report(matches),
+        Some(("sim", matches)) => sim::sim(matches),
         Some(("completions", matches)) => arguments::completions(matches),
         _ => unreachable!("clap accepts no other command"),
     };

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::ArgMatches;
 use infermark_report::Colour;
 use infermark_run::{Measured, measure_again};
+use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::{print, sheet};
@@ -20,17 +21,27 @@ pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
 
 /// Prints a result as the command line asks.
 pub(crate) fn show(measured: &Measured, matches: &ArgMatches) -> Result<Exit, Failure> {
-    let format = matches.get_one::<String>("format").map(String::as_str);
-    let path = matches.get_one::<PathBuf>("output").filter(|path| path.as_os_str() != "-");
-    let text = match format {
-        Some("json") => {
-            let json = serde_json::to_string_pretty(&measured.header);
-            json.expect("a header is plain data") + "\n"
-        }
-        _ => sheet::table_of(measured, if path.is_none() { colour() } else { Colour::Never }),
+    let text = match format(matches) {
+        "json" => json(&measured.header),
+        _ => sheet::table_of(measured, colour(matches)),
     };
-    match path {
-        None => print(&text),
+    deliver(&text, matches)
+}
+
+/// Returns the format that was asked for.
+pub(crate) fn format(matches: &ArgMatches) -> &str {
+    matches.get_one::<String>("format").expect("it has a default")
+}
+
+/// Writes a result as JSON.
+pub(crate) fn json(result: &impl Serialize) -> String {
+    serde_json::to_string_pretty(result).expect("a result is plain data") + "\n"
+}
+
+/// Writes a result to where the command line says.
+pub(crate) fn deliver(text: &str, matches: &ArgMatches) -> Result<Exit, Failure> {
+    match file(matches) {
+        None => print(text),
         Some(path) => fs::write(path, text)
             .with_context(|| format!("cannot write {}", path.display()))
             .map(|()| Exit::Done)
@@ -38,9 +49,14 @@ pub(crate) fn show(measured: &Measured, matches: &ArgMatches) -> Result<Exit, Fa
     }
 }
 
-/// Colour on a terminal, unless `NO_COLOR` is set (no-color.org).
+fn file(matches: &ArgMatches) -> Option<&PathBuf> {
+    matches.get_one::<PathBuf>("output").filter(|path| path.as_os_str() != "-")
+}
+
+/// Colour on a terminal where the result goes there, unless `NO_COLOR` is set (no-color.org).
 #[expect(clippy::disallowed_methods, reason = "configuration enters here")]
-fn colour() -> Colour {
+pub(crate) fn colour(matches: &ArgMatches) -> Colour {
     let refused = std::env::var("NO_COLOR").is_ok_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !refused { Colour::Always } else { Colour::Never }
+    let seen = file(matches).is_none() && std::io::stdout().is_terminal();
+    if seen && !refused { Colour::Always } else { Colour::Never }
 }

@@ -10,6 +10,7 @@ use clap::ArgMatches;
 use infermark_drive::Stop;
 use infermark_run::{Measured, Options, Watch, execute};
 use infermark_scenario::intent::Verification;
+use infermark_scenario::settings::SETTINGS;
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
 use infermark_terms::{Seed, Trust};
 
@@ -61,7 +62,7 @@ fn exit(measured: &Measured, stop: &Stop, printed: Exit) -> Exit {
 
 /// Makes the scenario of flags, environment and file.
 fn scenario(matches: &ArgMatches) -> Result<Resolved, Failure> {
-    let mut given = arguments::given(matches, &|name| std::env::var_os(name))?;
+    let mut given = arguments::given(SETTINGS, matches, &|name| std::env::var_os(name))?;
     if let Some(path) = matches.get_one::<PathBuf>("scenario") {
         given.extend(file(path)?);
     }

@@ -1,7 +1,7 @@
 //! What the table of a run says about it, read from its header: the same for a run that just
 //! ended and for one read back.
 
-use infermark_report::{Colour, Sheet, State, Verification, table};
+use infermark_report::{Colour, Sheet, Source, State, Verification, table};
 use infermark_run::Measured;
 use serde_json::Value;
 
@@ -40,14 +40,15 @@ pub(crate) fn table_of(measured: &Measured, colour: Colour) -> String {
     table(
         &Sheet {
             target: &target,
-            embedded: embedded.then_some(target.as_str()),
+            source: if embedded { Source::Embedded(&target) } else { Source::Server },
             verification: if unverified { Verification::Off } else { Verification::Full },
             model: &text(&header.target["model"]),
             api: &text(&header.target["api"]),
             server: server.as_deref(),
             asked: &asked,
             state: if header.partial { State::Partial } else { State::Complete },
-            record: &measured.dir,
+            beside: &[],
+            record: Some(&measured.dir),
             point,
         },
         colour,
@@ -55,12 +56,13 @@ pub(crate) fn table_of(measured: &Measured, colour: Colour) -> String {
 }
 
 /// Returns what was asked, as labels and values; what nobody chose and is off is left out.
-fn asked(values: &Value) -> Vec<(&'static str, String)> {
+pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
     let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
     let found = |key: &&'static str| {
         let value = values.iter().find(|value| value["key"] == **key)?;
         let text = value["text"].as_str()?;
-        let idle = matches!((*key, text), ("throughput", "no") | ("stream", "yes") | ("warmup", "0s"));
+        let idle =
+            matches!((*key, text), ("throughput", "no") | ("stream", "yes") | ("warmup", "0s"));
         (!idle).then(|| (*key, text.to_owned()))
     };
     ASKED.iter().filter_map(found).collect()

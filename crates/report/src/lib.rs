@@ -25,5 +25,5 @@ mod text;
 mod tests;
 
 pub use page::{COLUMNS, Colour};
-pub use sheet::{Sheet, State, Verification};
+pub use sheet::{Sheet, Source, State, Verification};
 pub use table::table;

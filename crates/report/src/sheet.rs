@@ -11,8 +11,8 @@ use infermark_measure::Point;
 pub struct Sheet<'a> {
     /// Whom it measured: a URL, or `sim:` and what follows.
     pub target: &'a str,
-    /// The embedded engine's latencies, where it was the target; absent for a real server.
-    pub embedded: Option<&'a str>,
+    /// What stands behind the figures.
+    pub source: Source<'a>,
     /// Whether the server's certificate was checked.
     pub verification: Verification,
     /// The model that was asked.
@@ -25,10 +25,23 @@ pub struct Sheet<'a> {
     pub asked: &'a [(&'a str, String)],
     /// Whether the run came to its end.
     pub state: State,
-    /// The directory that holds the record.
-    pub record: &'a Path,
+    /// What is known beside the figures: labels, and items or sentences.
+    pub beside: &'a [(&'a str, Vec<String>)],
+    /// The directory that holds the record, where there is one.
+    pub record: Option<&'a Path>,
     /// What was measured.
     pub point: &'a Point,
+}
+
+/// What stands behind the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// A server was measured.
+    Server,
+    /// The embedded engine was measured, with this configuration.
+    Embedded(&'a str),
+    /// Nothing was measured: the engine of this configuration was asked in virtual time.
+    Predicted(&'a str),
 }
 
 /// Whether the server's certificate was checked.

@@ -7,7 +7,7 @@ use infermark_terms::{Caveat, Trust};
 use crate::figure::{count, figure, mean, percent};
 use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
 use crate::text::{fit, flow, wrap};
-use crate::{Sheet, State, Verification, latency};
+use crate::{Sheet, Source, State, Verification, latency};
 
 /// The most reasons of failure that are spelt out.
 const REASONS_MAX: usize = 4;
@@ -32,26 +32,39 @@ pub fn table(sheet: &Sheet<'_>, colour: Colour) -> String {
     page.gap();
     latency::write(&mut page, sheet.point);
     page.gap();
-    trust(&mut page, sheet.point);
-    page.block("record", Tone::Plain, wrap(&sheet.record.display().to_string(), ROOM));
+    for (label, items) in sheet.beside {
+        page.block(label, Tone::Plain, items.iter().flat_map(|item| wrap(item, ROOM)));
+    }
+    trust(&mut page, sheet);
+    if let Some(record) = sheet.record {
+        page.block("record", Tone::Plain, wrap(&record.display().to_string(), ROOM));
+    }
     page.into_text()
 }
 
 /// Writes whom the run measured, and what a reader must not overlook.
 fn title(page: &mut Page, sheet: &Sheet<'_>) {
-    if let Some(latencies) = sheet.embedded {
-        let warning = format!("embedded engine ({latencies}): no real server was measured");
-        for line in wrap(&warning, COLUMNS) {
-            page.line(Tone::Warning, &line);
+    let (command, warning) = match sheet.source {
+        Source::Server => ("infermark run", None),
+        Source::Embedded(engine) => (
+            "infermark run",
+            Some(format!("embedded engine ({engine}): no real server was measured")),
+        ),
+        Source::Predicted(engine) => {
+            ("infermark sim predict", Some(format!("predicted ({engine}): nothing was measured")))
         }
+    };
+    for line in warning.iter().flat_map(|warning| wrap(warning, COLUMNS)) {
+        page.line(Tone::Warning, &line);
     }
-    let names = ["infermark run", sheet.model, sheet.target];
+    let names = [command, sheet.model, sheet.target];
     for line in flow(names.map(str::to_owned), COLUMNS) {
         page.line(Tone::Strong, &line);
     }
-    let unknown = sheet.embedded.is_none().then_some("server unknown");
+    let unknown = (sheet.source == Source::Server).then_some("server unknown");
     let server = sheet.server.or(unknown).map(str::to_owned);
-    for line in flow(server.into_iter().chain([format!("{} API", sheet.api)]), COLUMNS) {
+    let api = (!sheet.api.is_empty()).then(|| format!("{} API", sheet.api));
+    for line in flow(server.into_iter().chain(api), COLUMNS) {
         page.line(Tone::Plain, &line);
     }
     if sheet.state == State::Partial {
@@ -152,8 +165,12 @@ fn token_items(tokens: &Tokens) -> Vec<String> {
 }
 
 /// Writes the verdict on the instrument, with every caveat and its remedy.
-fn trust(page: &mut Page, point: &Point) {
+fn trust(page: &mut Page, sheet: &Sheet<'_>) {
+    let point = sheet.point;
     let (tone, verdict) = match point.trust.verdict {
+        Trust::Sound if matches!(sheet.source, Source::Predicted(_)) => {
+            (Tone::Plain, "as far as a prediction goes: nothing was measured")
+        }
         Trust::Sound => (Tone::Good, "sound: nothing is known against these figures"),
         Trust::Doubtful => (Tone::Warning, "doubtful: read the caveats first"),
         Trust::Void => (Tone::Bad, "void: the instrument cannot vouch for these figures"),

@@ -14,7 +14,7 @@ use infermark_terms::{
 use proptest::prelude::*;
 
 use crate::text::width;
-use crate::{COLUMNS, Colour, Sheet, State, Verification, table};
+use crate::{COLUMNS, Colour, Sheet, Source, State, Verification, table};
 
 /// The lines of a screen on which a page of an ordinary run must fit.
 const SCREEN: usize = 45;
@@ -159,14 +159,15 @@ fn asked(load: &str) -> Vec<(&'static str, String)> {
 fn sheet<'a>(point: &'a Point, asked: &'a [(&'a str, String)]) -> Sheet<'a> {
     Sheet {
         target: "http://10.0.0.5:8000",
-        embedded: None,
+        source: Source::Server,
         verification: Verification::Full,
         model: "meta-llama/Llama-3.1-8B-Instruct",
         api: "chat",
         server: Some("vLLM 0.32.0"),
         asked,
         state: State::Complete,
-        record: Path::new("infermark-runs/2026-03-01T12-00-00Z-7f3a"),
+        beside: &[],
+        record: Some(Path::new("infermark-runs/2026-03-01T12-00-00Z-7f3a")),
         point,
     }
 }
@@ -195,9 +196,30 @@ fn a_closed_loop_on_the_embedded_engine() {
     let asked = asked("2 at a time");
     let page = page(&Sheet {
         target: "sim:ttft=50ms,itl=10ms",
-        embedded: Some("sim:ttft=50ms,itl=10ms"),
+        source: Source::Embedded("sim:ttft=50ms,itl=10ms"),
         model: "infermark-sim",
         server: None,
+        ..sheet(&point, &asked)
+    });
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_prediction_says_first_that_it_is_one() {
+    let point = Run::closed(200).point();
+    let asked = asked("2 at a time");
+    let beside = [
+        ("server", vec!["KV memory 12 % at most, longest queue 0".to_owned()]),
+        ("expect", vec!["TPOT 9.1 to 12.3 ms, nine times in ten".to_owned()]),
+    ];
+    let page = page(&Sheet {
+        target: "sim:llama-3.1-8b@h100",
+        source: Source::Predicted("llama-3.1-8b@h100"),
+        model: "llama-3.1-8b",
+        api: "",
+        server: None,
+        beside: &beside,
+        record: None,
         ..sheet(&point, &asked)
     });
     insta::assert_snapshot!(page);
@@ -468,14 +490,15 @@ proptest! {
         let [target, embedded, model, api, record] = &names;
         let sheet = Sheet {
             target,
-            embedded: Some(embedded),
+            source: Source::Embedded(embedded),
             verification: Verification::Off,
             model,
             api,
             server: Some(model),
             asked: &asked,
             state: State::Partial,
-            record: Path::new(record),
+            beside: &[("server", vec![api.clone()])],
+            record: Some(Path::new(record)),
             point: &point,
         };
         let page = table(&sheet, Colour::Never);
