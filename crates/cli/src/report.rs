@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::ArgMatches;
 use infermark_report::Colour;
 use infermark_run::{Measured, measure_again};
+use infermark_terms::Trust;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -16,7 +17,23 @@ use crate::{print, sheet};
 /// Reads a record back and prints its result.
 pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
     let dir = matches.get_one::<PathBuf>("run").expect("clap requires it");
-    show(&measure_again(dir)?, matches)
+    let measured = measure_again(dir)?;
+    let printed = show(&measured, matches)?;
+    Ok(vouch(&measured, printed))
+}
+
+/// Turns the exit into that of a void result, where it is one.
+pub(crate) fn vouch(measured: &Measured, printed: Exit) -> Exit {
+    if measured.point.trust.verdict == Trust::Void { Exit::Void } else { printed }
+}
+
+/// Makes sure that the result can be written where the command line says, before it takes time
+/// to get.
+pub(crate) fn claim(matches: &ArgMatches) -> Result<(), Failure> {
+    let Some(path) = file(matches) else { return Ok(()) };
+    let opened = fs::OpenOptions::new().create(true).append(true).open(path);
+    let opened = opened.with_context(|| format!("cannot write {}", path.display()));
+    opened.map(drop).map_err(Failure::usage)
 }
 
 /// Prints a result as the command line asks.
@@ -45,7 +62,7 @@ pub(crate) fn deliver(text: &str, matches: &ArgMatches) -> Result<Exit, Failure>
         Some(path) => fs::write(path, text)
             .with_context(|| format!("cannot write {}", path.display()))
             .map(|()| Exit::Done)
-            .map_err(Failure::internal),
+            .map_err(Failure::usage),
     }
 }
 

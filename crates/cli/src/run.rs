@@ -12,11 +12,11 @@ use infermark_run::{Measured, Options, Watch, execute};
 use infermark_scenario::intent::Verification;
 use infermark_scenario::settings::SETTINGS;
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
-use infermark_terms::{Seed, Trust};
+use infermark_terms::Seed;
 
 use crate::exit::{Exit, Failure};
 use crate::progress::Line;
-use crate::report::show;
+use crate::report::{claim, show, vouch};
 use crate::{arguments, say};
 
 /// Makes a run and prints its result.
@@ -30,9 +30,10 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let id = id(resolved.scenario.seed);
     let default = || Path::new("infermark-runs").join(&id);
     let dir = matches.get_one::<PathBuf>("record").cloned().unwrap_or_else(default);
+    claim(matches)?;
     let stop = Stop::default();
-    listen_for_interrupts(stop.clone())?;
     let watch = Watch::default();
+    listen_for_interrupts(stop.clone(), watch.clone())?;
     let line = (!quiet).then(|| Line::draw(watch.clone()));
     let measured = execute(
         &resolved,
@@ -51,13 +52,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 fn exit(measured: &Measured, stop: &Stop, printed: Exit) -> Exit {
-    if stop.is_asked() {
-        Exit::Interrupted
-    } else if measured.point.trust.verdict == Trust::Void {
-        Exit::Void
-    } else {
-        printed
-    }
+    if stop.is_asked() { Exit::Interrupted } else { vouch(measured, printed) }
 }
 
 /// Makes the scenario of flags, environment and file.
@@ -85,9 +80,11 @@ fn id(seed: Seed) -> String {
 
 /// Ctrl-C once sends nothing more, twice ends what is in flight, thrice dies. The record stays
 /// readable each time.
-fn listen_for_interrupts(stop: Stop) -> Result<(), Failure> {
+fn listen_for_interrupts(stop: Stop, watch: Watch) -> Result<(), Failure> {
     let count = AtomicU8::new(0);
     ctrlc::set_handler(move || match count.fetch_add(1, Ordering::Relaxed) {
+        // Nothing is recorded yet.
+        0 if !watch.has_begun() => die(),
         0 => {
             stop.drain();
             say("\nstopping: requests in flight may end; interrupt again to abandon them\n");

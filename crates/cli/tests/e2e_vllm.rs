@@ -56,14 +56,24 @@ fn counters() -> (f64, f64) {
 
 fn exact_counts(api: &str) {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a directory can be made");
     let model = variable("INFERMARK_E2E_MODEL_DIR");
     let before = counters();
     let result = result(&run(
         &dir,
         &[
-            "--api", api, "--concurrency", "8", "--requests", "64", "--input-tokens", "128",
-            "--output-tokens", "64", "--tokenizer", &model,
+            "--api",
+            api,
+            "--concurrency",
+            "8",
+            "--requests",
+            "64",
+            "--input-tokens",
+            "128",
+            "--output-tokens",
+            "64",
+            "--tokenizer",
+            &model,
         ],
     ));
     let after = counters();
@@ -99,9 +109,20 @@ fn token_id_prompts_count_exactly() {
     let result = result(&run(
         &dir,
         &[
-            "--api", "completions", "--prompt-form", "token-ids", "--requests", "8",
-            "--concurrency", "4", "--input-tokens", "uniform(32..96)", "--output-tokens", "8",
-            "--tokenizer", &model,
+            "--api",
+            "completions",
+            "--prompt-form",
+            "token-ids",
+            "--requests",
+            "8",
+            "--concurrency",
+            "4",
+            "--input-tokens",
+            "uniform(32..96)",
+            "--output-tokens",
+            "8",
+            "--tokenizer",
+            &model,
         ],
     ));
     let point = &result["points"][0];
@@ -117,8 +138,16 @@ fn the_servers_own_tokenizer_and_none_at_all_hit_the_length_too() {
         let output = run(
             &dir,
             &[
-                "--requests", "8", "--concurrency", "4", "--input-tokens", "200",
-                "--output-tokens", "8", "--tokenizer", tokenizer,
+                "--requests",
+                "8",
+                "--concurrency",
+                "4",
+                "--input-tokens",
+                "200",
+                "--output-tokens",
+                "8",
+                "--tokenizer",
+                tokenizer,
             ],
         );
         let result = result(&output);
@@ -136,8 +165,20 @@ fn an_open_loop_arrives_as_asked() {
     let result = result(&run(
         &dir,
         &[
-            "--rate", "5/s", "--arrivals", "poisson", "--duration", "20s", "--input-tokens", "64",
-            "--output-tokens", "16", "--tokenizer", &model, "--seed", "7",
+            "--rate",
+            "5/s",
+            "--arrivals",
+            "poisson",
+            "--duration",
+            "20s",
+            "--input-tokens",
+            "64",
+            "--output-tokens",
+            "16",
+            "--tokenizer",
+            &model,
+            "--seed",
+            "7",
         ],
     ));
     let point = &result["points"][0];
@@ -178,7 +219,9 @@ fn a_tokenizer_of_another_model_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let other = dir.path().join("tokenizer.json");
     let letters: serde_json::Map<String, Value> = std::iter::once(("[UNK]".to_owned(), 0.into()))
-        .chain((b'a'..=b'z').zip(1..).map(|(letter, id)| (char::from(letter).to_string(), id.into())))
+        .chain(
+            (b'a'..=b'z').zip(1..).map(|(letter, id)| (char::from(letter).to_string(), id.into())),
+        )
         .collect();
     let tokenizer = serde_json::json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],

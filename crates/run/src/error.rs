@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use infermark_drive::{CallError, EndpointError};
 use infermark_store::StoreError;
 use infermark_terms::{Excerpt, Outcome};
+use infermark_wire::openai::UnsupportedPrompt;
 use infermark_workload::{ProbeError, TokenizeError, TokenizerError, WorkloadError};
 use thiserror::Error;
 
@@ -88,6 +89,9 @@ pub enum RunError {
     /// What is to be asked cannot be made.
     #[error(transparent)]
     Workload(#[from] WorkloadError),
+    /// The API takes no prompts of this form.
+    #[error(transparent)]
+    Prompt(#[from] UnsupportedPrompt),
     /// A secret is not there.
     #[error("the environment variable `{name}`, named by `{setting}`, is not set")]
     Secret {
@@ -165,9 +169,16 @@ impl RunError {
             | Self::ServerTokenizer { .. }
             | Self::Probe(_)
             | Self::Workload(_)
+            | Self::Prompt(_)
             | Self::Secret { .. }
             | Self::OpenFiles { .. }
-            | Self::Threads { .. } => Category::Scenario,
+            | Self::Threads { .. }
+            | Self::Store(
+                StoreError::NotEmpty { .. }
+                | StoreError::NotARun { .. }
+                | StoreError::Newer { .. }
+                | StoreError::Foreign { .. },
+            ) => Category::Scenario,
             Self::Store(_) | Self::Header { .. } | Self::System { .. } => Category::Internal,
         }
     }
@@ -217,6 +228,7 @@ impl RunError {
             | Self::Refused { .. }
             | Self::Trial { .. }
             | Self::Secret { .. }
+            | Self::Prompt(_)
             | Self::Store(_)
             | Self::Header { .. }
             | Self::System { .. } => return None,

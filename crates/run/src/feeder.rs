@@ -10,7 +10,9 @@ use infermark_drive::{Order, Source, Stop};
 use infermark_terms::{Due, RequestId, Shard};
 use infermark_wire::http1::{self, RequestHead};
 use infermark_wire::openai::Dialect;
-use infermark_workload::{Workload, WorkloadError};
+use infermark_workload::Workload;
+
+use crate::RunError;
 
 /// Turns what is asked into the bytes that ask it.
 pub(crate) struct Clerk {
@@ -23,9 +25,9 @@ pub(crate) struct Clerk {
 
 impl Clerk {
     /// Returns the complete request of one arrival.
-    pub(crate) fn order(&self, id: RequestId) -> Result<Order, WorkloadError> {
+    pub(crate) fn order(&self, id: RequestId) -> Result<Order, RunError> {
         let ask = self.workload.ask(id)?;
-        let body = self.dialect.body(&ask).expect("the scenario refused forms the API cannot take");
+        let body = self.dialect.body(&ask)?;
         let head = RequestHead {
             method: "POST",
             path: &self.path,
@@ -58,7 +60,7 @@ impl Feeder {
         ahead: usize,
         first: u64,
         stop: Stop,
-    ) -> std::io::Result<(Self, JoinHandle<Result<(), WorkloadError>>)> {
+    ) -> std::io::Result<(Self, JoinHandle<Result<(), RunError>>)> {
         let (full, ready) = sync_channel(ahead);
         let thread = thread::Builder::new().name("orders".to_owned());
         let thread = thread.spawn(move || build(&clerk, shard, &full))?;
@@ -75,7 +77,7 @@ fn build(
     clerk: &Clerk,
     shard: Shard,
     full: &SyncSender<(RequestId, Order)>,
-) -> Result<(), WorkloadError> {
+) -> Result<(), RunError> {
     let ids = (u64::from(shard.index())..).step_by(shard.count() as usize).map(RequestId);
     for id in ids {
         if full.send((id, clerk.order(id)?)).is_err() {

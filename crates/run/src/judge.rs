@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use infermark_measure::{Point, PointPlan, WindowPlan, measure};
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
-use infermark_terms::{ChunkRow, RequestId, RequestRow, Stamp};
+use infermark_terms::{Caveat, CaveatCode, ChunkRow, Nanos, RequestId, RequestRow, Stamp, Trust};
 use infermark_workload::{Tokenizer, WorkloadError, recount};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
-use crate::load::Ended;
 use crate::preflight::Preflight;
+
+/// An embedded engine that is later than this (p99) is no longer the engine it claims to be.
+const ENGINE_LATENESS_MAX: Nanos = Nanos::from_millis(1);
 
 /// Chunks of a finished record that are kept.
 const CHUNKS_KEPT: u64 = 50_000_000;
@@ -21,6 +23,15 @@ const CHUNKS_KEPT: u64 = 50_000_000;
 pub(crate) struct Plan {
     #[serde(flatten)]
     pub(crate) point: PointPlan,
+    /// The most requests due in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) requests: Option<u64>,
+    /// When sending was stopped by the user's wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stopped: Option<Stamp>,
+    /// How late the embedded engine wrote its tokens: the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine_lateness: Option<Nanos>,
     #[serde(default)]
     pub(crate) preflight: Preflight,
 }
@@ -48,7 +59,7 @@ pub fn measure_again(dir: &Path) -> Result<Measured, RunError> {
     let partial = run.header.partial || matches!(run.state, State::Partial { .. });
     let rows = run.requests()?;
     let reach = if partial { Reach::Cut } else { Reach::Whole };
-    let point = judge(&run, plan.point, &rows, reach, &mut Recounts::default())?;
+    let point = judge(&run, &plan, &rows, reach, &mut Recounts::default())?;
     let mut header = run.header;
     header.partial = partial;
     header.points = vec![value(&point)];
@@ -61,7 +72,6 @@ pub(crate) fn finish(
     mut header: RunFile,
     plan: Plan,
     tokenizer: Option<&dyn Tokenizer>,
-    ended: Ended,
 ) -> Result<Measured, RunError> {
     let dir = writer.dir().to_owned();
     let run = open(&dir)?;
@@ -72,9 +82,10 @@ pub(crate) fn finish(
     };
     writer.append_requests(&recounts.amend_requests(&mut rows))?;
     writer.flush()?;
-    let reach = if ended == Ended::Stopped { Reach::Cut } else { Reach::Whole };
-    let point = judge(&run, plan.point, &rows, reach, &mut recounts.clone())?;
-    header.partial = ended == Ended::Stopped;
+    let reach = if plan.stopped.is_some() { Reach::Cut } else { Reach::Whole };
+    let point = judge(&run, &plan, &rows, reach, &mut recounts.clone())?;
+    header.plan = serde_json::to_value(plan).expect("a plan is plain data");
+    header.partial = plan.stopped.is_some();
     header.points = vec![value(&point)];
     let chunks: u64 = rows.iter().map(|row| u64::from(row.chunks)).sum();
     let keep = if chunks <= CHUNKS_KEPT { KeepChunks::Keep } else { KeepChunks::Drop };
@@ -88,33 +99,69 @@ pub(crate) fn finish(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
     Whole,
-    /// It ends early: so does the window, with the last arrival.
+    /// It ends early, and so does the window.
     Cut,
+}
+
+/// Returns the window that was really loaded.
+///
+/// A run that sent all its requests before the planned end is measured to the last of them, one
+/// that was stopped until it was stopped, and one that was killed until the newest instant of
+/// its record: after those there was no load.
+fn loaded(plan: &Plan, rows: &[RequestRow], reach: Reach) -> WindowPlan {
+    let WindowPlan::Span { start, end } = plan.point.window else { return plan.point.window };
+    if reach == Reach::Cut {
+        let newest = || rows.iter().map(|row| row.end).max().unwrap_or(start);
+        let end = plan.stopped.unwrap_or_else(newest).min(end).max(start);
+        return WindowPlan::Span { start, end };
+    }
+    let due = rows.iter().filter(|row| row.due >= start && row.due < end);
+    let (mut count, mut last) = (0, start);
+    for row in due {
+        count += 1;
+        last = last.max(row.end);
+    }
+    if plan.requests == Some(count) && last < end {
+        return WindowPlan::Whole { start };
+    }
+    plan.point.window
 }
 
 fn judge(
     run: &StoredRun,
-    mut plan: PointPlan,
+    plan: &Plan,
     rows: &[RequestRow],
     reach: Reach,
     recounts: &mut Recounts,
 ) -> Result<Point, RunError> {
-    if let (WindowPlan::Span { start, end }, Reach::Cut) = (plan.window, reach) {
-        let last = rows.iter().map(|row| row.due).max().unwrap_or(start);
-        let end = end.min(Stamp(last.0 + 1)).max(start);
-        plan.window = WindowPlan::Span { start, end };
-    }
+    let window = loaded(plan, rows, reach);
+    let planned = PointPlan { window, ..plan.point };
     let mut failure = None;
     let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
     let chunks = chunks.map(|mut chunk| {
         recounts.amend_chunk(&mut chunk);
         chunk
     });
-    let point = measure(&plan, rows, chunks);
+    let mut point = measure(&planned, rows, chunks);
+    doubt_engine(plan, &mut point);
     match failure {
         Some(error) => Err(error.into()),
         None => Ok(point),
     }
+}
+
+/// The embedded engine shares this machine with its client: say so where it could not keep up.
+fn doubt_engine(plan: &Plan, point: &mut Point) {
+    let Some(late) = plan.engine_lateness.filter(|late| *late > ENGINE_LATENESS_MAX) else {
+        return;
+    };
+    point.trust.verdict = point.trust.verdict.max(Trust::Doubtful);
+    point.trust.caveats.push(Caveat {
+        code: CaveatCode::ClientBound,
+        lowers_to: Trust::Doubtful,
+        detail: format!("the embedded engine wrote its tokens late: p99 {late}"),
+        hint: "lower the load, or free this machine's cores".to_owned(),
+    });
 }
 
 /// Tokens of answers whose server reported no usage, counted after the run.
@@ -186,7 +233,7 @@ mod tests {
     use super::*;
     use infermark_measure::{Build, LoadPlan};
     use infermark_terms::{
-        ChunkKind, EventCounts, FinishReason, Nanos, Outcome, OutputPolicy, StampSource,
+        ChunkKind, EventCounts, FinishReason, Outcome, OutputPolicy, StampSource,
     };
     use infermark_workload::TokenizeError;
 
@@ -244,6 +291,31 @@ mod tests {
     }
 
     #[test]
+    fn the_window_ends_where_the_load_did() {
+        let (start, end) = (Stamp::ZERO, Stamp::ZERO + Nanos::from_secs(10));
+        let span = |end| WindowPlan::Span { start, end };
+        let point = PointPlan {
+            load: LoadPlan::Closed { concurrency: 1 },
+            window: span(end),
+            output_policy: OutputPolicy::Natural,
+            build: Build::Debug,
+            gpus: None,
+        };
+        let preflight = Preflight::default();
+        let plan = Plan { point, requests: None, stopped: None, engine_lateness: None, preflight };
+        let rows = [row(0), row(1)];
+        assert_eq!(loaded(&plan, &rows, Reach::Whole), span(end));
+        let quota = Plan { requests: Some(2), ..plan };
+        assert_eq!(loaded(&quota, &rows, Reach::Whole), WindowPlan::Whole { start });
+        let unspent = Plan { requests: Some(3), ..plan };
+        assert_eq!(loaded(&unspent, &rows, Reach::Whole), span(end));
+        assert_eq!(loaded(&plan, &rows, Reach::Cut), span(rows[0].end));
+        let at = Stamp::ZERO + Nanos::from_secs(3);
+        let stopped = Plan { stopped: Some(at), ..plan };
+        assert_eq!(loaded(&stopped, &rows, Reach::Cut), span(at));
+    }
+
+    #[test]
     fn outputs_without_usage_are_counted_once_and_dealt_to_their_chunks() {
         let dir = tempfile::tempdir().unwrap();
         let header = RunFile { id: "r".to_owned(), ..RunFile::default() };
@@ -260,10 +332,13 @@ mod tests {
                 build: Build::Debug,
                 gpus: None,
             },
+            requests: None,
+            stopped: None,
+            engine_lateness: None,
             preflight: Preflight::default(),
         };
         let header = RunFile { plan: serde_json::to_value(plan).unwrap(), ..header };
-        let measured = finish(writer, header, plan, Some(&Letters), Ended::Itself).unwrap();
+        let measured = finish(writer, header, plan, Some(&Letters)).unwrap();
         assert_eq!(measured.point.tokens.output_mean, Some(7.0));
         assert!(measured.point.latency.itl_ms.is_none(), "an estimate times no token");
         let again = measure_again(&measured.dir).unwrap();

@@ -8,17 +8,18 @@ use std::thread::{self, JoinHandle};
 
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
-    Capture, Clock, Dispatcher, Outbox, Report, Shared, Stop, Worker, WorkerPlan, run as run_shard,
+    Capture, Clock, Dispatcher, Outbox, Report, Shared, Stop, Worker, WorkerPlan, keep_stamping,
+    run as run_shard,
 };
 use infermark_measure::{ArrivalLaw, LoadPlan, PointPlan, RateCourse, WindowPlan};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario, Target};
 use infermark_schedule::{most_shards, pacer, window};
-use infermark_sim::serve::Summary;
+use infermark_sim::serve::Serving;
 use infermark_store::{RunFile, RunWriter};
 use infermark_terms::{Nanos, Shard, Stamp, Window};
 use infermark_wire::openai::{Api, Delivery};
-use infermark_workload::WorkloadError;
+use infermark_workload::Site;
 use serde_json::json;
 
 use crate::environment::{Environment, build, cpus};
@@ -69,6 +70,8 @@ pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, R
     let each = if matches!(scenario.target, Target::Sim(_)) { 2 } else { 1 };
     limits::make_room(in_flight_max(scenario), each)?;
     let shards = shards(scenario)?;
+    // The kernel begins to stamp some time after it was first asked.
+    let _stamping = keep_stamping();
     let reached = target::reach(scenario, options.secrets)?;
     let Ready { dialect, workload, tokenizer, usage, preflight } =
         preflight::prepare(scenario, &reached)?;
@@ -82,33 +85,29 @@ pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, R
     });
     let feeders = feeders(scenario, shards, &clerk, &options.stop)?;
     // Texts are kept only where the server does not count and we can.
-    let tokenizer = tokenizer.filter(|_| usage == Usage::Missing);
+    let tokenizer = tokenizer.filter(|t| usage == Usage::Missing && t.site() == Site::Local);
     let capture = if tokenizer.is_some() { Capture::Text } else { Capture::Nothing };
 
-    // The epoch: everything is ready but the threads.
+    let environment = Environment::observe();
+
+    // The epoch: everything is ready but the record's files and the threads.
     let clock = Clock::start();
     let start = Stamp::ZERO + LEAD;
     let planned = window(&scenario.bounds, start);
-    let plan = Plan { point: point_plan(scenario, planned), preflight };
-    let header = header(resolved, options, &reached, &plan, &clock);
+    let point = point_plan(scenario, planned);
+    let requests = scenario.bounds.requests;
+    let mut plan = Plan { point, requests, stopped: None, engine_lateness: None, preflight };
+    let mut header = header(resolved, options, &reached, &plan, &clock);
+    header.environment = json!(environment);
     let writer = RunWriter::create(&options.dir, &header)?;
     let shared = Shared::new(shards, options.stop.clone());
     let bench = Bench { scenario, api, delivery, capture, clock, start, planned, shared };
-    let writer = bench.run(&reached, feeders, writer, options)?;
-    if let Some(serving) = reached.embedded {
-        let _: Summary = serving.stop();
-    }
-    let ended = if options.stop.is_asked() { Ended::Stopped } else { Ended::Itself };
-    judge::finish(writer, header, plan, tokenizer.as_deref(), ended)
-}
-
-/// How the load came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// By its bounds.
-    Itself,
-    /// By the user's wish.
-    Stopped,
+    options.watch.begin();
+    let (writer, stopped) = bench.run(&reached, feeders, writer, options)?;
+    let served = reached.embedded.map(Serving::stop);
+    plan.engine_lateness = served.map(|summary| summary.lateness.p99);
+    plan.stopped = stopped;
+    judge::finish(writer, header, plan, tokenizer.as_deref())
 }
 
 /// What all shards are started with.
@@ -131,7 +130,7 @@ impl Bench<'_> {
         feeders: Vec<(Feeder, Building)>,
         writer: RunWriter,
         options: &Options<'_>,
-    ) -> Result<RunWriter, RunError> {
+    ) -> Result<(RunWriter, Option<Stamp>), RunError> {
         let count = feeders.len();
         let (full, batches) = sync_channel(BATCHES_ON_THE_WAY * count);
         let (back, used): (Vec<_>, Vec<_>) = (0..count).map(|_| channel()).unzip();
@@ -156,13 +155,13 @@ impl Bench<'_> {
             building.push(orders);
         }
         drop(full);
-        let shards: Vec<_> = threads.into_iter().map(join::<RunError>).collect();
+        let shards: Vec<_> = threads.into_iter().map(join::<_, RunError>).collect();
         let (writer, written) = recording.join().expect("the recorder does not panic");
         written?;
         // Orders that cannot be made stop the shards, so their reason comes before the shards'.
         building.into_iter().try_for_each(join)?;
-        shards.into_iter().collect::<Result<(), _>>()?;
-        Ok(writer)
+        let reports = shards.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok((writer, reports.iter().filter_map(|report| report.stopped).min()))
     }
 
     /// Starts one shard on a thread of its own.
@@ -172,7 +171,7 @@ impl Bench<'_> {
         reached: &Reached,
         mut feeder: Feeder,
         outbox: Outbox,
-    ) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+    ) -> Result<JoinHandle<Result<Report, RunError>>, RunError> {
         let Self { scenario, clock, ref shared, .. } = *self;
         let (load, bounds) = (&scenario.load, &scenario.bounds);
         let pacer = pacer(load, bounds, self.start, scenario.seed, part);
@@ -185,8 +184,7 @@ impl Bench<'_> {
             let worker = Worker::new(plan, clock).map_err(lost);
             // The other shards must not go on without this one.
             let mut worker = worker.inspect_err(|_| links.stop.abort())?;
-            let _: Report = run_shard(&mut worker, dispatcher, &mut feeder, outbox, &links);
-            Ok(())
+            Ok(run_shard(&mut worker, dispatcher, &mut feeder, outbox, &links))
         })
     }
 
@@ -203,7 +201,7 @@ impl Bench<'_> {
     }
 }
 
-type Building = JoinHandle<Result<(), WorkloadError>>;
+type Building = JoinHandle<Result<(), RunError>>;
 
 /// Starts building orders for every shard, and waits until the first of them are ready.
 fn feeders(
@@ -233,7 +231,7 @@ fn spawn<T: Send + 'static>(
     builder.spawn(work).map_err(|source| RunError::System { what: "thread", source })
 }
 
-fn join<E>(thread: JoinHandle<Result<(), E>>) -> Result<(), RunError>
+fn join<T, E>(thread: JoinHandle<Result<T, E>>) -> Result<T, RunError>
 where
     RunError: From<E>,
 {
@@ -333,7 +331,6 @@ fn header(
         definitions: DEFINITIONS.to_owned(),
         target,
         scenario: json!({ "values": resolved.values, "tags": resolved.tags }),
-        environment: json!(Environment::observe()),
         plan: json!(plan),
         ..RunFile::default()
     }

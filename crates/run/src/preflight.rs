@@ -66,6 +66,7 @@ pub(crate) fn prepare(scenario: &Scenario, reached: &Reached) -> Result<Ready, R
         endpoint: &reached.endpoint,
         headers: &reached.headers,
         dialect: dialect(scenario, reached),
+        limit: scenario.access.timeout,
         settled: reached.report.server.name != ServerKind::Unknown,
         usage: Usage::Reported,
         preflight: Preflight::default(),
@@ -126,6 +127,8 @@ struct Scout<'a> {
     endpoint: &'a Arc<Endpoint>,
     headers: &'a [(String, String)],
     dialect: Dialect,
+    /// The user's limit on a request.
+    limit: Nanos,
     /// Whether the server is known to take the dialect as it is.
     settled: bool,
     usage: Usage,
@@ -218,7 +221,7 @@ impl Scout<'_> {
             output_tokens: Some(TRIAL_TOKENS),
             output_policy: OutputPolicy::Exact,
         };
-        let body = self.dialect.body(&ask).expect("the scenario refused forms the API cannot take");
+        let body = self.dialect.body(&ask)?;
         let path = self.endpoint.path(self.dialect.path());
         let head = RequestHead {
             method: "POST",
@@ -228,7 +231,7 @@ impl Scout<'_> {
         };
         let bytes = http1::request(&head, Some("application/json"), &body);
         let Dialect { api, delivery, .. } = self.dialect;
-        probe(self.endpoint, &bytes, api, delivery, TRIAL_LIMIT).map_err(|source| {
+        probe(self.endpoint, &bytes, api, delivery, self.limit.min(TRIAL_LIMIT)).map_err(|source| {
             let url = format!("{}{}", self.endpoint, self.dialect.path());
             RunError::Unreachable { url, source }
         })

@@ -1,6 +1,7 @@
 //! Writes what the shards hand over, on a thread of its own, and keeps count for whoever watches.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,12 +38,21 @@ pub struct Progress {
 
 /// The latest progress, shared with whoever watches.
 #[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<Progress>>);
+pub struct Watch(Arc<Mutex<Progress>>, Arc<AtomicBool>);
 
 impl Watch {
     /// Returns the latest progress.
     pub fn latest(&self) -> Progress {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says whether the load has begun: before, there is nothing to lose.
+    pub fn has_begun(&self) -> bool {
+        self.1.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn begin(&self) {
+        self.1.store(true, Ordering::Release);
     }
 
     fn set(&self, progress: Progress) {

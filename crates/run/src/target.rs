@@ -79,7 +79,8 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
         Verification::Off => Roots::Unverified,
     };
     let endpoint = Arc::new(Endpoint::resolve(&url, &roots)?);
-    let listed = models(&endpoint, &headers, scenario.model.as_deref())?;
+    let listed =
+        models(&endpoint, &headers, scenario.model.as_deref(), access.timeout.min(CALL_LIMIT))?;
     let version = version(&endpoint, &headers);
     let report = TargetReport {
         url: shown,
@@ -129,10 +130,11 @@ fn models(
     endpoint: &Endpoint,
     headers: &[(String, String)],
     asked: Option<&str>,
+    limit: Nanos,
 ) -> Result<Listed, RunError> {
     const PATH: &str = "/v1/models";
     let url = format!("{endpoint}{PATH}");
-    let response = call(endpoint, "GET", PATH, headers, None, CALL_LIMIT)
+    let response = call(endpoint, "GET", PATH, headers, None, limit)
         .map_err(|source| RunError::Unreachable { url: url.clone(), source })?;
     match (response.status, asked) {
         (200, _) => {}

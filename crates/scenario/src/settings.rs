@@ -213,8 +213,9 @@ pub static RAMP: Setting = Setting {
     value_name: "RAMP",
     default: None,
     help: "Change the rate over the measured window, as in `linear(1/s..20/s)`",
-    more: "`linear(FROM..TO)` or `exponential(FROM..TO)`. The first rate holds during the warm-up, the second after the window. An exponential \
-           ramp grows by equal factors in equal times.",
+    more: "`linear(FROM..TO)` or `exponential(FROM..TO)`. The first rate holds during \
+           the warm-up, the second after the window. An exponential ramp grows by equal factors \
+           in equal times.",
     group: Group::Load,
     form: Form::Once,
 };

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`engine`] | the interface of an engine, and the real one: continuous batching as vLLM does it |
+//! | [`engine`] | the interface of an engine; continuous batching as vLLM does it |
 //! | [`latency`] | the simplest engine: latencies as given |
 //! | [`model`], [`hardware`] | shapes of models; accelerators |
 //! | [`deployment`] | what is deployed, split how, and whether it fits |
