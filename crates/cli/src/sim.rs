@@ -17,9 +17,9 @@ The engine, as after `sim:` in a target:
   llama-3.1-8b@h100                     a model on a GPU, with vLLM's defaults
   llama-3.1-70b@h100,tp=4,weights=fp8   the same, and options
 
-The options are tp, pp, dp, ep, replicas, router, prefill, transfer, weights, kv, seqs, batched,
-context, memory, stack, launch, chunked, prefix-cache, policy, queue and speculate;
-`infermark sim predict --help` says what each means.";
+The options are tp, pp, dp, ep, replicas, router, prefill, transfer, weights, kv, seqs,
+batched, context, memory, stack, launch, chunked, prefix-cache, policy, queue and
+speculate; `infermark sim predict --help` says what each means.";
 
 /// The commands of the simulator.
 pub(crate) fn command() -> Command {

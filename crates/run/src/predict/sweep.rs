@@ -1,7 +1,7 @@
 //! A sweep: from idle to saturation, and the knee between.
 //!
 //! Concurrency doubles until another doubling brings next to nothing. The request rate of that
-//! plateau is what the deployment can do; rates are then tried in tenths of it.
+//! plateau is about what the deployment can do; rates are then tried in tenths of it.
 
 use infermark_measure::Point;
 use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario};
@@ -22,10 +22,12 @@ pub enum Axis {
 const CONCURRENCY_MAX: u32 = 4096;
 /// A doubling that raises the output rate by less is the last.
 const GAIN_MIN: f64 = 0.03;
-/// Requests for each slot, so that filling and emptying the loop weigh little.
+/// Requests for each that is in flight, so that filling and emptying the loop weigh little.
 const REQUESTS_PER_SLOT: u64 = 8;
-/// Rates are tried in such parts of the plateau, up to one part beyond it.
-const RATE_STEPS: u32 = 10;
+/// Rates are tried in tenths of the plateau, and some beyond: filling and emptying the loop
+/// lowers the plateau's rate somewhat.
+const RATE_PARTS: u32 = 10;
+const RATE_STEPS: u32 = 13;
 
 /// Predicts the points of a sweep, and finds the knee.
 pub(super) fn sweep(
@@ -36,11 +38,7 @@ pub(super) fn sweep(
     let closed = by_concurrency(subject, scenario)?;
     let points = match axis {
         Axis::Concurrency => closed,
-        Axis::Rate => {
-            let rates = closed.iter().filter_map(|point| point.point.rates);
-            let most = rates.map(|rates| rates.requests_per_s).fold(0.0, f64::max);
-            by_rate(subject, scenario, most)?
-        }
+        Axis::Rate => by_rate(subject, scenario, &closed)?,
     };
     let knee = knee(&points);
     Ok((points, knee))
@@ -50,11 +48,7 @@ fn by_concurrency(subject: &Subject<'_>, scenario: &Scenario) -> Result<Vec<Pred
     let mut points: Vec<Predicted> = Vec::new();
     let mut concurrency = 1;
     while concurrency <= CONCURRENCY_MAX {
-        let mut scenario = scenario.clone();
-        scenario.load = Load::Closed { concurrency };
-        let least = REQUESTS_PER_SLOT * u64::from(concurrency);
-        scenario.bounds.requests = scenario.bounds.requests.map(|count| count.max(least));
-        points.push(subject.point(&scenario)?);
+        points.push(subject.point(&loaded(scenario, Load::Closed { concurrency }, concurrency))?);
         if let [.., before, last] = &points[..]
             && output_rate(&last.point) < output_rate(&before.point) * (1.0 + GAIN_MIN)
         {
@@ -68,19 +62,30 @@ fn by_concurrency(subject: &Subject<'_>, scenario: &Scenario) -> Result<Vec<Pred
 fn by_rate(
     subject: &Subject<'_>,
     scenario: &Scenario,
-    most: f64,
+    closed: &[Predicted],
 ) -> Result<Vec<Predicted>, RunError> {
+    let rates = closed.iter().filter_map(|point| point.point.rates);
+    let most = rates.map(|rates| rates.requests_per_s).fold(0.0, f64::max);
+    let in_flight = closed.last().and_then(|point| point.point.concurrency);
+    let in_flight = in_flight.map_or(0, |concurrency| concurrency.peak as u32 / 2);
     // Not even one request finished: no rate is a part of nothing.
-    let steps = if most > 0.0 { RATE_STEPS + 1 } else { 0 };
+    let steps = if most > 0.0 { RATE_STEPS } else { 0 };
     (1..=steps)
         .map(|step| {
-            let rate = short(most * f64::from(step) / f64::from(RATE_STEPS));
+            let rate = short(most * f64::from(step) / f64::from(RATE_PARTS));
             let rate = RateCurve::Steady(rate);
-            let mut scenario = scenario.clone();
-            scenario.load = Load::Open { rate, arrivals: Arrivals::Poisson, max_concurrency: None };
-            subject.point(&scenario)
+            let load = Load::Open { rate, arrivals: Arrivals::Poisson, max_concurrency: None };
+            subject.point(&loaded(scenario, load, in_flight))
         })
         .collect()
+}
+
+/// Returns the scenario under another load, with enough requests if so many are in flight.
+fn loaded(scenario: &Scenario, load: Load, in_flight: u32) -> Scenario {
+    let least = REQUESTS_PER_SLOT * u64::from(in_flight);
+    let mut scenario = Scenario { load, ..scenario.clone() };
+    scenario.bounds.requests = scenario.bounds.requests.map(|count| count.max(least));
+    scenario
 }
 
 /// Rounds to three significant digits, so that a person can ask for the same.

@@ -126,8 +126,8 @@ fn a_sweep_ends_in_a_plateau_and_its_knee_lies_within() {
     assert_eq!(swept.header.rest["knee"]["point"], knee);
 
     let rates = predict(&resolved, Loads::Sweep(Axis::Rate)).unwrap();
-    assert_eq!(rates.points.len(), 11);
-    assert_eq!(rates.header.points.len(), 11);
+    assert_eq!(rates.points.len(), 13);
+    assert_eq!(rates.header.points.len(), 13);
 }
 
 #[test]

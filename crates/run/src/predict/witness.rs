@@ -13,8 +13,13 @@ use serde::Serialize;
 /// absent, and rates are read off first and last tokens.
 const CHUNKS_MAX: usize = 20_000_000;
 
-/// Completions that fall behind arrivals by more than this share say that the engine saturates.
+/// Completions that fall behind arrivals by more than this share may say that the engine
+/// saturates,
 const BEHIND_SHARE: f64 = 0.05;
+/// and do so where chance is no explanation: where the requests in flight rise by more than so
+/// many standard deviations. (Of L in flight, the change over a time longer than a request's
+/// varies by 2 L if arrivals are Poisson: M/G/∞.)
+const BEHIND_DEVIATIONS: f64 = 3.0;
 /// The fewest arrivals of which that can be said.
 const ARRIVALS_MIN: usize = 40;
 
@@ -102,8 +107,10 @@ impl Witness {
         let within = |at: Stamp| at >= from && at < to;
         let arrived = self.rows.iter().filter(|row| within(row.due)).count();
         let ended = self.rows.iter().filter(|row| within(row.end)).count();
-        let behind = arrived.saturating_sub(ended);
-        (behind as f64 > BEHIND_SHARE * arrived as f64).then(|| Caveat {
+        let in_flight = self.rows.iter().filter(|row| row.due < from && row.end >= from).count();
+        let chance = BEHIND_DEVIATIONS * (2.0 * in_flight as f64).sqrt();
+        let behind = arrived.saturating_sub(ended) as f64;
+        (behind > chance.max(BEHIND_SHARE * arrived as f64)).then(|| Caveat {
             code: CaveatCode::Saturated,
             lowers_to: Trust::Doubtful,
             detail: format!(

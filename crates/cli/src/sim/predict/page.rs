@@ -46,7 +46,7 @@ fn names(target: &Value) -> (&str, &str) {
 }
 
 fn telemetry(server: &Telemetry) -> String {
-    let hits = server.prefix_hit_rate;
+    let hits = server.prefix_hit_rate.filter(|&rate| rate > 0.0);
     format!(
         "KV memory {} at most · longest queue {} · preemptions {}{}",
         percent(server.kv_usage_max),
