@@ -26,6 +26,9 @@ const SETTLE_NS: u64 = 2_000_000_000;
 const PROMPT: &str = "Explain in simple terms how a transformer generates text, one token at a \
                       time, and what limits how fast it can do so on a modern accelerator.";
 
+/// From the client's end to the question what the server did.
+const FAREWELL_NS: u64 = 500_000_000;
+
 /// The number of a request that was not given one.
 pub(crate) const NUMBER: &str = "00000000";
 
@@ -202,6 +205,8 @@ pub(crate) fn measure(client: Client, load: Load, window_s: f64) -> Result<Outco
     let (a, b) = (sample(from)?, sample(to)?);
     let said: Said = client.value()?;
     drop(client);
+    // What a client left unfinished is in the truth once the server has seen it go.
+    sleep_until(now_ns() + FAREWELL_NS);
     writeln!(server.input, "{from} {to}")?;
     let truth: Truth = server.value()?;
     let span = (b.0 - a.0) as f64;
