@@ -27,7 +27,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::point::Job;
 
-const USAGE: &str = "usage: infermark-bench [cost|accuracy|limit|memory|lag|POINT]…
+const USAGE: &str = "usage: infermark-bench [cost|limit|memory|lag|POINT]…
   cost       CPU per token of the bare reader and of infermark, by load
   limit      the highest load at which both p99 errors stay below 1 %
   memory     memory per stream at 4,096 streams

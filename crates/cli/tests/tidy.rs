@@ -140,6 +140,8 @@ fn the_readmes_commands_are_the_ones_that_ci_runs() {
     let first: Vec<_> = readme.lines().filter(|line| line.starts_with("cargo ")).collect();
     assert_eq!(first[..2], ["cargo run --release -- run", "cargo test --workspace"]);
     assert!(read(root().join(".ci/run")).contains("test_command=(cargo test --workspace)"));
+    // With several binaries in the workspace, `cargo run` must still know which is meant.
+    assert!(read(root().join("Cargo.toml")).contains("default-members = [\"crates/cli\"]"));
 }
 
 #[test]
