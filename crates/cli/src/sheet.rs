@@ -6,7 +6,7 @@ use infermark_run::Measured;
 use serde_json::Value;
 
 /// Settings that say what was asked, in the order in which they are shown.
-const ASKED: [&str; 18] = [
+const ASKED: [&str; 20] = [
     "concurrency",
     "rate",
     "ramp",
@@ -24,6 +24,8 @@ const ASKED: [&str; 18] = [
     "prefix_tokens",
     "prefix_groups",
     "tokenizer",
+    "gpus",
+    "price",
     "seed",
 ];
 

@@ -25,6 +25,7 @@ mod arrivals;
 mod audit;
 mod batches;
 mod concurrency;
+mod cost;
 mod counts;
 mod estimate;
 mod figures;
@@ -42,6 +43,7 @@ mod streams;
 mod tests;
 
 pub use concurrency::Concurrency;
+pub use cost::Cost;
 pub use counts::{Counts, Reason};
 pub use estimate::{Estimate, Interval};
 pub use figures::TokenSource;

@@ -1,6 +1,6 @@
 //! One operating point, measured.
 
-use infermark_terms::{Caveat, ChunkRow, ConnectPhases, RequestRow, StampSource, Trust};
+use infermark_terms::{Caveat, ChunkRow, ConnectPhases, Price, RequestRow, StampSource, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Evidence, audit};
@@ -9,8 +9,8 @@ use crate::sample::Sample;
 use crate::span::Span;
 use crate::streams::Streams;
 use crate::{
-    Concurrency, Counts, Estimate, LoadPlan, PointPlan, Rates, TokenSource, WholeRun, concurrency,
-    figures, rates,
+    Concurrency, Cost, Counts, Estimate, LoadPlan, PointPlan, Rates, TokenSource, WholeRun,
+    concurrency, figures, rates,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -42,8 +42,18 @@ pub struct Point {
     /// Where the arrival instants come from; absent where nothing arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamps: Option<Stamps>,
+    /// What tokens cost, where a price was stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// The verdict on the instrument.
     pub trust: Verdict,
+}
+
+impl Point {
+    /// Adds what the tokens cost at this price.
+    pub fn price(&mut self, price: Price) {
+        self.cost = self.rates.as_ref().map(|rates| Cost::of(price, rates));
+    }
 }
 
 /// The measured window.
@@ -190,6 +200,7 @@ pub fn measure(
         connect_ms: population.over_all(|row| row.connect.map(ConnectPhases::total)),
         read_delay_ms,
         stamps: Stamps::of(&population),
+        cost: None,
         trust: Verdict { verdict: Trust::Sound, caveats: Vec::new() },
     };
     let caveats =

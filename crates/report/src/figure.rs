@@ -1,5 +1,7 @@
 //! Numbers for people: four significant digits, thousands apart, and never wider than a cell.
 
+use infermark_terms::Currency;
+
 /// What stands for a figure that was not observed.
 pub(crate) const ABSENT: &str = "–";
 
@@ -76,6 +78,24 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{short} %")
 }
 
+/// Returns an amount of money: to the cent from 0.10 on, below that with two significant digits.
+pub(crate) fn money(currency: Currency, amount: f64) -> String {
+    let sign = currency.sign();
+    match amount {
+        a if !a.is_finite() || a < 0.0 => ABSENT.to_owned(),
+        a if a >= 1e15 => format!("{sign}{a:.2e}"),
+        a if a >= 0.095 || a == 0.0 => {
+            let cents = (a * 100.0).round() as u64;
+            format!("{sign}{}.{:02}", count(cents / 100), cents % 100)
+        }
+        a if a < 1e-9 => format!("<{sign}0.000000001"),
+        a => {
+            let digits = (1.0 - a.log10().floor()) as usize;
+            format!("{sign}{a:.digits$}")
+        }
+    }
+}
+
 /// Returns by how many per cent `end` lies away from `value`, in at most four columns, without
 /// sign and unit.
 pub(crate) fn distance(end: f64, value: f64) -> String {
@@ -129,6 +149,18 @@ mod tests {
     fn shares_are_in_per_cent_without_idle_zeros() {
         let shown = [0.0, 0.005, 1.0 / 3.0, 0.9995, 1.0, 0.2].map(percent);
         assert_eq!(shown, ["0 %", "0.5 %", "33.33 %", "99.95 %", "100 %", "20 %"]);
+    }
+
+    #[test]
+    fn money_is_shown_to_the_cent_and_small_amounts_to_two_digits() {
+        let shown = |amount| money(Currency::USD, amount);
+        let amounts = [0.0, 0.744, 1234.5, 0.0951, 0.000_744, 0.09, 1e-12].map(shown);
+        let expected =
+            ["$0.00", "$0.74", "$1,234.50", "$0.10", "$0.00074", "$0.090", "<$0.000000001"];
+        assert_eq!(amounts, expected);
+        assert_eq!(money("EUR".parse().unwrap(), 2.5), "€2.50");
+        assert_eq!(money("CHF".parse().unwrap(), 2.5), "CHF 2.50");
+        assert_eq!(money(Currency::USD, f64::NAN), ABSENT);
     }
 
     #[test]

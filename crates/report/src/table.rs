@@ -1,10 +1,10 @@
 //! The page about one run, from top to bottom: whom, what was asked, what was got, how far to
 //! trust it, and where the record is.
 
-use infermark_measure::{Counts, Point, Rates, Reason, TokenSource, Tokens};
+use infermark_measure::{Cost, Counts, Point, Rates, Reason, TokenSource, Tokens};
 use infermark_terms::{Caveat, Trust};
 
-use crate::figure::{count, figure, mean, percent};
+use crate::figure::{count, figure, mean, money, percent};
 use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
 use crate::text::{fit, flow, wrap};
 use crate::{Sheet, Source, State, Verification, latency};
@@ -92,6 +92,9 @@ fn got(page: &mut Page, point: &Point) {
     }
     let tokens = token_items(&point.tokens);
     page.block("tokens", Tone::Plain, flow(tokens, ROOM));
+    if let Some(cost) = &point.cost {
+        page.block("cost", Tone::Plain, flow(cost_items(cost), ROOM));
+    }
 }
 
 /// Writes how the requests ended, and why some failed.
@@ -143,6 +146,22 @@ fn rate_items(rates: &Rates) -> Vec<String> {
     ];
     let observed = items.into_iter().filter_map(|(value, unit)| Some((value?, unit)));
     observed.map(|(value, unit)| format!("{} {unit}", figure(value))).collect()
+}
+
+fn cost_items(cost: &Cost) -> Vec<String> {
+    let kinds = [
+        (cost.per_1m_output, "output"),
+        (cost.per_1m_input, "input"),
+        (cost.per_1m_total, "total"),
+    ];
+    let known = kinds.into_iter().filter_map(|(amount, kind)| Some((amount?, kind)));
+    let mut items: Vec<_> = known
+        .map(|(amount, kind)| format!("{} per 1M {kind}", money(cost.currency, amount)))
+        .collect();
+    let thousand = cost.per_1m_output.map(|amount| money(cost.currency, amount / 1e3));
+    items.extend(thousand.map(|amount| format!("{amount} per 1K output")));
+    items.push(format!("at {} an hour", money(cost.currency, cost.per_hour)));
+    items
 }
 
 fn token_items(tokens: &Tokens) -> Vec<String> {

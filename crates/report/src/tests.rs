@@ -441,6 +441,7 @@ fn points() -> impl Strategy<Value = Point> {
             connect_ms: None,
             read_delay_ms: None,
             stamps: None,
+            cost: None,
             trust: Verdict { verdict: Trust::Void, caveats: caveats_of(caveats) },
         },
     )

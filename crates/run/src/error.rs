@@ -118,6 +118,14 @@ pub enum RunError {
         /// The most requests in flight.
         slots: u32,
     },
+    /// The price table cannot be used.
+    #[error("the price table {} cannot be used: {reason}", path.display())]
+    Prices {
+        /// The table.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The record could not be written or read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -173,6 +181,7 @@ impl RunError {
             | Self::Secret { .. }
             | Self::OpenFiles { .. }
             | Self::Threads { .. }
+            | Self::Prices { .. }
             | Self::Store(
                 StoreError::NotEmpty { .. }
                 | StoreError::NotARun { .. }
@@ -215,6 +224,7 @@ impl RunError {
             Self::NoPrediction { .. } => "give what stands after `sim:`",
             Self::OpenFiles { .. } => "raise the limit with `ulimit -n`, or lower the load",
             Self::Threads { .. } => "lower `--threads`",
+            Self::Prices { .. } => "state the price itself with `--price 1.50/h`",
             Self::Tokenizer(error) => return error.hint(),
             Self::ServerTokenizer { .. } => "give the model's tokenizer with `--tokenizer PATH`",
             Self::Probe(error) => error.hint(),

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use infermark_measure::{Point, PointPlan, WindowPlan, measure};
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
-use infermark_terms::{Caveat, CaveatCode, ChunkRow, Nanos, RequestId, RequestRow, Stamp, Trust};
+use infermark_terms::{
+    Caveat, CaveatCode, ChunkRow, Nanos, Price, RequestId, RequestRow, Stamp, Trust,
+};
 use infermark_workload::{Tokenizer, WorkloadError, recount};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,9 @@ pub(crate) struct Plan {
     /// How late the embedded engine wrote its tokens: the 99th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) engine_lateness: Option<Nanos>,
+    /// What an hour of the target costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) price: Option<Price>,
     #[serde(default)]
     pub(crate) preflight: Preflight,
 }
@@ -144,6 +149,9 @@ fn judge(
     });
     let mut point = measure(&planned, rows, chunks);
     doubt_engine(plan, &mut point);
+    if let Some(price) = plan.price {
+        point.price(price);
+    }
     match failure {
         Some(error) => Err(error.into()),
         None => Ok(point),
@@ -302,7 +310,14 @@ mod tests {
             gpus: None,
         };
         let preflight = Preflight::default();
-        let plan = Plan { point, requests: None, stopped: None, engine_lateness: None, preflight };
+        let plan = Plan {
+            point,
+            requests: None,
+            stopped: None,
+            engine_lateness: None,
+            price: None,
+            preflight,
+        };
         let rows = [row(0), row(1)];
         assert_eq!(loaded(&plan, &rows, Reach::Whole), span(end));
         let quota = Plan { requests: Some(2), ..plan };
@@ -335,6 +350,7 @@ mod tests {
             requests: None,
             stopped: None,
             engine_lateness: None,
+            price: None,
             preflight: Preflight::default(),
         };
         let header = RunFile { plan: serde_json::to_value(plan).unwrap(), ..header };

@@ -27,6 +27,7 @@ mod limits;
 mod load;
 pub mod predict;
 mod preflight;
+mod price;
 mod recorder;
 mod target;
 

@@ -26,6 +26,7 @@ use crate::environment::{Environment, build, cpus};
 use crate::feeder::{Clerk, Feeder};
 use crate::judge::{self, Measured, Plan};
 use crate::preflight::{self, Ready, Usage};
+use crate::price::price;
 use crate::recorder::{Recorder, Watch};
 use crate::target::{self, Reached};
 use crate::{DEFINITIONS, RunError, limits};
@@ -67,6 +68,7 @@ const ORDERS_AHEAD: (u64, u64) = (64, 4096);
 /// If it cannot be made or recorded. What was recorded by then is in `options.dir`.
 pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, RunError> {
     let scenario = &resolved.scenario;
+    let price = price(scenario)?;
     let each = if matches!(scenario.target, Target::Sim(_)) { 2 } else { 1 };
     limits::make_room(in_flight_max(scenario), each)?;
     let shards = shards(scenario)?;
@@ -96,7 +98,7 @@ pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, R
     let planned = window(&scenario.bounds, start);
     let point = point_plan(scenario, planned);
     let requests = scenario.bounds.requests;
-    let mut plan = Plan { point, requests, stopped: None, engine_lateness: None, preflight };
+    let mut plan = Plan { point, requests, stopped: None, engine_lateness: None, price, preflight };
     let mut header = header(resolved, options, &reached, &plan, &clock);
     header.environment = json!(environment);
     let writer = RunWriter::create(&options.dir, &header)?;
@@ -278,7 +280,7 @@ pub(crate) fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
         },
         output_policy: scenario.workload.output_policy,
         build: build(),
-        gpus: None,
+        gpus: scenario.gpus.as_ref().map(|gpus| gpus.count),
     }
 }
 

@@ -39,6 +39,7 @@ use serde_json::{Map, Value, json};
 
 use self::witness::Witness;
 use crate::load::point_plan;
+use crate::price::price;
 use crate::{DEFINITIONS, RunError, embedded};
 
 pub use self::expect::{Expected, Range};
@@ -136,6 +137,9 @@ impl Subject<'_> {
         let uncertainty = Expected::of(&self.target, &point, witness.figures(), saturated.as_ref());
         point.trust.caveats.extend(saturated);
         forget_the_generator(&mut point);
+        if let Some(price) = price(scenario)? {
+            point.price(price);
+        }
         Ok(Predicted { point, server: witness.telemetry(), uncertainty })
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use infermark_terms::{Nanos, OutputPolicy, Seed};
+use infermark_terms::{Nanos, OutputPolicy, Price, Seed};
 
 /// What one run intends.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,21 @@ pub struct Scenario {
     pub access: Access,
     /// How many generator threads; absent: as many as the load needs and the machine has.
     pub threads: Option<u32>,
+    /// What the target runs on, where stated.
+    pub gpus: Option<Gpus>,
+    /// What an hour of the target costs, where stated.
+    pub price: Option<Price>,
+    /// A table of prices to look `gpus` up in, instead of the one that is built in.
+    pub prices: Option<PathBuf>,
+}
+
+/// What a target runs on, as its user states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpus {
+    /// How many, at least 1.
+    pub count: u32,
+    /// Which, such as `H100`.
+    pub name: String,
 }
 
 /// Whom to measure.

@@ -95,6 +95,9 @@ pub static SETTINGS: &[&Setting] = &[
     &MODEL,
     &API,
     &STREAM,
+    &GPUS,
+    &PRICE,
+    &PRICES,
     &CONCURRENCY,
     &RATE,
     &RAMP,
@@ -174,6 +177,47 @@ pub static STREAM: Setting = Setting {
     default: Some("yes"),
     help: "Whether answers are streamed",
     more: "Without streaming there is no time to first token: the answer comes as one body.",
+    group: Group::Target,
+    form: Form::Once,
+};
+
+/// What the target runs on.
+pub static GPUS: Setting = Setting {
+    key: "gpus",
+    flag: "gpus",
+    env: "INFERMARK_GPUS",
+    value_name: "COUNTxNAME",
+    default: None,
+    help: "What the target runs on, such as `8xH100`: for rates per GPU, and for its price",
+    more: "All GPUs of the deployment that is measured, replicas included.",
+    group: Group::Target,
+    form: Form::Once,
+};
+
+/// What an hour of the target costs.
+pub static PRICE: Setting = Setting {
+    key: "price",
+    flag: "price",
+    env: "INFERMARK_PRICE",
+    value_name: "N/h",
+    default: None,
+    help: "What an hour of the whole deployment costs, such as `1.50/h`: for the cost of tokens",
+    more: "In dollars, or in the currency that is named as in `1.50 EUR/h`. It takes the place of \
+           the price that a table has for `gpus`.",
+    group: Group::Target,
+    form: Form::Once,
+};
+
+/// The price table.
+pub static PRICES: Setting = Setting {
+    key: "prices",
+    flag: "prices",
+    env: "INFERMARK_PRICES",
+    value_name: "FILE",
+    default: None,
+    help: "A price table in TOML to look `gpus` up in; otherwise the one that is built in",
+    more: "`currency`, `as_of`, and for each kind of GPU a table `[[gpu]]` of `name`, `per_hour` \
+           and `source`.",
     group: Group::Target,
     form: Form::Once,
 };

@@ -11,6 +11,7 @@
 mod access;
 mod lengths;
 mod load;
+mod price;
 mod source;
 mod target;
 mod time;
@@ -18,6 +19,7 @@ mod time;
 pub(crate) use access::{ENV_NAME, HEADER, TAG};
 pub(crate) use lengths::LENGTHS;
 pub(crate) use load::{ARRIVALS, RAMP, RATE};
+pub(crate) use price::{GPUS, PRICE};
 pub(crate) use source::{DATASET, Dataset, FileKind, TOKENIZER};
 pub(crate) use target::TARGET;
 pub(crate) use time::{DURATION, SPAN};

@@ -12,12 +12,14 @@
 //! | [`pace`] | [`Pacer`], [`Next`], [`Due`], [`Window`], [`Shard`]: when it is asked |
 //! | [`outcome`] | [`Outcome`] and its parts: how it ended |
 //! | [`record`] | [`RequestRow`], [`ChunkRow`]: what was observed |
+//! | [`price`] | [`Price`], [`Currency`]: what an hour of a deployment costs |
 //! | [`caveat`] | [`Caveat`], [`Trust`]: how far the figures can be trusted |
 
 pub mod ask;
 pub mod caveat;
 pub mod outcome;
 pub mod pace;
+pub mod price;
 pub mod record;
 pub mod seed;
 pub mod time;
@@ -28,6 +30,7 @@ pub use outcome::{
     DecodeFault, Excerpt, FinishReason, Outcome, OutcomeKind, Phase, ShedReason, TransportFault,
 };
 pub use pace::{Due, Next, Pacer, RequestId, Shard, Window};
+pub use price::{Currency, NotAPrice, Price};
 pub use record::{ChunkKind, ChunkRow, ConnectPhases, EventCounts, RequestRow, StampSource, Usage};
 pub use seed::Seed;
 pub use time::{Nanos, Stamp};

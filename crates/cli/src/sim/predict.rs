@@ -16,6 +16,8 @@ use crate::report::{colour, deliver, format, json};
 
 /// The settings of a run that also say something to a prediction.
 static SETTINGS: &[&Setting] = &[
+    &settings::PRICE,
+    &settings::PRICES,
     &settings::CONCURRENCY,
     &settings::RATE,
     &settings::RAMP,

@@ -65,6 +65,9 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
             connect_timeout: Nanos::from_secs(10),
         },
         threads: None,
+        gpus: None,
+        price: None,
+        prices: None,
     };
     assert_eq!(resolved.scenario, expected);
     insta::assert_snapshot!(resolved.to_yaml());
@@ -442,6 +445,9 @@ fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         ("insecure", &["yes"]),
         ("seed", &["0", "18446744073709551615"]),
         ("threads", &["4"]),
+        ("gpus", &["8xH100", "1 x A100 MIG 20GB"]),
+        ("price", &["1.5/h", "0.02 EUR/h"]),
+        ("prices", &["prices.toml"]),
         ("tag", &["a=b c", "k="]),
     ];
     let draws = texts.iter().map(|(key, texts)| {
