@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ArgMatches;
+use infermark_measure::{Decision, Point};
 use infermark_report::Colour;
 use infermark_run::{Measured, measure_again};
 use infermark_terms::Trust;
@@ -19,12 +20,16 @@ pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
     let dir = matches.get_one::<PathBuf>("run").expect("clap requires it");
     let measured = measure_again(dir)?;
     let printed = show(&measured, matches)?;
-    Ok(vouch(&measured, printed))
+    Ok(vouch(&measured.point, printed))
 }
 
-/// Turns the exit into that of a void result, where it is one.
-pub(crate) fn vouch(measured: &Measured, printed: Exit) -> Exit {
-    if measured.point.trust.verdict == Trust::Void { Exit::Void } else { printed }
+/// Turns the exit into that of a void result, or else of a missed objective, where it is one.
+pub(crate) fn vouch(point: &Point, printed: Exit) -> Exit {
+    match (point.trust.verdict, point.decision()) {
+        (Trust::Void, _) => Exit::Void,
+        (_, Some(Decision::Missed)) => Exit::Missed,
+        (_, Some(Decision::Met | Decision::Undecided) | None) => printed,
+    }
 }
 
 /// Makes sure that the result can be written where the command line says, before it takes time

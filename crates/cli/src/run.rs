@@ -52,7 +52,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 fn exit(measured: &Measured, stop: &Stop, printed: Exit) -> Exit {
-    if stop.is_asked() { Exit::Interrupted } else { vouch(measured, printed) }
+    if stop.is_asked() { Exit::Interrupted } else { vouch(&measured.point, printed) }
 }
 
 /// Makes the scenario of flags, environment and file.

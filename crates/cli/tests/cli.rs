@@ -343,6 +343,28 @@ fn nothing_but_failures_makes_a_void_result() {
 }
 
 #[test]
+fn a_missed_objective_ends_with_3_and_report_says_the_same() {
+    let dir = fresh();
+    let load = [QUICK, "--requests", "60", "--input-tokens", "64", "--output-tokens", "4"];
+    let judged = |slo: &str, code: i32, verdict: &str| {
+        let output = run(&dir, &[&load[..], &["--slo", slo, "--format", "json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", errors(&output));
+        let result = json(&output);
+        assert_eq!(result["points"][0]["slo"][0]["verdict"], verdict, "{result}");
+        let record = dir.path().join("infermark-runs").join(result["id"].as_str().unwrap());
+        let mut report = infermark(&dir);
+        let again = report.arg("report").arg(record).args(["--format", "json"]).output().unwrap();
+        assert_eq!(again.status.code(), Some(code), "{}", errors(&again));
+        assert_eq!(json(&again)["points"], result["points"]);
+    };
+    judged("e2e:mean<=10s,ttft<=1ms", 0, "met");
+    judged("ttft:p50<=1ms", 3, "missed");
+    judged("failure_rate<=0.1%", 0, "undecided");
+    let output = run(&dir, &[QUICK, "--slo", "ttft:p98<=1s"]);
+    fails(&output, 2, &["--slo `p98`", "no such statistic", "p99"]);
+}
+
+#[test]
 fn a_killed_run_leaves_all_that_had_ended() {
     let dir = fresh();
     let mut child = long_run(&dir);

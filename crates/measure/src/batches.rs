@@ -60,6 +60,27 @@ impl Batches {
     }
 }
 
+/// Returns how many more requests would shrink the half-width of an interval over `requests` to
+/// `distance`: it shrinks with the root of their number. Without a half-width, as many as it takes
+/// to have one. Nothing where no number does.
+pub(crate) fn more_for_width(requests: u64, half: Option<f64>, distance: f64) -> Option<u64> {
+    const MOST: f64 = 1e9;
+    let Some(half) = half.filter(|_| requests >= REQUESTS_MIN) else {
+        return Some(REQUESTS_MIN.saturating_sub(requests).max(1));
+    };
+    let needed = requests as f64 * (half / distance).powi(2);
+    (needed <= MOST).then(|| (needed.ceil() as u64).saturating_sub(requests))
+}
+
+/// Returns half the width of the 95 % interval of the mean of values that stand for batches:
+/// t · s ÷ √B.
+pub(crate) fn half_width_of_mean(values: &[f64; BATCHES]) -> f64 {
+    let count = BATCHES as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    T_975 * (squares / (count - 1.0) / count).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +103,16 @@ mod tests {
         let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / 19.0;
         assert!((batches.ratio() - mean).abs() < 1e-12);
         assert!((batches.half_width() - T_975 * (variance / 20.0).sqrt()).abs() < 1e-12);
+        let means: [f64; BATCHES] = means.try_into().unwrap();
+        assert!((batches.half_width() - half_width_of_mean(&means)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_width_shrinks_with_the_root_of_the_number() {
+        assert_eq!(more_for_width(100, Some(2.0), 1.0), Some(300));
+        assert_eq!(more_for_width(100, Some(1.0), 2.0), Some(0));
+        assert_eq!(more_for_width(100, Some(1.0), 0.0), None);
+        assert_eq!(more_for_width(30, None, 1.0), Some(10));
     }
 
     #[test]

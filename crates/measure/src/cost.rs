@@ -22,13 +22,16 @@ pub struct Cost {
     /// A million tokens of either kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_1m_total: Option<f64>,
+    /// A million output tokens of good requests, where an objective tells good from bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_1m_good: Option<f64>,
 }
 
 impl Cost {
     /// "`$ per 1M output tokens` = price per hour ÷ (output tokens/s × 3600) × 10⁶; likewise for
-    /// input, total" (docs/metrics.md, section 8).
+    /// input, total, and *good* tokens (goodput)" (docs/metrics.md, section 8).
     ///
-    /// Each kind of token bears the whole price: the three do not add up.
+    /// Each kind of token bears the whole price: they do not add up.
     pub fn of(price: Price, rates: &Rates) -> Self {
         let per_million = |rate: f64| (rate > 0.0).then(|| price.per_hour / (rate * 3600.0) * 1e6);
         Self {
@@ -37,6 +40,7 @@ impl Cost {
             per_1m_output: per_million(rates.output_tokens_per_s),
             per_1m_input: rates.input_tokens_per_s.and_then(per_million),
             per_1m_total: rates.total_tokens_per_s.and_then(per_million),
+            per_1m_good: rates.goodput_output_tokens_per_s.and_then(per_million),
         }
     }
 }
@@ -51,8 +55,7 @@ mod tests {
             input_tokens_per_s: input,
             output_tokens_per_s: output,
             total_tokens_per_s: input.map(|input| input + output),
-            output_tokens_per_s_per_user: None,
-            output_tokens_per_s_per_gpu: None,
+            ..Rates::default()
         }
     }
 

@@ -99,10 +99,22 @@ pub(crate) trait Distribution {
     /// The mean's 95 % interval.
     fn mean_interval(&self) -> Option<[f64; 2]>;
     fn percentile(&self, percentile: Percentile) -> u64;
+    /// The ends of the percentile's 95 % interval, as far as there are enough observations for
+    /// each.
+    fn percentile_ends(&self, percentile: Percentile) -> [Option<u64>; 2];
     /// The percentile's 95 % interval.
-    fn percentile_interval(&self, percentile: Percentile) -> Option<[u64; 2]>;
+    fn percentile_interval(&self, percentile: Percentile) -> Option<[u64; 2]> {
+        let [low, high] = self.percentile_ends(percentile);
+        Some([low?, high?])
+    }
+    /// How many requests the observations are of.
+    fn requests(&self) -> u64;
+    /// How many more requests would decide whether the percentile lies within the limit, should
+    /// what they show exceed it as often as so far. Nothing where no number does.
+    fn more_to_decide(&self, percentile: Percentile, limit: u64) -> Option<u64>;
 }
 
-fn millis(nanos: f64) -> f64 {
+/// Converts nanoseconds to milliseconds.
+pub(crate) fn millis(nanos: f64) -> f64 {
     nanos / 1e6
 }

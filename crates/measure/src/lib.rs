@@ -5,10 +5,10 @@
 //! quoted above the function that computes it.
 //!
 //! ```text
-//!  requests ─▶ roster ─▶ population ─┬─▶ figures ─▶ sample ─┐
-//!  chunks ───────────▶ streams ──────┼─▶ pool ──────────────┼─▶ estimate ─┐
-//!                                    ├─▶ rates              │             ├─▶ Point
-//!                                    └─▶ concurrency        └─▶ audit ────┘
+//!  requests ─▶ roster ─▶ population ─┬─▶ figures ─▶ sample ─┐              ┌─▶ ruling ─┐
+//!  chunks ───────────▶ streams ──────┼─▶ pool ──────────────┼─▶ estimate ──┤           ├─▶ Point
+//!                                    ├─▶ rates, goodput     │              └─▶ audit ──┘
+//!                                    └─▶ concurrency ───────┘
 //! ```
 //!
 //! # Invariants
@@ -29,13 +29,17 @@ mod cost;
 mod counts;
 mod estimate;
 mod figures;
+mod goodput;
 mod percentile;
 mod plan;
 mod point;
 mod pool;
 mod population;
 mod rates;
+mod ruling;
 mod sample;
+mod share;
+mod slices;
 mod span;
 mod streams;
 
@@ -50,3 +54,4 @@ pub use figures::TokenSource;
 pub use plan::{ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan};
 pub use point::{Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure};
 pub use rates::{Rates, WholeRun};
+pub use ruling::{Decision, Ruling};

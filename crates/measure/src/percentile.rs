@@ -3,7 +3,7 @@
 use statrs::function::gamma::ln_gamma;
 
 /// The probability left out at each end of a 95 % interval.
-const TAIL: f64 = 0.025;
+pub(crate) const TAIL: f64 = 0.025;
 
 /// A percentile that results give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +53,55 @@ impl Percentile {
         (scaled.div_ceil(1000) as u64).max(1)
     }
 
-    /// Returns the ranks, from 1, between which the percentile lies with at least 95 %
-    /// confidence in `n` independent observations: "a 95 % interval from order statistics
+    /// Returns the lower of the ranks, from 1, between which the percentile lies with at least
+    /// 95 % confidence in `n` independent observations: "a 95 % interval from order statistics
     /// (binomial, exact)" (docs/metrics.md, section 5).
     ///
     /// The number of observations below the true percentile is binomial, B(n, p). The lower rank
     /// is the greatest l with P(B < l) ≤ 2.5 %, the upper the least u with P(B ≥ u) ≤ 2.5 %
     /// (David and Nagaraja, Order Statistics, 3rd ed., section 7.1). Absent where the sample is
-    /// too small to have either.
-    pub(crate) fn interval_ranks(self, n: u64) -> Option<(u64, u64)> {
-        let lower = tail_count(n, self.fraction())? + 1;
-        let upper = n - tail_count(n, 1.0 - self.fraction())?;
-        Some((lower, upper))
+    /// too small to have it.
+    pub(crate) fn lower_rank(self, n: u64) -> Option<u64> {
+        Some(tail_count(n, self.fraction())? + 1)
     }
+
+    /// Returns the upper of these ranks. Of a high percentile, it takes many more observations
+    /// than the lower.
+    pub(crate) fn upper_rank(self, n: u64) -> Option<u64> {
+        Some(n - tail_count(n, 1.0 - self.fraction())?)
+    }
+
+    /// Returns how many observations more would decide whether this percentile lies within a
+    /// limit, should the same share of them exceed it as of the `n` so far: the fewest with whose
+    /// interval of ranks on one side of those within. Nothing where no number does.
+    pub(crate) fn more_to_decide(self, n: u64, exceeding: u64) -> Option<u64> {
+        let decides = |size: u64| {
+            let above = (u128::from(size) * u128::from(exceeding) / u128::from(n)) as u64;
+            let within = size - above;
+            self.upper_rank(size).is_some_and(|rank| rank <= within)
+                || self.lower_rank(size).is_some_and(|rank| rank > within)
+        };
+        more_until(n, decides)
+    }
+}
+
+/// Returns how much more than `n` the least number is at which `decides` holds, if it does before
+/// a thousand million; it should go on holding from there.
+pub(crate) fn more_until(n: u64, decides: impl Fn(u64) -> bool) -> Option<u64> {
+    const MOST: u64 = 1_000_000_000;
+    let mut enough = n.max(1);
+    while !decides(enough) {
+        enough *= 2;
+        if enough > MOST {
+            return None;
+        }
+    }
+    let mut short = enough / 2;
+    while enough - short > 1 {
+        let middle = u64::midpoint(short, enough);
+        if decides(middle) { enough = middle } else { short = middle }
+    }
+    Some(enough.saturating_sub(n))
 }
 
 /// Returns the greatest k with P(B ≤ k) ≤ 2.5 % for B binomial in `n` and `p`; nothing where
@@ -98,6 +134,10 @@ mod tests {
     use proptest::prelude::*;
     use statrs::distribution::{Binomial, DiscreteCDF};
 
+    fn interval_ranks(percentile: Percentile, n: u64) -> Option<(u64, u64)> {
+        Some((percentile.lower_rank(n)?, percentile.upper_rank(n)?))
+    }
+
     const ALL: [Percentile; 5] =
         [Percentile::P50, Percentile::P90, Percentile::P95, Percentile::P99, Percentile::P999];
 
@@ -111,24 +151,36 @@ mod tests {
     #[test]
     fn the_median_of_six_lies_between_the_extremes() {
         // P(B = 0) = 1/64 ≤ 2.5 %, and with five observations 1/32 is more.
-        assert_eq!(Percentile::P50.interval_ranks(6), Some((1, 6)));
-        assert_eq!(Percentile::P50.interval_ranks(5), None);
+        assert_eq!(interval_ranks(Percentile::P50, 6), Some((1, 6)));
+        assert_eq!(interval_ranks(Percentile::P50, 5), None);
         // P(B ≤ 39) = 1.8 % and P(B ≤ 40) = 2.8 % of 100, and symmetrically.
-        assert_eq!(Percentile::P50.interval_ranks(100), Some((40, 61)));
+        assert_eq!(interval_ranks(Percentile::P50, 100), Some((40, 61)));
     }
 
     #[test]
     fn an_upper_rank_of_p99_exists_from_368_observations_on() {
         // 0.99^n ≤ 0.025 first at n = 368.
-        assert_eq!(Percentile::P99.interval_ranks(367), None);
-        assert_eq!(Percentile::P99.interval_ranks(368).map(|(_, upper)| upper), Some(368));
+        assert_eq!(interval_ranks(Percentile::P99, 367), None);
+        assert_eq!(interval_ranks(Percentile::P99, 368).map(|(_, upper)| upper), Some(368));
     }
 
     #[test]
     fn a_million_observations_agree_with_the_normal_limit() {
-        let (lower, upper) = Percentile::P50.interval_ranks(1_000_000).unwrap();
+        let (lower, upper) = interval_ranks(Percentile::P50, 1_000_000).unwrap();
         assert!((499_019..=499_022).contains(&lower), "{lower}");
         assert!((500_979..=500_982).contains(&upper), "{upper}");
+    }
+
+    #[test]
+    fn a_decision_takes_as_many_observations_as_its_distance_from_the_limit_asks() {
+        // 368 observations within are the fewest that can show that 99 % are.
+        assert_eq!(Percentile::P99.more_to_decide(100, 0), Some(268));
+        assert_eq!(Percentile::P99.more_to_decide(368, 0), Some(0));
+        // 1 % exceed: that is the limit itself.
+        assert_eq!(Percentile::P99.more_to_decide(100, 1), None);
+        let near = Percentile::P50.more_to_decide(100, 45).unwrap();
+        let far = Percentile::P50.more_to_decide(100, 40).unwrap();
+        assert!(far < near && near < 400, "{far} {near}");
     }
 
     proptest! {
@@ -138,7 +190,7 @@ mod tests {
             let law = Binomial::new(percentile.fraction(), n).unwrap();
             let below = |rank: u64| if rank == 0 { 0.0 } else { law.cdf(rank - 1) };
             let slack = 1e-9;
-            let Some((lower, upper)) = percentile.interval_ranks(n) else {
+            let Some((lower, upper)) = interval_ranks(percentile, n) else {
                 prop_assert!(below(1) > TAIL - slack || below(n) < 1.0 - TAIL + slack);
                 return Ok(());
             };

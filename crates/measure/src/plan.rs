@@ -4,11 +4,11 @@
 
 use std::fmt;
 
-use infermark_terms::{OutputPolicy, Stamp};
+use infermark_terms::{OutputPolicy, Slo, Stamp};
 use serde::{Deserialize, Serialize};
 
 /// What was planned for one operating point.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PointPlan {
     /// The load that was asked for.
     pub load: LoadPlan,
@@ -21,6 +21,9 @@ pub struct PointPlan {
     /// How many GPUs the deployment has, where stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpus: Option<u32>,
+    /// What the deployment is asked to achieve.
+    #[serde(default, skip_serializing_if = "Slo::is_empty")]
+    pub slo: Slo,
 }
 
 /// The load that was asked for.

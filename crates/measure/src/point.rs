@@ -1,16 +1,22 @@
 //! One operating point, measured.
 
-use infermark_terms::{Caveat, ChunkRow, ConnectPhases, Price, RequestRow, StampSource, Trust};
+use infermark_terms::slo::LatencyFigure;
+use infermark_terms::{
+    Caveat, ChunkRow, ConnectPhases, Nanos, Price, RequestRow, StampSource, Trust,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Evidence, audit};
+use crate::goodput::Goodput;
 use crate::population::{Population, Roster};
+use crate::rates::Spread;
+use crate::ruling::{Bench, Levels};
 use crate::sample::Sample;
 use crate::span::Span;
 use crate::streams::Streams;
 use crate::{
-    Concurrency, Cost, Counts, Estimate, LoadPlan, PointPlan, Rates, TokenSource, WholeRun,
-    concurrency, figures, rates,
+    Concurrency, Cost, Counts, Decision, Estimate, LoadPlan, PointPlan, Rates, Ruling, TokenSource,
+    WholeRun, concurrency, figures, rates,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -45,6 +51,9 @@ pub struct Point {
     /// What tokens cost, where a price was stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// Whether the objectives are met, one ruling for each bound but those of single requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slo: Vec<Ruling>,
     /// The verdict on the instrument.
     pub trust: Verdict,
 }
@@ -53,6 +62,12 @@ impl Point {
     /// Adds what the tokens cost at this price.
     pub fn price(&mut self, price: Price) {
         self.cost = self.rates.as_ref().map(|rates| Cost::of(price, rates));
+    }
+
+    /// Returns whether all objectives are met, any is missed, or it is undecided; nothing where
+    /// none was given.
+    pub fn decision(&self) -> Option<Decision> {
+        Decision::of(&self.slo)
     }
 }
 
@@ -182,8 +197,27 @@ pub fn measure(
     let mut streams = Streams::read(&roster, &population, window, chunks);
     let rates = rates::in_window(&roster, &streams, window);
     let whole_run = rates::in_whole_run(&roster, &streams, run);
-    let read_delay_ms = std::mem::take(&mut streams.delays).estimate();
-    let latency = Latency::of(&population, streams);
+    let read_delay_ms = streams.delays.observations().map(|delays| Estimate::of(&delays));
+    let goodput = Goodput::of(&plan.slo, &population, &streams);
+    let mut bench = Bench::new(&plan.slo);
+    let latency = Latency::of(&population, streams, &mut bench);
+    let counts = Counts::of(&population);
+    let spread = Spread::of(&roster, window);
+    let rates = rates.zip(window.seconds()).map(|(rates, seconds)| {
+        rates
+            .shared(latency.tpot_ms.map(|tpot| tpot.mean), plan.gpus)
+            .with_spread(spread)
+            .with_goodput(goodput.as_ref(), seconds)
+    });
+    let slo = bench.rule(&Levels {
+        counts: &counts,
+        rates,
+        spread,
+        goodput: goodput.as_ref(),
+        tpot_ms: latency.tpot_ms,
+        seconds: window.seconds(),
+        gpus: plan.gpus,
+    });
     let mut point = Point {
         load: plan.load,
         window: Window {
@@ -192,15 +226,18 @@ pub fn measure(
             found: Found::Given,
             whole_run,
         },
-        counts: Counts::of(&population),
-        rates: rates.map(|rates| rates.shared(latency.tpot_ms.map(|tpot| tpot.mean), plan.gpus)),
+        counts,
+        rates,
         latency,
         concurrency: concurrency::in_window(roster.rows(), window),
         tokens: Tokens::of(&population),
-        connect_ms: population.over_all(|row| row.connect.map(ConnectPhases::total)),
+        connect_ms: population
+            .over_all(|row| row.connect.map(ConnectPhases::total))
+            .map(|sample| Estimate::of(&sample)),
         read_delay_ms,
         stamps: Stamps::of(&population),
         cost: None,
+        slo,
         trust: Verdict { verdict: Trust::Sound, caveats: Vec::new() },
     };
     let caveats =
@@ -211,21 +248,26 @@ pub fn measure(
 }
 
 impl Latency {
-    fn of(population: &Population<'_>, streams: Streams) -> Self {
+    /// Estimates every figure, before a bench that judges those that are bounded.
+    fn of(population: &Population<'_>, streams: Streams, bench: &mut Bench<'_>) -> Self {
+        use LatencyFigure as F;
         let stalls = population.successes().filter_map(|member| streams.stall(member.place));
-        let stall_ms = Sample::estimate(stalls.map(|gap| gap.0).collect());
+        let stalls = Sample::new(stalls.map(|gap| gap.0).collect());
         let mut gaps = streams.gaps;
+        let mut over = |figure, of: fn(&RequestRow) -> Option<Nanos>| {
+            bench.estimate(figure, population.over_successes(of))
+        };
         Self {
-            ttft_ms: population.over_successes(figures::ttft),
-            service_ttft_ms: population.over_successes(figures::service_ttft),
-            ttfa_ms: population.over_successes(figures::ttfa),
-            tpot_ms: population.over_successes(figures::tpot),
-            icl_ms: gaps.estimate(),
-            itl_ms: gaps.estimate_per_token(),
-            e2e_ms: population.over_successes(figures::e2e),
-            service_e2e_ms: population.over_successes(figures::service_e2e),
-            lag_ms: population.over_all(figures::lag),
-            stall_ms,
+            ttft_ms: over(F::Ttft, figures::ttft),
+            service_ttft_ms: over(F::ServiceTtft, figures::service_ttft),
+            ttfa_ms: over(F::Ttfa, figures::ttfa),
+            tpot_ms: over(F::Tpot, figures::tpot),
+            e2e_ms: over(F::E2e, figures::e2e),
+            service_e2e_ms: over(F::ServiceE2e, figures::service_e2e),
+            icl_ms: bench.estimate(F::Icl, gaps.observations()),
+            itl_ms: bench.estimate(F::Itl, gaps.per_token()),
+            lag_ms: bench.estimate(F::Lag, population.over_all(figures::lag)),
+            stall_ms: bench.estimate(F::Stall, stalls),
         }
     }
 }

@@ -6,8 +6,8 @@
 //! percentile's through the share of observations below it, whose interval is read off the
 //! distribution (Woodruff 1952, J. Am. Stat. Assoc. 47:635).
 
-use crate::batches::{BATCHES, Batches, REQUESTS_MIN};
-use crate::estimate::{Distribution, Estimate};
+use crate::batches::{BATCHES, Batches, REQUESTS_MIN, more_for_width};
+use crate::estimate::Distribution;
 use crate::percentile::Percentile;
 
 const BATCH_BITS: u32 = BATCHES.next_power_of_two().trailing_zeros();
@@ -60,28 +60,27 @@ impl Pool {
         self.requests += 1;
     }
 
-    /// Returns the estimate over the observations, each counted once.
-    pub(crate) fn estimate(&mut self) -> Option<Estimate> {
-        self.summary(Weighing::Once)
+    /// Returns the distribution of the observations, each counted once.
+    pub(crate) fn observations(&mut self) -> Option<Sorted<'_>> {
+        self.sorted(Weighing::Once)
     }
 
     /// "`itl`: each gap divided by the tokens of the chunk that ends it, weighted by those
     /// tokens" (docs/metrics.md, section 3), rounded to the nanosecond. Gaps of unknown tokens
     /// are left out.
-    pub(crate) fn estimate_per_token(mut self) -> Option<Estimate> {
+    pub(crate) fn per_token(&mut self) -> Option<Sorted<'_>> {
         self.entries.retain(|entry| entry.tokens() > 0);
         for entry in &mut self.entries {
             let tokens = entry.tokens();
             *entry = Packed::new((entry.nanos() + tokens / 2) / tokens, tokens, entry.batch());
         }
-        self.summary(Weighing::Tokens)
+        self.sorted(Weighing::Tokens)
     }
 
-    fn summary(&mut self, weighing: Weighing) -> Option<Estimate> {
+    fn sorted(&mut self, weighing: Weighing) -> Option<Sorted<'_>> {
         self.entries.sort_unstable();
         let requests = self.requests;
-        (!self.entries.is_empty())
-            .then(|| Estimate::of(&Sorted::new(&self.entries, weighing, requests)))
+        (!self.entries.is_empty()).then(|| Sorted::new(&self.entries, weighing, requests))
     }
 }
 
@@ -102,7 +101,7 @@ impl Weighing {
 }
 
 /// Observations in ascending order; never none.
-struct Sorted<'a> {
+pub(crate) struct Sorted<'a> {
     entries: &'a [Packed],
     weighing: Weighing,
     requests: u64,
@@ -177,9 +176,9 @@ impl Distribution for Sorted<'_> {
 
     /// Where many observations are equal to the percentile, the share below it and the share up
     /// to it differ; the wider of their intervals is taken.
-    fn percentile_interval(&self, percentile: Percentile) -> Option<[u64; 2]> {
+    fn percentile_ends(&self, percentile: Percentile) -> [Option<u64>; 2] {
         if self.requests < REQUESTS_MIN {
-            return None;
+            return [None; 2];
         }
         let rank = percentile.rank(self.weight);
         let value = self.at_rank(rank);
@@ -187,18 +186,30 @@ impl Distribution for Sorted<'_> {
         let within = self.entries.partition_point(|entry| entry.nanos() <= value);
         let half = self.share_half_width(below).max(self.share_half_width(within));
         let (low, high) = (percentile.fraction() - half, percentile.fraction() + half);
-        if low <= 0.0 || high > 1.0 {
-            return None;
-        }
         let nearest = |share: f64| ((share * self.weight as f64).ceil() as u64).max(1);
-        let upper = nearest(high).min(self.weight);
-        Some([self.at_rank(nearest(low).min(rank)), self.at_rank(upper.max(rank))])
+        let lower = (low > 0.0).then(|| nearest(low).min(rank));
+        let upper = (high <= 1.0).then(|| nearest(high).min(self.weight).max(rank));
+        [lower, upper].map(|rank| rank.map(|rank| self.at_rank(rank)))
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// The share within the limit has an interval of its own, which shrinks with the root of the
+    /// number of requests.
+    fn more_to_decide(&self, percentile: Percentile, limit: u64) -> Option<u64> {
+        let count = self.entries.partition_point(|entry| entry.nanos() <= limit);
+        let within: u64 = self.entries[..count].iter().map(|&e| self.weighing.of(e)).sum();
+        let distance = (within as f64 / self.weight as f64 - percentile.fraction()).abs();
+        more_for_width(self.requests, Some(self.share_half_width(count)), distance)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Estimate;
     use crate::batches::batch_of;
     use crate::tests::Noise;
     use proptest::prelude::*;
@@ -228,8 +239,8 @@ mod tests {
                     repeated.push(per_token, 1, batch);
                 }
             }
-            let weighted = weighted.estimate_per_token().unwrap();
-            let repeated = repeated.estimate_per_token().unwrap();
+            let weighted = Estimate::of(&weighted.per_token().unwrap());
+            let repeated = Estimate::of(&repeated.per_token().unwrap());
             prop_assert_eq!(weighted.n, gaps.len() as u64);
             // Percentiles that need more gaps than there are differ in being absent.
             let shared = |of: Estimate| {
@@ -255,7 +266,7 @@ mod tests {
                         pool.push(gap as u64, 1, batch_of(request, 100));
                     }
                 }
-                let [low, high] = pool.estimate().unwrap().p50_ci95.unwrap();
+                let [low, high] = Estimate::of(&pool.observations().unwrap()).p50_ci95.unwrap();
                 low <= 0.0015 && 0.0015 <= high
             })
             .count();
@@ -268,7 +279,7 @@ mod tests {
         pool.push(10_000_000, 0, 0);
         pool.push(30_000_000, 3, 0);
         pool.count_request();
-        assert_eq!(pool.estimate().map(|e| (e.n, e.mean)), Some((2, 20.0)));
-        assert_eq!(pool.estimate_per_token().map(|e| (e.n, e.mean)), Some((1, 10.0)));
+        assert_eq!(pool.observations().map(|o| (o.size(), o.mean() / 1e6)), Some((2, 20.0)));
+        assert_eq!(pool.per_token().map(|o| (o.size(), o.mean() / 1e6)), Some((1, 10.0)));
     }
 }

@@ -2,10 +2,10 @@
 
 use infermark_terms::{Nanos, OutputPolicy, RequestId, RequestRow};
 
+use crate::batches;
 use crate::figures::{Failure, failure};
 use crate::sample::Sample;
 use crate::span::Span;
-use crate::{Estimate, batches};
 
 /// All rows of a run by id. Ids may have gaps, and are unique.
 pub(crate) struct Roster<'a> {
@@ -82,19 +82,16 @@ impl<'a> Population<'a> {
         batches::batch_of(index, self.members.len())
     }
 
-    /// Estimates a figure over the successes that have it.
+    /// Samples a figure of the successes that have it.
     pub(crate) fn over_successes(
         &self,
         figure: impl Fn(&RequestRow) -> Option<Nanos>,
-    ) -> Option<Estimate> {
-        Sample::estimate(self.successes().filter_map(|m| figure(m.row)).map(|v| v.0).collect())
+    ) -> Option<Sample> {
+        Sample::new(self.successes().filter_map(|m| figure(m.row)).map(|v| v.0).collect())
     }
 
-    /// Estimates a figure over all members that have it.
-    pub(crate) fn over_all(
-        &self,
-        figure: impl Fn(&RequestRow) -> Option<Nanos>,
-    ) -> Option<Estimate> {
-        Sample::estimate(self.members.iter().filter_map(|m| figure(m.row)).map(|v| v.0).collect())
+    /// Samples a figure of all members that have it.
+    pub(crate) fn over_all(&self, figure: impl Fn(&RequestRow) -> Option<Nanos>) -> Option<Sample> {
+        Sample::new(self.members.iter().filter_map(|m| figure(m.row)).map(|v| v.0).collect())
     }
 }

@@ -3,21 +3,32 @@
 use infermark_terms::RequestRow;
 use serde::{Deserialize, Serialize};
 
+use crate::Interval;
+use crate::batches::REQUESTS_MIN;
 use crate::figures::{is_finished, is_whole, output_tokens};
+use crate::goodput::Goodput;
 use crate::population::Roster;
+use crate::slices::Slices;
 use crate::span::Span;
 use crate::streams::Streams;
 
 /// Rates over a span of time, in units per second.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
     /// Requests that finished.
     pub requests_per_s: f64,
+    /// Its 95 % interval, from slices of the window; absent for the whole run, and of fewer than
+    /// 40 requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_s_ci95: Option<Interval>,
     /// Input tokens; absent where the server counted none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_tokens_per_s: Option<f64>,
     /// Output tokens.
     pub output_tokens_per_s: f64,
+    /// Its 95 % interval, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens_per_s_ci95: Option<Interval>,
     /// Input and output tokens; absent with the input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_tokens_per_s: Option<f64>,
@@ -27,6 +38,15 @@ pub struct Rates {
     /// Output tokens for each GPU of the deployment, where their number is stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens_per_s_per_gpu: Option<f64>,
+    /// Good requests due in the window, per second, where an objective tells good from bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodput_rps: Option<f64>,
+    /// Their output tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodput_output_tokens_per_s: Option<f64>,
+    /// The share of all arrivals due in the window that were good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_share: Option<f64>,
 }
 
 /// Rates over everything from the first `sent` to the last `end`, warm-up and drain included,
@@ -99,9 +119,25 @@ impl Rates {
             input_tokens_per_s: input.map(|input| input / seconds),
             output_tokens_per_s: output / seconds,
             total_tokens_per_s: input.map(|input| (input + output) / seconds),
-            output_tokens_per_s_per_user: None,
-            output_tokens_per_s_per_gpu: None,
+            ..Self::default()
         }
+    }
+
+    /// Adds the intervals.
+    pub(crate) fn with_spread(mut self, spread: Option<Spread>) -> Self {
+        let around = |rate: f64, half: f64| [(rate - half).max(0.0), rate + half];
+        self.requests_per_s_ci95 = spread.map(|s| around(self.requests_per_s, s.requests));
+        self.output_tokens_per_s_ci95 = spread.map(|s| around(self.output_tokens_per_s, s.output));
+        self
+    }
+
+    /// Adds "**Goodput** = good requests due in the window ÷ window; also as output tokens/s and
+    /// as a share of *all* arrivals" (docs/metrics.md, section 7).
+    pub(crate) fn with_goodput(mut self, goodput: Option<&Goodput>, seconds: f64) -> Self {
+        self.goodput_rps = goodput.map(|good| good.requests as f64 / seconds);
+        self.goodput_output_tokens_per_s = goodput.map(|good| good.output_tokens as f64 / seconds);
+        self.good_share = goodput.and_then(Goodput::share);
+        self
     }
 
     /// Adds "`tokens/s/user` = 1 / mean `tpot`; `tokens/s/gpu` = output tokens/s ÷ GPUs of the
@@ -111,6 +147,50 @@ impl Rates {
         self.output_tokens_per_s_per_gpu =
             gpus.filter(|&gpus| gpus > 0).map(|gpus| self.output_tokens_per_s / f64::from(gpus));
         self
+    }
+}
+
+/// Half the width of the 95 % interval of each rate over the window, per second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread {
+    pub(crate) requests: f64,
+    pub(crate) input: f64,
+    pub(crate) output: f64,
+    pub(crate) total: f64,
+}
+
+impl Spread {
+    /// Credits what the rates count to slices of the window. Output tokens are spread evenly from
+    /// the first to the last of an answer: good enough for a width. Absent where fewer than 40
+    /// requests ended in the window.
+    pub(crate) fn of(roster: &Roster<'_>, window: Span) -> Option<Self> {
+        let slices = Slices::new(window)?;
+        let [mut requests, mut input, mut output, mut total] = [slices; 4];
+        let mut finished = 0;
+        for row in roster.rows() {
+            let end = Span::instant(row.end);
+            if is_finished(row) && window.contains(row.end) {
+                requests.add(end, 1.0);
+                finished += 1;
+            }
+            let read = row.first_token.map_or(end, Span::instant);
+            let prompt = row.usage.map_or(0.0, |usage| f64::from(usage.prompt_tokens));
+            let written = match (row.first_token, row.last_token) {
+                (Some(first), Some(last)) => Span { start: first, end: last.max(first) },
+                _ => end,
+            };
+            let tokens = f64::from(output_tokens(row).0);
+            input.add(read, prompt);
+            output.add(written, tokens);
+            total.add(read, prompt);
+            total.add(written, tokens);
+        }
+        (finished >= REQUESTS_MIN).then(|| Self {
+            requests: requests.half_width(),
+            input: input.half_width(),
+            output: output.half_width(),
+            total: total.half_width(),
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A figure of which each request gives one observation.
 
 use crate::batches::{Batches, REQUESTS_MIN, batch_of};
-use crate::estimate::{Distribution, Estimate};
+use crate::estimate::Distribution;
 use crate::percentile::Percentile;
 
 /// One observation in nanoseconds from each request; never none.
@@ -23,11 +23,6 @@ impl Sample {
         }
         in_order.sort_unstable();
         (count > 0).then_some(Self { ascending: in_order, batches })
-    }
-
-    /// Returns the estimate of the observations, which come in the order of `due`.
-    pub(crate) fn estimate(in_order: Vec<u64>) -> Option<Estimate> {
-        Self::new(in_order).map(|sample| Estimate::of(&sample))
     }
 
     fn at_rank(&self, rank: u64) -> u64 {
@@ -57,15 +52,25 @@ impl Distribution for Sample {
         self.at_rank(percentile.rank(self.size()))
     }
 
-    fn percentile_interval(&self, percentile: Percentile) -> Option<[u64; 2]> {
-        let (lower, upper) = percentile.interval_ranks(self.size())?;
-        Some([self.at_rank(lower), self.at_rank(upper)])
+    fn percentile_ends(&self, percentile: Percentile) -> [Option<u64>; 2] {
+        let ranks = [percentile.lower_rank(self.size()), percentile.upper_rank(self.size())];
+        ranks.map(|rank| rank.map(|rank| self.at_rank(rank)))
+    }
+
+    fn requests(&self) -> u64 {
+        self.size()
+    }
+
+    fn more_to_decide(&self, percentile: Percentile, limit: u64) -> Option<u64> {
+        let within = self.ascending.partition_point(|&value| value <= limit) as u64;
+        percentile.more_to_decide(self.size(), self.size() - within)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Estimate;
     use crate::tests::Noise;
     use proptest::prelude::*;
 
@@ -132,14 +137,18 @@ mod tests {
         assert!(width(clustered) > 5.0 * width(dealt));
     }
 
+    fn estimate(in_order: Vec<u64>) -> Estimate {
+        Estimate::of(&Sample::new(in_order).unwrap())
+    }
+
     #[test]
     fn too_few_observations_have_no_intervals() {
         assert!(Sample::new(Vec::new()).is_none());
-        let few = Sample::estimate((1..=39).collect()).unwrap();
+        let few = estimate((1..=39).collect());
         assert_eq!((few.mean_ci95, few.p99, few.p999), (None, None, None));
         assert!(few.p50_ci95.is_some() && few.p95.is_some());
         assert_eq!(few.p95_ci95, None);
-        let least = Sample::estimate(vec![3_000_000]).unwrap();
+        let least = estimate(vec![3_000_000]);
         assert_eq!((least.n, least.mean, least.p50, least.p90), (1, 3.0, 3.0, None));
     }
 }

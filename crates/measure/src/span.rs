@@ -28,6 +28,11 @@ impl Span {
         }
     }
 
+    /// Returns an instant: a span without length.
+    pub(crate) fn instant(at: Stamp) -> Self {
+        Self { start: at, end: at }
+    }
+
     /// Returns the whole run, from the first `sent` to the last `end`; nothing where nothing was
     /// sent.
     pub(crate) fn whole_run(rows: &[RequestRow]) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use infermark_terms::{
     CaveatCode, ChunkKind, ChunkRow, ConnectPhases, EventCounts, Excerpt, FinishReason, Nanos,
-    Outcome, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource,
+    Outcome, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Slo, Stamp, StampSource,
     TransportFault, Trust, Usage,
 };
 use proptest::prelude::*;
@@ -10,8 +10,8 @@ use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use crate::{
-    ArrivalLaw, Build, Estimate, Latency, LoadPlan, Point, PointPlan, RateCourse, Stamps,
-    TokenSource, WindowPlan, measure,
+    ArrivalLaw, Build, Decision, Estimate, Latency, LoadPlan, Point, PointPlan, RateCourse, Ruling,
+    Stamps, TokenSource, WindowPlan, measure,
 };
 
 /// Random numbers from a fixed seed.
@@ -163,6 +163,7 @@ fn plan(start_ms: u64, end_ms: u64) -> PointPlan {
         output_policy: OutputPolicy::Natural,
         build: Build::Release,
         gpus: None,
+        slo: Slo::default(),
     }
 }
 
@@ -696,4 +697,118 @@ impl Run {
         }
         reads.windows(2).map(|pair| (pair[1].0.since(pair[0].0).0, pair[1].1)).collect()
     }
+}
+
+/// Rulings on bounds over requests of these times to the first token, one every 10 ms.
+fn rulings(ttfts_ms: &[f64], slo: &str) -> Vec<Ruling> {
+    let mut run = even_run((0..ttfts_ms.len()).map(|k| k as f64 * 10.0));
+    run.chunks.clear();
+    for (row, ttft) in run.rows.iter_mut().zip(ttfts_ms) {
+        row.first_token = Some(row.due + Nanos::from_secs_f64(ttft / 1e3));
+        row.last_token = row.first_token.map(|at| at + Nanos::from_millis(90));
+        row.end = row.last_token.expect("it was just set");
+    }
+    let end = 10 * ttfts_ms.len() as u64;
+    let slo = slo.parse().unwrap();
+    run.measure(&PointPlan { slo, ..plan(0, end) }).slo
+}
+
+fn only(ttfts_ms: &[f64], slo: &str) -> Ruling {
+    let rulings = rulings(ttfts_ms, slo);
+    assert_eq!(rulings.len(), 1);
+    rulings[0]
+}
+
+/// Distinct values from 100 ms to 200 ms in no order.
+fn spread(count: u32) -> Vec<f64> {
+    (0..count).map(|k| 100.0 + 100.0 * (f64::from(k) * 0.618_034).fract()).collect()
+}
+
+#[test]
+fn a_bound_is_met_or_missed_when_the_whole_interval_says_so() {
+    let many = spread(1000);
+    for (slo, verdict) in [
+        ("ttft:mean<=160ms", Decision::Met),
+        ("ttft:mean<=140ms", Decision::Missed),
+        ("ttft:mean<=150ms", Decision::Undecided),
+        ("ttft:p50<=160ms", Decision::Met),
+        ("ttft:p50<=140ms", Decision::Missed),
+        ("ttft:p99<=201ms", Decision::Met),
+        ("ttft:p99<=199ms", Decision::Undecided),
+        ("ttft:p99<=190ms", Decision::Missed),
+        ("ttft:max<=200ms", Decision::Met),
+        ("ttft:max<=199ms", Decision::Missed),
+        ("failure_rate<=1%", Decision::Met),
+        ("failure_rate<=0.1%", Decision::Undecided),
+        ("failure_rate<=0%", Decision::Met),
+        ("requests_per_s>=50", Decision::Met),
+        ("requests_per_s>=150", Decision::Missed),
+    ] {
+        let ruling = only(&many, slo);
+        assert_eq!(ruling.verdict, verdict, "{ruling:?}");
+        let undecided = verdict == Decision::Undecided;
+        assert!(ruling.more_requests.is_none() || undecided, "{ruling:?}");
+        let inside = ruling.margin.is_none_or(|margin| margin >= 0.0);
+        assert!(undecided || inside == (verdict == Decision::Met), "{ruling:?}");
+    }
+}
+
+#[test]
+fn a_clear_miss_needs_no_upper_end() {
+    let few = spread(60);
+    let missed = only(&few, "ttft:p99<=50ms");
+    assert_eq!((missed.verdict, missed.value, missed.ci95[1]), (Decision::Missed, None, None));
+    let open = only(&few, "ttft:p99<=300ms");
+    assert_eq!((open.verdict, open.more_requests), (Decision::Undecided, Some(308)));
+    let unseen = only(&few, "output_tokens_per_s_per_gpu>=1");
+    assert_eq!((unseen.verdict, unseen.value), (Decision::Undecided, None));
+}
+
+#[test]
+fn so_many_more_requests_do_decide() {
+    for slo in ["ttft:p90<=191.5ms", "failure_rate<=0.1%"] {
+        let open = only(&spread(610), slo);
+        let more = open.more_requests.expect("it is open");
+        let closed = only(&spread(610 + 2 * more as u32), slo);
+        let verdicts = (open.verdict, closed.verdict);
+        assert_eq!(verdicts, (Decision::Undecided, Decision::Met), "{open:?} {closed:?}");
+        let short = only(&spread(610 + more as u32 / 3), slo);
+        assert_eq!(short.verdict, Decision::Undecided, "{slo}: {more}");
+    }
+}
+
+#[test]
+fn the_worst_ruling_decides() {
+    let of = |slo| Decision::of(&rulings(&spread(1000), slo));
+    assert_eq!(of("ttft<=200ms"), None);
+    assert_eq!(of("ttft:p50<=190ms,failure_rate<=1%"), Some(Decision::Met));
+    assert_eq!(of("ttft:p50<=190ms,ttft:mean<=150ms"), Some(Decision::Undecided));
+    assert_eq!(of("ttft:mean<=150ms,ttft:p50<=110ms"), Some(Decision::Missed));
+}
+
+#[test]
+fn goodput_counts_requests_within_every_bound_over_all_arrivals() {
+    let mut run = closed_run();
+    for row in run.rows.iter_mut().take(50) {
+        row.outcome = Outcome::Errored { message: Excerpt::default() };
+    }
+    for row in run.rows.iter_mut().skip(100) {
+        row.first_token = row.first_token.map(|at| at + Nanos::from_millis(1));
+    }
+    let rates = |slo: &str| {
+        let slo = slo.parse().unwrap();
+        run.measure(&PointPlan { slo, ..plan(0, 10_000) }).rates.unwrap()
+    };
+    let ttft = run.rows[0].first_token.unwrap().since(run.rows[0].due);
+    let good = rates(&format!("ttft<={ttft},itl:p99<=1s"));
+    assert_eq!((good.good_share, good.goodput_rps), (Some(0.25), Some(5.0)));
+    let tokens = f64::from(total(&run.rows[0]));
+    assert_eq!(good.goodput_output_tokens_per_s, Some(5.0 * tokens));
+    assert_eq!(rates("ttft:p99<=1s").goodput_rps, None, "nothing tells good from bad");
+    assert_eq!(rates("good_share>=50%").good_share, Some(0.75), "successes are good");
+    assert_eq!(rates("ttft<=1s,e2e<=1ms").good_share, Some(0.0));
+    run.rows.iter_mut().for_each(|row| row.first_answer = None);
+    let slo = "ttfa<=1s".parse().unwrap();
+    let unseen = run.measure(&PointPlan { slo, ..plan(0, 10_000) });
+    assert_eq!(unseen.rates.unwrap().good_share, None, "no request has the figure");
 }

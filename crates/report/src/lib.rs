@@ -16,6 +16,7 @@
 
 mod figure;
 mod latency;
+mod objectives;
 mod page;
 mod sheet;
 mod table;

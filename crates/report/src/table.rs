@@ -7,7 +7,7 @@ use infermark_terms::{Caveat, Trust};
 use crate::figure::{count, figure, mean, money, percent};
 use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
 use crate::text::{fit, flow, wrap};
-use crate::{Sheet, Source, State, Verification, latency};
+use crate::{Sheet, Source, State, Verification, latency, objectives};
 
 /// The most reasons of failure that are spelt out.
 const REASONS_MAX: usize = 4;
@@ -35,6 +35,7 @@ pub fn table(sheet: &Sheet<'_>, colour: Colour) -> String {
     for (label, items) in sheet.beside {
         page.block(label, Tone::Plain, items.iter().flat_map(|item| wrap(item, ROOM)));
     }
+    objectives::write(&mut page, sheet.point);
     trust(&mut page, sheet);
     if let Some(record) = sheet.record {
         page.block("record", Tone::Plain, wrap(&record.display().to_string(), ROOM));
@@ -153,6 +154,7 @@ fn cost_items(cost: &Cost) -> Vec<String> {
         (cost.per_1m_output, "output"),
         (cost.per_1m_input, "input"),
         (cost.per_1m_total, "total"),
+        (cost.per_1m_good, "good output"),
     ];
     let known = kinds.into_iter().filter_map(|(amount, kind)| Some((amount?, kind)));
     let mut items: Vec<_> = known

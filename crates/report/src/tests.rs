@@ -8,7 +8,7 @@ use infermark_measure::{
 };
 use infermark_terms::{
     Caveat, CaveatCode, ChunkKind, ChunkRow, EventCounts, Excerpt, FinishReason, Nanos, Outcome,
-    OutcomeKind, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource,
+    OutcomeKind, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Slo, Stamp, StampSource,
     TransportFault, Trust, Usage,
 };
 use proptest::prelude::*;
@@ -72,6 +72,7 @@ impl Run {
             output_policy: OutputPolicy::Exact,
             build: Build::Release,
             gpus: None,
+            slo: Slo::default(),
         };
         Self { plan, rows: Vec::new(), chunks: Vec::new() }
     }
@@ -256,6 +257,16 @@ fn a_run_of_few_requests() {
 }
 
 #[test]
+fn a_run_that_is_held_against_objectives() {
+    let mut run = Run::open(600).fail(50, &refused());
+    let slo = "ttft:p50<=60ms,ttft:p99<=50ms,itl:p99<=10.2ms,ttft:p999<=60ms,ttfa:max<=55ms,\
+               failure_rate<=2.5%,output_tokens_per_s>=200,e2e<=200ms";
+    run.plan.slo = slo.parse().unwrap();
+    let page = open_page(&run.point());
+    insta::assert_snapshot!(page);
+}
+
+#[test]
 fn a_run_that_was_not_streamed() {
     let mut run = Run::open(120);
     run.chunks.clear();
@@ -302,6 +313,7 @@ fn a_run_of_very_large_and_very_small_figures() {
         total_tokens_per_s: Some(4e17),
         output_tokens_per_s_per_user: Some(0.07),
         output_tokens_per_s_per_gpu: Some(12_345.6),
+        ..Rates::default()
     });
     let page = open_page(&point);
     insta::assert_snapshot!(page);
@@ -417,6 +429,7 @@ fn points() -> impl Strategy<Value = Point> {
             total_tokens_per_s: Some(other),
             output_tokens_per_s_per_user: Some(requests_per_s),
             output_tokens_per_s_per_gpu: Some(output_tokens_per_s),
+            ..Rates::default()
         })
     });
     let counts = (any::<[u64; 10]>(), prop::collection::vec((text(), any::<u64>()), 0..6));
@@ -442,6 +455,7 @@ fn points() -> impl Strategy<Value = Point> {
             read_delay_ms: None,
             stamps: None,
             cost: None,
+            slo: Vec::new(),
             trust: Verdict { verdict: Trust::Void, caveats: caveats_of(caveats) },
         },
     )

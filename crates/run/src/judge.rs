@@ -21,7 +21,7 @@ const ENGINE_LATENESS_MAX: Nanos = Nanos::from_millis(1);
 const CHUNKS_KEPT: u64 = 50_000_000;
 
 /// What it takes, beside the rows, to measure a record.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
     #[serde(flatten)]
     pub(crate) point: PointPlan,
@@ -75,7 +75,7 @@ pub fn measure_again(dir: &Path) -> Result<Measured, RunError> {
 pub(crate) fn finish(
     mut writer: RunWriter,
     mut header: RunFile,
-    plan: Plan,
+    plan: &Plan,
     tokenizer: Option<&dyn Tokenizer>,
 ) -> Result<Measured, RunError> {
     let dir = writer.dir().to_owned();
@@ -88,7 +88,7 @@ pub(crate) fn finish(
     writer.append_requests(&recounts.amend_requests(&mut rows))?;
     writer.flush()?;
     let reach = if plan.stopped.is_some() { Reach::Cut } else { Reach::Whole };
-    let point = judge(&run, &plan, &rows, reach, &mut recounts.clone())?;
+    let point = judge(&run, plan, &rows, reach, &mut recounts.clone())?;
     header.plan = serde_json::to_value(plan).expect("a plan is plain data");
     header.partial = plan.stopped.is_some();
     header.points = vec![value(&point)];
@@ -140,7 +140,7 @@ fn judge(
     recounts: &mut Recounts,
 ) -> Result<Point, RunError> {
     let window = loaded(plan, rows, reach);
-    let planned = PointPlan { window, ..plan.point };
+    let planned = PointPlan { window, ..plan.point.clone() };
     let mut failure = None;
     let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
     let chunks = chunks.map(|mut chunk| {
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use infermark_measure::{Build, LoadPlan};
     use infermark_terms::{
-        ChunkKind, EventCounts, FinishReason, Outcome, OutputPolicy, StampSource,
+        ChunkKind, EventCounts, FinishReason, Outcome, OutputPolicy, Slo, StampSource,
     };
     use infermark_workload::TokenizeError;
 
@@ -308,6 +308,7 @@ mod tests {
             output_policy: OutputPolicy::Natural,
             build: Build::Debug,
             gpus: None,
+            slo: Slo::default(),
         };
         let preflight = Preflight::default();
         let plan = Plan {
@@ -320,13 +321,13 @@ mod tests {
         };
         let rows = [row(0), row(1)];
         assert_eq!(loaded(&plan, &rows, Reach::Whole), span(end));
-        let quota = Plan { requests: Some(2), ..plan };
+        let quota = Plan { requests: Some(2), ..plan.clone() };
         assert_eq!(loaded(&quota, &rows, Reach::Whole), WindowPlan::Whole { start });
-        let unspent = Plan { requests: Some(3), ..plan };
+        let unspent = Plan { requests: Some(3), ..plan.clone() };
         assert_eq!(loaded(&unspent, &rows, Reach::Whole), span(end));
         assert_eq!(loaded(&plan, &rows, Reach::Cut), span(rows[0].end));
         let at = Stamp::ZERO + Nanos::from_secs(3);
-        let stopped = Plan { stopped: Some(at), ..plan };
+        let stopped = Plan { stopped: Some(at), ..plan.clone() };
         assert_eq!(loaded(&stopped, &rows, Reach::Cut), span(at));
     }
 
@@ -346,6 +347,7 @@ mod tests {
                 output_policy: OutputPolicy::Natural,
                 build: Build::Debug,
                 gpus: None,
+                slo: Slo::default(),
             },
             requests: None,
             stopped: None,
@@ -353,8 +355,8 @@ mod tests {
             price: None,
             preflight: Preflight::default(),
         };
-        let header = RunFile { plan: serde_json::to_value(plan).unwrap(), ..header };
-        let measured = finish(writer, header, plan, Some(&Letters)).unwrap();
+        let header = RunFile { plan: serde_json::to_value(&plan).unwrap(), ..header };
+        let measured = finish(writer, header, &plan, Some(&Letters)).unwrap();
         assert_eq!(measured.point.tokens.output_mean, Some(7.0));
         assert!(measured.point.latency.itl_ms.is_none(), "an estimate times no token");
         let again = measure_again(&measured.dir).unwrap();

@@ -109,7 +109,7 @@ pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, R
     let served = reached.embedded.map(Serving::stop);
     plan.engine_lateness = served.map(|summary| summary.lateness.p99);
     plan.stopped = stopped;
-    judge::finish(writer, header, plan, tokenizer.as_deref())
+    judge::finish(writer, header, &plan, tokenizer.as_deref())
 }
 
 /// What all shards are started with.
@@ -281,6 +281,7 @@ pub(crate) fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
         output_policy: scenario.workload.output_policy,
         build: build(),
         gpus: scenario.gpus.as_ref().map(|gpus| gpus.count),
+        slo: scenario.slo.clone(),
     }
 }
 

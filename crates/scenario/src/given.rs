@@ -1,5 +1,6 @@
 //! A value as somebody gave it: text, and where it came from.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -105,6 +106,11 @@ impl Given {
 
     /// Returns where it stands, for an error.
     pub(crate) fn place(&self, echo: Echo) -> Place {
+        self.place_of(None, echo)
+    }
+
+    /// Returns where a stretch of its text stands; nothing stands for all of it.
+    pub(crate) fn place_of(&self, part: Option<Range<usize>>, echo: Echo) -> Place {
         let (name, spot) = match &self.layer {
             Layer::Flag if self.setting.form == Form::Positional => {
                 (self.setting.flag.to_owned(), None)
@@ -114,7 +120,13 @@ impl Given {
             Layer::File(spot) => (self.setting.key.to_owned(), Some(spot)),
         };
         match echo {
-            Echo::Shown => Place::new(&name, Some(&self.text), spot.cloned()),
+            Echo::Shown => {
+                let Some(part) = part else {
+                    return Place::new(&name, Some(&self.text), spot.cloned());
+                };
+                let spot = spot.map(|spot| spot.narrowed(&self.text, &part));
+                Place::new(&name, Some(&self.text[part]), spot)
+            }
             Echo::Withheld => Place::new(&name, None, spot.map(Spot::start)),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use infermark_terms::{Nanos, OutputPolicy, Price, Seed};
+use infermark_terms::{Nanos, OutputPolicy, Price, Seed, Slo};
 
 /// What one run intends.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Scenario {
     pub load: Load,
     /// What ends the run, and what surrounds the measured window.
     pub bounds: Bounds,
+    /// What the deployment is asked to achieve.
+    pub slo: Slo,
     /// What is asked.
     pub workload: Workload,
     /// How tokens are counted on this side.

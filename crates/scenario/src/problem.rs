@@ -178,6 +178,18 @@ impl Spot {
         Self { source: Arc::clone(&self.source), span: self.span.start..self.span.start }
     }
 
+    /// Points at a stretch of the value `text` that stands here; at all of it where the file
+    /// writes it otherwise, as with escapes.
+    pub(crate) fn narrowed(&self, text: &str, part: &Range<usize>) -> Self {
+        match self.source.text[self.span.clone()].find(text) {
+            Some(at) => {
+                let start = self.span.start + at;
+                Self::new(&self.source, start + part.start..start + part.end)
+            }
+            None => self.clone(),
+        }
+    }
+
     fn line_start(&self) -> usize {
         self.source.text[..self.span.start].rfind('\n').map_or(0, |at| at + 1)
     }

@@ -12,7 +12,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
-use infermark_terms::{OutputPolicy, Seed};
+use infermark_terms::{OutputPolicy, Seed, Slo};
 use serde::Serialize;
 
 use self::desk::Desk;
@@ -85,6 +85,7 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
         model: desk.one(&settings::MODEL, &syntax::LINE),
         delivery: desk.one_or_default(&settings::STREAM, &syntax::DELIVERY),
         bounds: bounds(&mut desk),
+        slo: objectives(&mut desk),
         workload: workload(&mut desk, api, &tokenizer),
         access: access(&mut desk, &target),
         threads: desk.one(&settings::THREADS, &count::<1, THREADS_MAX>()).map(|n| n as u32),
@@ -117,6 +118,21 @@ fn bounds(desk: &mut Desk) -> Bounds {
         warmup: desk.one_or_default(&settings::WARMUP, &syntax::SPAN),
         drain: desk.one_or_default(&settings::DRAIN, &syntax::SPAN),
     }
+}
+
+/// Joins what the strongest layer's texts say.
+fn objectives(desk: &mut Desk) -> Slo {
+    let mut joined = Slo::default();
+    for slo in desk.all(&settings::SLO, &syntax::SLO) {
+        match joined.clone().join(slo) {
+            Ok(both) => joined = both,
+            Err(subject) => {
+                let found = format!("`{subject}` is bounded twice");
+                desk.refuse(&[&settings::SLO], &found, "keep one of them");
+            }
+        }
+    }
+    joined
 }
 
 fn workload(desk: &mut Desk, api: Api, tokenizer: &TokenizerChoice) -> Workload {

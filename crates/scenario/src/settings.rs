@@ -38,6 +38,8 @@ pub enum Group {
     Load,
     /// What ends the run.
     Bounds,
+    /// What the deployment is asked to achieve.
+    Objectives,
     /// What is asked.
     Workload,
     /// How to reach the server.
@@ -48,8 +50,15 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order in which help prints them.
-    pub const ALL: [Self; 6] =
-        [Self::Target, Self::Load, Self::Bounds, Self::Workload, Self::Access, Self::Run];
+    pub const ALL: [Self; 7] = [
+        Self::Target,
+        Self::Load,
+        Self::Bounds,
+        Self::Objectives,
+        Self::Workload,
+        Self::Access,
+        Self::Run,
+    ];
 
     /// Returns the heading.
     pub const fn title(self) -> &'static str {
@@ -57,6 +66,7 @@ impl Group {
             Self::Target => "Target",
             Self::Load => "Load (one of concurrency, rate, ramp and throughput)",
             Self::Bounds => "Bounds",
+            Self::Objectives => "Objectives",
             Self::Workload => "Workload",
             Self::Access => "Access",
             Self::Run => "Run",
@@ -108,6 +118,7 @@ pub static SETTINGS: &[&Setting] = &[
     &DURATION,
     &WARMUP,
     &DRAIN,
+    &SLO,
     &DATASET,
     &COLUMN,
     &INPUT_TOKENS,
@@ -355,6 +366,24 @@ pub static DRAIN: Setting = Setting {
     more: "A request that takes longer is a failure, not a gap in the figures.",
     group: Group::Bounds,
     form: Form::Once,
+};
+
+/// What the deployment is asked to achieve.
+pub static SLO: Setting = Setting {
+    key: "slo",
+    flag: "slo",
+    env: "INFERMARK_SLO",
+    value_name: "ttft:p99<=200ms",
+    default: None,
+    help: "Objectives to judge, such as `ttft:p99<=200ms,itl:p99<=50ms,failure_rate<=0.1%`",
+    more: "FIGURE:STATISTIC<=LIMIT for latencies (`ttft`, `tpot`, `itl`, `e2e`, …; `mean`, `min`, \
+           `p50`, `p90`, `p95`, `p99`, `p999`, `max`); `failure_rate<=0.1%`; `requests_per_s>=5`, \
+           `output_tokens_per_s>=500`, `good_share>=99%`, `goodput_rps>=5` and other rates. A \
+           latency without a statistic, as in `ttft<=200ms`, makes each request good or bad. A \
+           bound is met or missed when the whole 95 % interval says so, else undecided; the exit \
+           code is 3 when one is missed.",
+    group: Group::Objectives,
+    form: Form::Repeated,
 };
 
 /// Where prompts come from.

@@ -11,6 +11,7 @@
 mod access;
 mod lengths;
 mod load;
+mod objectives;
 mod price;
 mod source;
 mod target;
@@ -19,11 +20,13 @@ mod time;
 pub(crate) use access::{ENV_NAME, HEADER, TAG};
 pub(crate) use lengths::LENGTHS;
 pub(crate) use load::{ARRIVALS, RAMP, RATE};
+pub(crate) use objectives::SLO;
 pub(crate) use price::{GPUS, PRICE};
 pub(crate) use source::{DATASET, Dataset, FileKind, TOKENIZER};
 pub(crate) use target::TARGET;
 pub(crate) use time::{DURATION, SPAN};
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use infermark_terms::OutputPolicy;
@@ -48,6 +51,8 @@ pub(crate) struct Fault {
     pub(crate) hint: Option<String>,
     /// Whether the text may be quoted.
     pub(crate) echo: Echo,
+    /// The stretch of the text that is wrong, in bytes, where it is not all of it.
+    pub(crate) at: Option<Range<usize>>,
 }
 
 /// Whether a value's text may be quoted in an error.
@@ -60,7 +65,13 @@ pub(crate) enum Echo {
 
 impl Fault {
     pub(crate) fn new(found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { found: found.into(), expected: expected.into(), hint: None, echo: Echo::Shown }
+        Self {
+            found: found.into(),
+            expected: expected.into(),
+            hint: None,
+            echo: Echo::Shown,
+            at: None,
+        }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
@@ -88,16 +99,6 @@ fn parse_count<const MIN: u64, const MAX: u64>(text: &str) -> Result<u64, Fault>
         // All digits, so it can only have been too large to parse.
         Ok(_) | Err(_) => Err(Fault::new("too large", expected())),
     }
-}
-
-/// Reads digits with an optional decimal point: no sign, exponent, infinity or NaN.
-fn parse_decimal(text: &str) -> Option<f64> {
-    // Longer texts are no better numbers, and some would round to infinity.
-    const CHARS_MAX: usize = 64;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let plain = text.len() <= CHARS_MAX && digits(whole) && digits(fraction);
-    plain.then(|| text.parse().ok()).flatten()
 }
 
 /// Reads `name(a,b,…)` as the name and the trimmed arguments.

@@ -14,14 +14,18 @@
 //! | [`record`] | [`RequestRow`], [`ChunkRow`]: what was observed |
 //! | [`price`] | [`Price`], [`Currency`]: what an hour of a deployment costs |
 //! | [`caveat`] | [`Caveat`], [`Trust`]: how far the figures can be trusted |
+//! | [`slo`] | [`Slo`], [`slo::Bound`]: what a deployment is asked to achieve |
+//! | [`notation`] | how numbers and durations are written |
 
 pub mod ask;
 pub mod caveat;
+pub mod notation;
 pub mod outcome;
 pub mod pace;
 pub mod price;
 pub mod record;
 pub mod seed;
+pub mod slo;
 pub mod time;
 
 pub use ask::{Ask, Message, OutputPolicy, Prompt};
@@ -33,4 +37,5 @@ pub use pace::{Due, Next, Pacer, RequestId, Shard, Window};
 pub use price::{Currency, NotAPrice, Price};
 pub use record::{ChunkKind, ChunkRow, ConnectPhases, EventCounts, RequestRow, StampSource, Usage};
 pub use seed::Seed;
+pub use slo::Slo;
 pub use time::{Nanos, Stamp};

@@ -12,7 +12,7 @@ use infermark_terms::Seed;
 
 use crate::arguments;
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::report::{colour, deliver, format, json};
+use crate::report::{colour, deliver, format, json, vouch};
 
 /// The settings of a run that also say something to a prediction.
 static SETTINGS: &[&Setting] = &[
@@ -27,6 +27,7 @@ static SETTINGS: &[&Setting] = &[
     &settings::DURATION,
     &settings::WARMUP,
     &settings::DRAIN,
+    &settings::SLO,
     &settings::INPUT_TOKENS,
     &settings::OUTPUT_TOKENS,
     &settings::PREFIX_TOKENS,
@@ -136,7 +137,11 @@ pub(super) fn predict(matches: &ArgMatches) -> Result<Exit, Failure> {
         (_, Loads::One) => page::one(&prediction, colour(matches)),
         (_, Loads::Sweep(_)) => page::sweep(&prediction),
     };
-    deliver(&text, matches)
+    let printed = deliver(&text, matches)?;
+    Ok(match loads {
+        Loads::One => vouch(&prediction.points[0].point, printed),
+        Loads::Sweep(_) => printed,
+    })
 }
 
 /// Makes the scenario that a run of the same words would have.

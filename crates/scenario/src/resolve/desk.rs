@@ -188,7 +188,7 @@ impl Desk {
 
 fn malformed(given: &Given, fault: Fault) -> Problem {
     Problem {
-        places: vec![given.place(fault.echo)],
+        places: vec![given.place_of(fault.at, fault.echo)],
         found: fault.found,
         expected: Some(fault.expected),
         hint: fault.hint,

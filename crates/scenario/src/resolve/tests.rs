@@ -39,6 +39,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
         api: Api::Chat,
         delivery: Delivery::Streamed,
         load: Load::Closed { concurrency: 1 },
+        slo: Slo::default(),
         bounds: Bounds {
             requests: None,
             duration: Some(Nanos::from_secs(30)),
@@ -511,4 +512,19 @@ proptest! {
             prop_assert_eq!(resolve(given, FRESH).unwrap().scenario, first.scenario);
         }
     }
+}
+
+#[test]
+fn objectives_of_one_layer_hold_together() {
+    let both = resolved(&["slo=ttft:p99<=200ms,itl:p99<=50ms", "slo=failure_rate<=0.1%"]);
+    let text = "ttft:p99<=200ms,itl:p99<=50ms,failure_rate<=0.1%";
+    assert_eq!(both.scenario.slo.to_string(), text);
+    let twice = resolve(flags(&["slo=ttft<=1s", "slo=ttft<=2s"]), FRESH).unwrap_err();
+    assert!(twice.to_string().contains("`ttft` is bounded twice"), "{twice}");
+    let text = "slo: ttft:p99<=200ms,itl:p98<=50ms\n";
+    let wrong = resolve(parse_file(Path::new("a.yaml"), text).unwrap(), FRESH).unwrap_err();
+    assert_eq!(wrong.as_slice()[0].places[0].position(), Some((Path::new("a.yaml"), 1, 26)));
+    let typo = resolve(flags(&["slo=ttft:p99<=1s,tfft<=1s"]), FRESH).unwrap_err().to_string();
+    assert!(typo.starts_with("error: --slo `tfft`: no such figure"), "{typo}");
+    assert!(typo.ends_with("hint: did you mean `ttft`?"), "{typo}");
 }

@@ -1,6 +1,8 @@
 //! Distributions of lengths in tokens.
 
-use super::{Codec, Fault, parse_call, parse_count, parse_decimal, parse_range};
+use infermark_terms::notation::decimal;
+
+use super::{Codec, Fault, parse_call, parse_count, parse_range};
 use crate::intent::Distribution;
 
 /// The greatest length. No model's context is longer.
@@ -55,7 +57,7 @@ fn parse_bounds(text: &str) -> Result<(u32, u32), Fault> {
 /// Reads mean, deviation and optional bounds, which include the mean, so that draws within them
 /// are not rare.
 fn parse_spread(mean: &str, sd: &str, bounds: &[&str]) -> Result<(f64, f64, u32, u32), Fault> {
-    let number = |text| parse_decimal(text).ok_or_else(|| fault(format!("`{text}` is no number")));
+    let number = |text| decimal(text).ok_or_else(|| fault(format!("`{text}` is no number")));
     let (mean, sd) = (number(mean)?, number(sd)?);
     if !(1.0..=TOKENS_MAX as f64).contains(&mean) || sd > TOKENS_MAX as f64 {
         return Err(fault(format!("a mean or deviation out of 1 to {TOKENS_MAX} tokens")));

@@ -1,6 +1,8 @@
 //! Rates, ramps and the laws of arrivals.
 
-use super::{Codec, Fault, parse_call, parse_decimal, parse_range};
+use infermark_terms::notation::decimal;
+
+use super::{Codec, Fault, parse_call, parse_range};
 use crate::intent::{Arrivals, RateCurve};
 
 /// The bounds of a rate, in requests per second. The schedule computes instants in nanoseconds
@@ -19,13 +21,13 @@ pub(crate) const RATE: Codec<f64> = Codec { parse: parse_rate, print: |rate| pri
 fn parse_rate(text: &str) -> Result<f64, Fault> {
     let fault = |found| Fault::new(found, "a rate such as `12/s`, `0.5/s` or `30/min`");
     let Some((number, unit)) = text.split_once('/') else {
-        return match parse_decimal(text) {
+        return match decimal(text) {
             Some(0.0) => Err(fault("no requests at all")),
             Some(_) => Err(fault("no unit").hint(format!("for so many a second write `{text}/s`"))),
             None => Err(fault("not a rate")),
         };
     };
-    let per_unit = parse_decimal(number.trim()).ok_or_else(|| fault("not a number"))?;
+    let per_unit = decimal(number.trim()).ok_or_else(|| fault("not a number"))?;
     let rate = match unit.trim() {
         "s" => per_unit,
         "min" => per_unit / 60.0,
@@ -84,7 +86,7 @@ fn parse_arrivals(text: &str) -> Result<Arrivals, Fault> {
         return Err(fault("no such law of arrivals"));
     };
     let cv = match arguments[..] {
-        [cv] => parse_decimal(cv).ok_or_else(|| fault("not a number"))?,
+        [cv] => decimal(cv).ok_or_else(|| fault("not a number"))?,
         _ => return Err(fault("not one coefficient of variation")),
     };
     if (CV_MIN..=CV_MAX).contains(&cv) {

@@ -30,6 +30,8 @@ fn all_are_stable(text: &str) {
     is_stable(&RATE, text);
     is_stable(&RAMP, text);
     is_stable(&ARRIVALS, text);
+    is_stable(&SLO, text);
+    is_stable(&GPUS, text);
     is_stable(&LENGTHS, text);
     is_stable(&DURATION, text);
     is_stable(&SPAN, text);

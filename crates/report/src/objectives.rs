@@ -1,0 +1,92 @@
+//! Whether the objectives are met, a line for each bound.
+
+use infermark_measure::{Decision, Point, Ruling};
+use infermark_terms::slo::Unit;
+
+use crate::figure::{ABSENT, count, distance, figure, percent};
+use crate::page::{Page, ROOM, Tone};
+use crate::text::{flow, wrap};
+
+/// Columns of a verdict, with the gap behind it.
+const VERDICT: usize = 11;
+
+/// Writes how each bound fared, and the good requests, where any were asked for.
+pub(crate) fn write(page: &mut Page, point: &Point) {
+    let mut label = "slo";
+    for ruling in &point.slo {
+        let (tone, verdict) = match ruling.verdict {
+            Decision::Met => (Tone::Good, "met"),
+            Decision::Missed => (Tone::Bad, "missed"),
+            Decision::Undecided => (Tone::Warning, "undecided"),
+        };
+        let lines = wrap(&said(ruling), ROOM - VERDICT);
+        let verdicts = std::iter::once(verdict).chain(std::iter::repeat(""));
+        let lines = lines.into_iter().zip(verdicts);
+        page.block(label, tone, lines.map(|(line, verdict)| format!("{verdict:<VERDICT$}{line}")));
+        label = "";
+    }
+    let good = good_items(point);
+    if !good.is_empty() {
+        page.block("goodput", Tone::Plain, flow(good, ROOM));
+    }
+}
+
+fn said(ruling: &Ruling) -> String {
+    let unit = ruling.bound.subject.unit();
+    let Some(value) = ruling.value else {
+        return format!("{}: not observed{}", ruling.bound, more(ruling));
+    };
+    let end = |end: Option<f64>| end.map_or_else(|| ABSENT.to_owned(), |end| number(end, unit));
+    let [low, high] = ruling.ci95;
+    let interval = match low.zip(high) {
+        Some((low, high)) if low >= high => String::new(),
+        _ => format!(" [{}, {}]", end(low), end(high)),
+    };
+    let margin = ruling.margin.map_or(String::new(), |margin| {
+        let side = if margin < 0.0 { "outside" } else { "inside" };
+        format!(", {} % {side}", distance(1.0 + margin, 1.0))
+    });
+    let unit = match unit {
+        Unit::Millis => " ms",
+        Unit::Share => " %",
+        Unit::PerSecond => "/s",
+    };
+    format!("{}: {}{interval}{unit}{margin}{}", ruling.bound, end(Some(value)), more(ruling))
+}
+
+fn number(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Millis | Unit::PerSecond => figure(value),
+        Unit::Share => figure(100.0 * value),
+    }
+}
+
+/// Says what would decide an undecided bound.
+fn more(ruling: &Ruling) -> String {
+    match (ruling.verdict, ruling.more_requests) {
+        (Decision::Undecided, Some(more)) => {
+            format!("; about {} more requests would decide it", count(rounded(more)))
+        }
+        (Decision::Undecided, None) => "; no number of requests would decide it".to_owned(),
+        (Decision::Met | Decision::Missed, _) => String::new(),
+    }
+}
+
+/// Rounds up to two significant digits: it is a guess.
+fn rounded(number: u64) -> u64 {
+    let digits = number.max(1).ilog10();
+    let grain = 10_u64.pow(digits.saturating_sub(1));
+    number.div_ceil(grain) * grain
+}
+
+fn good_items(point: &Point) -> Vec<String> {
+    let Some(rates) = &point.rates else { return Vec::new() };
+    let items = [
+        rates
+            .good_share
+            .map(|share| format!("{} of {} good", percent(share), count(point.counts.due))),
+        rates.goodput_rps.map(|rate| format!("{} requests/s", figure(rate))),
+        rates.goodput_output_tokens_per_s.map(|rate| format!("{} output tok/s", figure(rate))),
+    ];
+    items.into_iter().flatten().collect()
+}
