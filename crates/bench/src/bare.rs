@@ -16,9 +16,17 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, socket,
 };
 
-use crate::figures::Said;
-use crate::machine::now_ns;
-use crate::point::{Begun, Job, STAGGER_NS};
+use infermark_calibrate::figures::Said;
+use infermark_calibrate::machine::now_ns;
+use infermark_calibrate::point::{Begun, Job};
+use infermark_calibrate::say;
+
+/// The word that asks for this role.
+pub(crate) const ROLE: &str = "read";
+
+/// Streams begin one after another, this far apart: streams that begin together stay together,
+/// and one wake-up would serve them all.
+pub(crate) const STAGGER_NS: u64 = 1_000_000;
 
 const EVENTS_PER_ROUND: usize = 1024;
 const READ_BYTES: usize = 64 * 1024;
@@ -32,8 +40,7 @@ struct Stream {
 /// Reads until the load's end, and returns how many requests ended.
 pub(crate) fn read(job: &Job) -> Result<Said> {
     let _: Granted = prefer_latency();
-    let request = job.request()?;
-    let address: SocketAddr = job.address.parse()?;
+    let request = job.request();
     // Role, one for each token, usage, `[DONE]`.
     let whole = job.load.tokens as usize + 3;
     let finder = memmem::Finder::new(b"data:");
@@ -42,14 +49,14 @@ pub(crate) fn read(job: &Job) -> Result<Said> {
     let mut buffer = vec![0; READ_BYTES];
     let mut events = [EpollEvent::empty(); EVENTS_PER_ROUND];
     let start_ns = now_ns();
-    crate::say(&Begun { start_ns })?;
+    say(&Begun { start_ns })?;
     let (_, end_ns) = job.window(start_ns);
     let mut said = Said::default();
     loop {
         let now = now_ns();
         let wanted = ((now - start_ns) / STAGGER_NS + 1).min(u64::from(job.load.streams));
         while (streams.len() as u64) < wanted {
-            let socket = open(address)?;
+            let socket = open(job.address)?;
             let event = EpollEvent::new(EpollFlags::EPOLLOUT, streams.len() as u64);
             epoll.add(socket.as_fd(), event)?;
             streams.push(Stream { socket, seen: 0 });

@@ -14,18 +14,13 @@
 //! Not here: the whole `infermark` process with its record (`scripts/bench.sh` shows that too).
 
 mod bare;
-mod client;
-mod figures;
-mod machine;
-mod point;
-mod server;
 mod table;
 
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
-
-use crate::point::Job;
+use infermark_calibrate::{client, say, server};
+use serde::de::DeserializeOwned;
 
 const USAGE: &str = "usage: infermark-bench [cost|limit|memory|lag|POINT]…
   cost       CPU per token of the bare reader and of infermark, by load
@@ -39,9 +34,9 @@ Without words: everything.
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", duty] => server::serve(&serde_json::from_str(duty)?),
-        ["read", job] => say(&bare::read(&job_of(job)?)?),
-        ["drive", job] => say(&client::drive(&job_of(job)?)?),
+        [server::ROLE, duty] => Ok(server::serve(&told(duty)?)?),
+        [bare::ROLE, job] => Ok(say(&bare::read(&told(job)?)?)?),
+        [client::ROLE, job] => Ok(say(&client::drive(&told(job)?)?)?),
         [] => table::all(),
         [..] if words.iter().any(|word| word.starts_with('-')) => write_out(USAGE),
         ref words => words.iter().try_for_each(|word| match *word {
@@ -57,13 +52,8 @@ fn main() -> Result<()> {
     }
 }
 
-fn job_of(text: &str) -> Result<Job> {
+fn told<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).context("a role is started by this program itself")
-}
-
-/// Writes a line that the parent process reads.
-fn say(value: &impl serde::Serialize) -> Result<()> {
-    write_out(&format!("{}\n", serde_json::to_string(value)?))
 }
 
 fn write_out(text: &str) -> Result<()> {

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 
-use crate::figures::Said;
-use crate::point::{Client, Load, Outcome, measure};
-use crate::write_out;
+use infermark_calibrate::figures::Said;
+use infermark_calibrate::server::Scheme;
+use infermark_calibrate::{Launch, Load, Outcome, client, point};
+
+use crate::{bare, write_out};
 
 /// The loads of the comparison: streams, and tokens a second of each.
 const LOADS: [(u32, u32); 4] = [(128, 50), (512, 50), (1024, 50), (4096, 10)];
@@ -17,6 +19,46 @@ const WINDOW_S: f64 = 5.0;
 
 /// How often the cost is measured with each client, in turn.
 const ROUNDS: usize = 3;
+
+/// From the last stream's beginning to the window.
+const SETTLE_NS: u64 = 2_000_000_000;
+
+/// Which client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    Bare,
+    Infermark,
+}
+
+/// Measures a load with processes of this program.
+fn measure(client: Client, load: Load, window_s: f64) -> Result<Outcome> {
+    let launch = Launch { program: std::env::current_exe()?, words: Vec::new() };
+    let role = match client {
+        Client::Bare => bare::ROLE,
+        Client::Infermark => client::ROLE,
+    };
+    Ok(point::measure(&launch, role, load, window_s)?)
+}
+
+/// A closed loop of streams with so many tokens a second each.
+fn closed(streams: u32, per_second: u32) -> Load {
+    Load {
+        streams,
+        rate: 0.0,
+        // Requests of some three seconds.
+        tokens: if per_second < 50 { per_second * 3 } else { 128 },
+        ttft_ns: 100_000_000,
+        itl_ns: 1_000_000_000 / u64::from(per_second),
+        warmup_ns: u64::from(streams) * bare::STAGGER_NS + SETTLE_NS,
+        scheme: Scheme::Http,
+    }
+}
+
+/// Poisson arrivals.
+fn open(rate: f64) -> Load {
+    let (tokens, ttft_ns, itl_ns) = (16, 20_000_000, 5_000_000);
+    Load { rate, tokens, ttft_ns, itl_ns, warmup_ns: SETTLE_NS, ..closed(0, 50) }
+}
 
 pub(crate) fn all() -> Result<()> {
     cost()?;
@@ -32,7 +74,7 @@ pub(crate) fn cost() -> Result<()> {
 
 /// Prints one load with both clients.
 pub(crate) fn compare(streams: u32, per_second: u32) -> Result<()> {
-    let load = Load::closed(streams, per_second);
+    let load = closed(streams, per_second);
     write_out(&format!("{streams} streams of {per_second} tok/s\n{HEAD}"))?;
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
@@ -54,10 +96,10 @@ pub(crate) fn limit() -> Result<()> {
     write_out(&format!("the highest load, in streams of 50 tok/s\n{HEAD}"))?;
     let mut highest = 0.0_f64;
     for streams in LADDER {
-        let ours = measure(Client::Infermark, Load::closed(streams, 50), WINDOW_S)?;
+        let ours = measure(Client::Infermark, closed(streams, 50), WINDOW_S)?;
         write_out(&row(&format!("{streams} streams"), &ours))?;
         write_out(&errors(&ours))?;
-        if worst_error(&ours) < 0.01 {
+        if ours.worst_error() < 0.01 {
             highest = highest.max(ours.tokens_per_s);
         }
     }
@@ -65,7 +107,7 @@ pub(crate) fn limit() -> Result<()> {
 }
 
 pub(crate) fn memory() -> Result<()> {
-    let load = Load::closed(4096, 10);
+    let load = closed(4096, 10);
     let Said { resident: (idle, loaded), .. } = measure(Client::Infermark, load, 1.0)?.said;
     let each = (loaded - idle) as f64 / f64::from(load.streams) / 1024.0;
     write_out(&format!(
@@ -77,7 +119,7 @@ pub(crate) fn memory() -> Result<()> {
 }
 
 pub(crate) fn lag() -> Result<()> {
-    let outcome = measure(Client::Infermark, Load::open(1000.0), WINDOW_S)?;
+    let outcome = measure(Client::Infermark, open(1000.0), WINDOW_S)?;
     let lag = outcome.said.lag;
     write_out(&format!(
         "lag at 1,000 requests/s, Poisson: p50 {:.0} µs, p99 {:.0} µs, max {:.0} µs over {} \
@@ -105,15 +147,16 @@ fn row(name: &str, outcome: &Outcome) -> String {
 /// What infermark says beside what the server did.
 fn errors(outcome: &Outcome) -> String {
     let Outcome { said, truth, true_ttft, .. } = outcome;
-    let pair = |name: &str, ours: u64, real: u64| {
-        format!("{name} {:.3} ({:.3}, {:+.2} %)  ", ms(ours), ms(real), error(ours, real) * 100.0)
+    let [p50, p99, itl] = outcome.errors();
+    let pair = |name: &str, ours: u64, real: u64, error: f64| {
+        format!("{name} {:.3} ({:.3}, {:+.2} %)  ", ms(ours), ms(real), error * 100.0)
     };
     format!(
         "    ms, with the truth and the error: {}{}{}\n    lag p99 {:.0} µs, read delay p99 {:.0} \
          µs, coalesced {:.2} %, failed {} of {}; server late p99 {:.0} µs, max {:.0} µs\n",
-        pair("ttft p50", said.ttft.p50, true_ttft.p50),
-        pair("ttft p99", said.ttft.p99, true_ttft.p99),
-        pair("itl p99", said.itl.p99, truth.itl.p99),
+        pair("ttft p50", said.ttft.p50, true_ttft.p50, p50),
+        pair("ttft p99", said.ttft.p99, true_ttft.p99, p99),
+        pair("itl p99", said.itl.p99, truth.itl.p99, itl),
         us(said.lag.p99),
         us(said.read_delay.p99),
         said.coalesced as f64 / said.chunks.max(1) as f64 * 100.0,
@@ -122,16 +165,6 @@ fn errors(outcome: &Outcome) -> String {
         us(truth.late.p99),
         us(truth.late.max),
     )
-}
-
-fn worst_error(outcome: &Outcome) -> f64 {
-    let Outcome { said, truth, true_ttft, .. } = outcome;
-    let ttft = error(said.ttft.p99, true_ttft.p99);
-    ttft.abs().max(error(said.itl.p99, truth.itl.p99).abs())
-}
-
-fn error(ours: u64, real: u64) -> f64 {
-    ours as f64 / real.max(1) as f64 - 1.0
 }
 
 fn us(ns: u64) -> f64 {

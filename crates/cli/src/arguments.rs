@@ -11,7 +11,7 @@ use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{print, say, sim};
+use crate::{calibrate, print, say, sim};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -25,6 +25,7 @@ pub(crate) fn command() -> Command {
         .subcommand(run())
         .subcommand(report())
         .subcommand(sim::command())
+        .subcommand(calibrate::command())
         .subcommand(shells())
 }
 

@@ -4,6 +4,7 @@
 //! environment and exit codes known.
 
 mod arguments;
+mod calibrate;
 mod exit;
 mod progress;
 mod report;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Some(("run", matches)) => run::run(matches),
         Some(("report", matches)) => report::report(matches),
         Some(("sim", matches)) => sim::sim(matches),
+        Some(("calibrate", matches)) => calibrate::calibrate(matches),
         Some(("completions", matches)) => arguments::completions(matches),
         _ => unreachable!("clap accepts no other command"),
     };

@@ -37,6 +37,7 @@ mod pool;
 mod population;
 mod rates;
 mod ruling;
+pub mod region;
 mod sample;
 mod share;
 mod slices;

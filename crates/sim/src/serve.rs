@@ -28,6 +28,7 @@ mod metrics;
 mod outbox;
 mod reply;
 mod routes;
+mod tls;
 pub mod truth;
 pub mod words;
 
@@ -71,6 +72,17 @@ pub struct ServePlan {
     pub truth: Option<Box<dyn TruthSink>>,
     /// How many times faster than real time the engine runs. Faults last in real time.
     pub time_scale: f64,
+    /// Whether the wire is encrypted.
+    pub wire: Wire,
+}
+
+/// Whether the wire is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// HTTP.
+    Plain,
+    /// HTTP over TLS, with a certificate made afresh that nobody vouches for.
+    Tls,
 }
 
 /// Who may reach the listener.
@@ -96,6 +108,7 @@ impl ServePlan {
             faults: FaultPlan::default(),
             truth: None,
             time_scale: 1.0,
+            wire: Wire::Plain,
         }
     }
 }
@@ -126,8 +139,8 @@ pub struct Summary {
 /// # Errors
 ///
 /// If the address cannot be bound, or is not a loopback address and [`Reach::Loopback`] is
-/// planned; if the time scale is not a positive number; if the system gives no thread, timer or
-/// event queue.
+/// planned; if the time scale is not a positive number; if the system gives no thread, timer,
+/// event queue or, for TLS, random numbers.
 pub fn start(plan: ServePlan, engine: Box<dyn Engine>) -> io::Result<Serving> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     if plan.reach == Reach::Loopback && !plan.address.ip().is_loopback() {
@@ -158,6 +171,10 @@ pub fn start(plan: ServePlan, engine: Box<dyn Engine>) -> io::Result<Serving> {
         faults: plan.faults,
         truth: plan.truth,
         block_tokens: plan.block_tokens,
+        tls: match plan.wire {
+            Wire::Plain => None,
+            Wire::Tls => Some(tls::self_signed()?),
+        },
     };
     let listener = Listener::new(duty, engine, clock, socket, &stop)?;
     let thread =

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use infermark_terms::{Nanos, OutcomeKind, Seed, Stamp};
@@ -26,6 +27,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use rustls::ServerConfig;
 
 use self::service::Service;
 use super::Summary;
@@ -36,6 +38,7 @@ use super::metrics::{JobEnd, Metrics};
 use super::outbox::{Afterwards, Outbox};
 use super::reply::{self, Over, Scratch};
 use super::routes::{Route, Served};
+use super::tls::Session;
 use super::truth::{Ending, SCHEMA, TruthHeader, TruthRecord, TruthSink};
 use crate::engine::{Engine, EngineEvent, JobId};
 
@@ -66,6 +69,8 @@ pub(super) struct Duty {
     pub(super) faults: FaultPlan,
     pub(super) truth: Option<Box<dyn TruthSink>>,
     pub(super) block_tokens: Option<u32>,
+    /// Over TLS.
+    pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
 pub(super) struct Listener {
@@ -91,6 +96,8 @@ pub(super) struct Listener {
     ready: Vec<u64>,
     events: Vec<EngineEvent>,
     buffer: Box<[u8]>,
+    /// What the last read over TLS decrypted to.
+    plain: Vec<u8>,
     scratch: Scratch,
     metrics: Metrics,
     lateness: Histogram,
@@ -154,6 +161,7 @@ impl Listener {
             ready: Vec::new(),
             events: Vec::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            plain: Vec::new(),
             scratch: Scratch::default(),
             metrics,
             lateness: Histogram::new(),
@@ -323,13 +331,16 @@ impl Listener {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
         });
+        let session = self.duty.tls.clone().map(Session::new).transpose();
+        let Ok(session) = session else { return self.vacant.push(index) };
+        let session = session.map(Box::new);
         let event = EpollEvent::new(EpollFlags::EPOLLIN, self.token(index));
         if self.epoll.add(&socket, event).is_err() {
             self.vacant.push(index);
             return;
         }
         self.slots[index as usize].connection = Some(Connection {
-            outbox: Outbox::new(socket),
+            outbox: Outbox::new(socket, session),
             decoder: RequestDecoder::new(),
             service: None,
             parting: Afterwards::Keep,
@@ -349,13 +360,20 @@ impl Listener {
             Ok(0) | Err(_) => self.hang_up(index, Ending::ClientClosed),
             Ok(count) => {
                 let now = self.clock.now();
+                let bytes = connection.outbox.open(&self.buffer[..count], &mut self.plain);
+                let Ok(bytes) = bytes else {
+                    return self.hang_up(index, Ending::ClientClosed);
+                };
+                if bytes.is_empty() {
+                    return self.settle(index);
+                }
                 let _: &mut Stamp = connection.first_read.get_or_insert(now);
                 connection.turn = now;
-                connection.decoder.feed(&self.buffer[..count]);
+                connection.decoder.feed(bytes);
                 if connection.service.is_none() {
                     self.next_requests(index);
                 } else {
-                    connection.ahead += count;
+                    connection.ahead += bytes.len();
                     if connection.ahead > AHEAD_MAX {
                         self.hang_up(index, Ending::ClientClosed);
                     }

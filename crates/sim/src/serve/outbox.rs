@@ -2,17 +2,23 @@
 //!
 //! Bytes go to the kernel at once. Those that it does not take, or that are held back on
 //! purpose, wait here in order, and the rest queue behind them. A full socket therefore delays
-//! its own connection and no other.
+//! its own connection and no other. Over TLS bytes are encrypted when they are put, so that what
+//! waits is what the kernel will get.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
 
 use infermark_terms::Stamp;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
+use super::tls::Session;
+
 /// The most bytes that may wait for a client that does not read, beyond which it is given up.
 const WAITING_MAX: usize = 16 << 20;
+
+/// What encryption adds to a short piece of text.
+const SEAL_ROOM: usize = 64;
 
 /// The write side of a connection.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub(crate) struct Outbox {
     held_until: Option<Stamp>,
     broken: bool,
     bytes: u64,
+    /// Over TLS; boxed, since it is large.
+    session: Option<Box<Session>>,
 }
 
 /// What becomes of a connection once everything is sent.
@@ -39,17 +47,43 @@ pub(crate) enum Afterwards {
 
 impl Outbox {
     /// Returns the write side of a socket that does not block.
-    pub(crate) fn new(socket: TcpStream) -> Self {
+    pub(crate) fn new(socket: TcpStream, session: Option<Box<Session>>) -> Self {
         let waiting = Vec::new();
-        Self { socket, waiting, taken: 0, held_until: None, broken: false, bytes: 0 }
+        Self { socket, waiting, taken: 0, held_until: None, broken: false, bytes: 0, session }
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
+    /// Returns what bytes from the socket mean: themselves, or over TLS what they decrypt to,
+    /// which may be nothing.
+    pub(crate) fn open<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        plain: &'a mut Vec<u8>,
+    ) -> io::Result<&'a [u8]> {
+        let Some(session) = &mut self.session else { return Ok(bytes) };
+        plain.clear();
+        session.open(bytes, plain)?;
+        // What a handshake answers.
+        self.put(b"");
+        Ok(plain)
+    }
+
     /// Sends bytes, as soon as may be.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
+        match &mut self.session {
+            None => self.pass_on(bytes),
+            Some(session) => {
+                let mut sealed = Vec::with_capacity(bytes.len() + SEAL_ROOM);
+                session.seal(bytes, &mut sealed);
+                self.pass_on(&sealed);
+            }
+        }
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) {
         let sent = if self.is_clear() { self.write(bytes) } else { 0 };
         if sent < bytes.len() && !self.broken {
             self.waiting.extend_from_slice(&bytes[sent..]);

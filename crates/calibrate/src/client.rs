@@ -1,10 +1,10 @@
 //! infermark's own loop as a process: dispatcher, worker and outbox on one thread, and a second
 //! thread that takes the rows, as in a run.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
-use anyhow::{Context, Result};
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
     Batch, Capture, Clock, Dispatcher, Effort, Endpoint, Order, Outbox, Report, Roots, Shared,
@@ -16,9 +16,13 @@ use infermark_terms::{ConnectPhases, Due, Nanos, OutcomeKind, Seed, Shard, Stamp
 use infermark_wire::openai::{Api, Delivery};
 use memchr::memmem;
 
+use crate::CalibrateError;
 use crate::figures::{Said, Spread};
 use crate::machine::resident;
 use crate::point::{Begun, Job, NUMBER};
+
+/// The word that asks a program for this role.
+pub const ROLE: &str = "drive";
 
 /// From the clock's epoch to the load.
 const LEAD: Nanos = Nanos::from_millis(5);
@@ -40,9 +44,17 @@ impl Source for Same {
     }
 }
 
-/// Drives the load to its end, and says what was observed.
-pub(crate) fn drive(job: &Job) -> Result<Said> {
-    let endpoint = Endpoint::resolve(&format!("http://{}", job.address), &Roots::Unverified)?;
+/// Drives the load to its end, and returns what was observed.
+///
+/// # Errors
+///
+/// If the server's address does not resolve, or the system gives no event queue.
+///
+/// # Panics
+///
+/// If taking the rows does.
+pub fn drive(job: &Job) -> Result<Said, CalibrateError> {
+    let endpoint = Endpoint::resolve(&job.url(), &Roots::Unverified)?;
     let plan = WorkerPlan {
         endpoint: Arc::new(endpoint),
         api: Api::Chat,
@@ -55,11 +67,11 @@ pub(crate) fn drive(job: &Job) -> Result<Said> {
     let bounds = Bounds {
         requests: None,
         duration: Some(Nanos(job.window_ns)),
-        warmup: Nanos(job.warmup_ns()),
+        warmup: Nanos(job.load.warmup_ns),
         drain: Nanos::from_secs(60),
     };
-    let bytes = job.request()?;
-    let number_at = memmem::find(&bytes, NUMBER.as_bytes()).context("the request has a number")?;
+    let bytes = job.request();
+    let number_at = memmem::find(&bytes, NUMBER.as_bytes()).expect("each request has a number");
     let mut source = Same { bytes, number_at, tokens: job.load.tokens };
     let clock = Clock::start();
     let start = Stamp::ZERO + LEAD;
@@ -70,13 +82,15 @@ pub(crate) fn drive(job: &Job) -> Result<Said> {
     let (back, used) = channel();
     let keeper = std::thread::spawn(move || keep(&batches, &back, planned));
     let _: Granted = prefer_latency();
-    let mut worker = Worker::new(plan, clock)?;
+    let lost = |source| CalibrateError::System { what: "event queue", source };
+    let mut worker = Worker::new(plan, clock).map_err(lost)?;
     let shared = Shared::new(1, Stop::default());
     crate::say(&Begun { start_ns: clock.monotonic(start).0 })?;
     let outbox = Outbox::new(0, full, used);
     let _: Report = run(&mut worker, dispatcher, &mut source, outbox, &shared);
     let Effort { waits, reads } = worker.effort();
-    let mut said = keeper.join().expect("the keeper does not panic")?;
+    let lost = |source| CalibrateError::System { what: "figure of this process's memory", source };
+    let mut said = keeper.join().expect("the keeper does not panic").map_err(lost)?;
     for (_, sent) in &mut said.sent {
         *sent = clock.monotonic(Stamp(*sent)).0;
     }
@@ -93,7 +107,11 @@ fn load(job: &Job) -> intent::Load {
 }
 
 /// Takes batches; keeps what belongs to the window.
-fn keep(batches: &Receiver<(u32, Batch)>, back: &Sender<Batch>, window: Window) -> Result<Said> {
+fn keep(
+    batches: &Receiver<(u32, Batch)>,
+    back: &Sender<Batch>,
+    window: Window,
+) -> io::Result<Said> {
     let idle = resident()?;
     let mut loaded = idle;
     let mut kept = Batch::default();

@@ -6,21 +6,38 @@
 use std::io::BufRead;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_sim::latency::{FixedEngine, FixedLatency};
 use infermark_sim::serve::truth::{TruthHeader, TruthRecord};
-use infermark_sim::serve::{self, ServePlan, TruthSink};
+use infermark_sim::serve::{self, ServePlan, TruthSink, Wire};
 use infermark_terms::Nanos;
 use serde::{Deserialize, Serialize};
 
+use crate::CalibrateError;
 use crate::figures::{Spread, Truth};
+
+/// The word that asks a program for this role.
+pub const ROLE: &str = "serve";
 
 /// What to serve.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Duty {
-    pub(crate) ttft_ns: u64,
-    pub(crate) itl_ns: u64,
+pub struct Duty {
+    /// From a request's arrival to its first token.
+    pub ttft_ns: u64,
+    /// From one token to the next.
+    pub itl_ns: u64,
+    /// Whether over TLS.
+    pub scheme: Scheme,
+}
+
+/// Whether the wire is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
 }
 
 /// Keeps the truth in memory.
@@ -39,7 +56,12 @@ impl TruthSink for Memory {
     }
 }
 
-pub(crate) fn serve(duty: &Duty) -> Result<()> {
+/// Serves until standard input ends.
+///
+/// # Errors
+///
+/// If the system gives no port, thread or event queue, or the input asks for something else.
+pub fn serve(duty: &Duty) -> Result<(), CalibrateError> {
     let latency = FixedLatency {
         ttft: Nanos(duty.ttft_ns),
         itl: Nanos(duty.itl_ns),
@@ -49,16 +71,25 @@ pub(crate) fn serve(duty: &Duty) -> Result<()> {
     let plan = ServePlan {
         truth: Some(Box::new(memory.clone())),
         block_tokens: None,
+        wire: match duty.scheme {
+            Scheme::Http => Wire::Plain,
+            Scheme::Https => Wire::Tls,
+        },
         ..ServePlan::new("exact")
     };
     let _: Granted = prefer_latency();
-    let serving = serve::start(plan, Box::new(FixedEngine::new(latency)))?;
-    crate::write_out(&format!("{}\n", serving.address()))?;
+    let lost = |source| CalibrateError::System { what: "server", source };
+    let serving = serve::start(plan, Box::new(FixedEngine::new(latency))).map_err(lost)?;
+    crate::say(&serving.address())?;
     for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        let (from, to) = line.split_once(' ').context("a window has two ends")?;
+        let line = line.map_err(lost)?;
+        let window =
+            line.split_once(' ').and_then(|(from, to)| from.parse().ok().zip(to.parse().ok()));
+        let Some((from, to)) = window else {
+            return Err(CalibrateError::Said { role: ROLE.to_owned(), text: line });
+        };
         let records = memory.0.lock().unwrap_or_else(PoisonError::into_inner);
-        crate::say(&truth(&records, from.parse()?, to.parse()?))?;
+        crate::say(&truth(&records, from, to))?;
     }
     Ok(())
 }

@@ -3,16 +3,21 @@
 use serde::{Deserialize, Serialize};
 
 /// Percentiles of durations in nanoseconds, by nearest rank; zero over nothing.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Spread {
-    pub(crate) count: u64,
-    pub(crate) p50: u64,
-    pub(crate) p99: u64,
-    pub(crate) max: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// How many durations.
+    pub count: u64,
+    /// The median.
+    pub p50: u64,
+    /// The 99th percentile.
+    pub p99: u64,
+    /// The greatest.
+    pub max: u64,
 }
 
 impl Spread {
-    pub(crate) fn of(mut values: Vec<u64>) -> Self {
+    /// Takes the percentiles of these durations.
+    pub fn of(mut values: Vec<u64>) -> Self {
         values.sort_unstable();
         let rank = |percent: usize| (values.len() * percent).div_ceil(100).saturating_sub(1);
         let at = |percent| values.get(rank(percent)).copied().unwrap_or(0);
@@ -22,44 +27,49 @@ impl Spread {
 }
 
 /// What the server really did.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Truth {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Truth {
     /// Tokens written in the window.
-    pub(crate) tokens: u64,
+    pub tokens: u64,
     /// Its requests that arrived in the window: the client's number, and when the first token
     /// was written, in nanoseconds on `CLOCK_MONOTONIC`.
-    pub(crate) firsts: Vec<(u64, u64)>,
+    pub firsts: Vec<(u64, u64)>,
     /// Gaps between their tokens.
-    pub(crate) itl: Spread,
+    pub itl: Spread,
     /// How late their tokens were, by the server's own schedule.
-    pub(crate) late: Spread,
+    pub late: Spread,
 }
 
 /// What a client says.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Said {
-    /// Waits for something to happen, and reads, over the whole load.
-    pub(crate) waits: u64,
-    pub(crate) reads: u64,
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    /// Waits for something to happen, over the whole load.
+    pub waits: u64,
+    /// Reads, likewise.
+    pub reads: u64,
     /// Requests due in the window: their numbers, and when they were handed to the kernel, which
     /// on a loopback interface is when they reached the server's socket.
-    pub(crate) sent: Vec<(u64, u64)>,
-    pub(crate) requests: u64,
-    pub(crate) failed: u64,
+    pub sent: Vec<(u64, u64)>,
+    /// How many they are.
+    pub requests: u64,
+    /// Those of them that did not finish.
+    pub failed: u64,
     /// From `due` to the first token, for requests due in the window.
-    pub(crate) ttft: Spread,
+    pub ttft: Spread,
     /// The same from `sent`.
-    pub(crate) service_ttft: Spread,
+    pub service_ttft: Spread,
     /// Gaps between their tokens.
-    pub(crate) itl: Spread,
+    pub itl: Spread,
     /// From `due` to `sent`, less connecting.
-    pub(crate) lag: Spread,
-    pub(crate) read_delay: Spread,
-    /// Chunks of theirs, and those that shared a read.
-    pub(crate) chunks: u64,
-    pub(crate) coalesced: u64,
+    pub lag: Spread,
+    /// From the kernel's receive stamp to the clock after the read.
+    pub read_delay: Spread,
+    /// Chunks of theirs.
+    pub chunks: u64,
+    /// Those that shared a read.
+    pub coalesced: u64,
     /// Resident memory before the load and at the window's beginning, in bytes.
-    pub(crate) resident: (u64, u64),
+    pub resident: (u64, u64),
 }
 
 #[cfg(test)]
