@@ -17,11 +17,14 @@ const RAMP_MAX_NS: u64 = 1_000_000_000;
 /// The exact server's TTFT.
 const TTFT_NS: u64 = 100_000_000;
 
+/// A process that is busy for more of the window than this has no time to spare.
+const BUSY_MAX: f64 = 0.9;
+
 /// The search for streams begins here.
 const STREAMS_START: u32 = 1024;
 
 /// The search for a send rate begins here and ends there.
-const SENDS_START: u32 = 1000;
+const SENDS_START: u32 = 2000;
 const SENDS_MAX: u32 = 16_000;
 
 /// How much is measured.
@@ -43,12 +46,20 @@ impl Depth {
         }
     }
 
-    /// How often a load is measured before it counts as failed: neighbours on the machine may
-    /// spoil one measurement, never mend one.
+    /// The same of send rates.
+    fn sends_tolerance(self) -> f64 {
+        match self {
+            Self::Quick => 1.0,
+            Self::Full => 0.1,
+        }
+    }
+
+    /// How often a load is measured that left both processes time to spare, before it counts as
+    /// failed: neighbours on the machine may spoil a measurement, never mend one.
     fn tries(self) -> u32 {
         match self {
-            Self::Quick => 1,
-            Self::Full => 2,
+            Self::Quick => 2,
+            Self::Full => 3,
         }
     }
 
@@ -207,7 +218,7 @@ impl Course<'_, '_> {
 
     /// Finds the highest rate of sends whose lag stays small.
     fn seek_sends(&mut self) -> Result<Option<f64>, CalibrateError> {
-        let search = Search::new(SENDS_START, SENDS_MAX, self.depth.tolerance());
+        let search = Search::new(SENDS_START, SENDS_MAX, self.depth.sends_tolerance());
         let held = self.seek(search, Scheme::Http, |per_s| Kind::Sends { per_s })?;
         Ok(held.map(|(per_s, _)| f64::from(per_s)))
     }
@@ -230,7 +241,7 @@ impl Course<'_, '_> {
         Ok(search.held().map(|held| (held, tokens_per_s)))
     }
 
-    /// Measures a load until it holds, or often enough.
+    /// Measures a load until it holds, is seen to be too much, or was measured often enough.
     fn measure(&mut self, kind: Kind, scheme: Scheme) -> Result<Row, CalibrateError> {
         let mut tries = 0;
         loop {
@@ -240,7 +251,8 @@ impl Course<'_, '_> {
             let row = row(kind, scheme, &(self.bench)(load, window_s)?);
             (self.watch)(Event::Measured(&row));
             self.rows.push(row.clone());
-            if row.holds || tries == self.depth.tries() {
+            let full = row.client_busy.max(row.server_busy) > BUSY_MAX;
+            if row.holds || full || tries == self.depth.tries() {
                 return Ok(row);
             }
         }
@@ -319,13 +331,14 @@ mod tests {
                 Scheme::Http => limit,
                 Scheme::Https => limit / 2.0,
             };
-            let late = if load.offered() > exact { load.ttft_ns / 50 } else { 0 };
+            let full = load.offered() > exact;
+            let late = if full { load.ttft_ns / 50 } else { 0 };
             let spread = |p99| Spread { count: 1000, p50: p99, p99, max: p99 };
             let lag = if load.rate > 3000.0 { 2_000_000 } else { 50_000 };
             Ok(Outcome {
                 us_per_token: 8.0,
                 busy: 0.5,
-                server_busy: 0.5,
+                server_busy: if full { 0.95 } else { 0.5 },
                 achieved: 1.0,
                 tokens_per_s: load.offered(),
                 true_ttft: spread(load.ttft_ns),

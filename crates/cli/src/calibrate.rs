@@ -12,6 +12,7 @@ use infermark_calibrate::machine::cores;
 use infermark_calibrate::plan::Bench;
 use infermark_calibrate::point::measure;
 use infermark_calibrate::{CalibrateError, Depth, Event, Launch, client, server};
+use infermark_measure::region::Regions;
 use infermark_run::{Environment, RunError, make_room};
 use serde::de::DeserializeOwned;
 
@@ -88,6 +89,12 @@ pub(crate) fn calibrate(matches: &ArgMatches) -> Result<Exit, Failure> {
     deliver(&text, matches)
 }
 
+/// Returns what is known of this machine, if it was calibrated.
+pub(crate) fn known() -> Option<Regions> {
+    let kept = kept::load(&kept::place(&variable)?)?;
+    kept.fits(&Environment::observe()).then_some(kept.findings.regions)
+}
+
 /// Plays a role: what it is told is JSON from the process above.
 fn play(role: &str, told: &str) -> Result<Exit, Failure> {
     fn read<T: DeserializeOwned>(told: &str) -> Result<T, Failure> {
@@ -148,7 +155,6 @@ fn internal(error: CalibrateError) -> Failure {
     Failure::internal(error.into())
 }
 
-#[expect(clippy::disallowed_methods, reason = "configuration enters here")]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -8,16 +8,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use anyhow::{Context, anyhow};
 use clap::ArgMatches;
 use infermark_drive::Stop;
+use infermark_measure::region::Regions;
+use infermark_run::calibration::{self, OUTSIDE_HINT};
 use infermark_run::{Measured, Options, Watch, execute};
 use infermark_scenario::intent::Verification;
 use infermark_scenario::settings::SETTINGS;
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
-use infermark_terms::Seed;
+use infermark_terms::{Caveat, CaveatCode, Seed};
 
 use crate::exit::{Exit, Failure};
 use crate::progress::Line;
 use crate::report::{claim, show, vouch};
-use crate::{arguments, say};
+use crate::{arguments, calibrate, say};
 
 /// Makes a run and prints its result.
 #[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
@@ -31,6 +33,10 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let default = || Path::new("infermark-runs").join(&id);
     let dir = matches.get_one::<PathBuf>("record").cloned().unwrap_or_else(default);
     claim(matches)?;
+    let calibration = calibrate::known();
+    if let Some(regions) = calibration.as_ref().filter(|_| !quiet) {
+        warn(&resolved, regions)?;
+    }
     let stop = Stop::default();
     let watch = Watch::default();
     listen_for_interrupts(stop.clone(), watch.clone())?;
@@ -43,12 +49,28 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             secrets: &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
             stop: stop.clone(),
             watch,
+            calibration: calibration.clone(),
         },
     );
     drop(line);
     let measured = measured?;
     let printed = show(&measured, matches)?;
+    let bound = |caveat: &Caveat| caveat.code == CaveatCode::ClientBound;
+    if !quiet && calibration.is_none() && measured.point.trust.caveats.iter().any(bound) {
+        say("hint: `infermark calibrate` finds what this machine can measure\n");
+    }
     Ok(exit(&measured, &stop, printed))
+}
+
+/// Says before a run that its load lies outside what this machine is known to measure.
+fn warn(resolved: &Resolved, regions: &Regions) -> Result<(), Failure> {
+    if let Some(outside) = calibration::outside(&resolved.scenario, regions)? {
+        say(&format!(
+            "warning: this machine's calibration ends before this load: {outside}\n\
+             hint: {OUTSIDE_HINT}\n"
+        ));
+    }
+    Ok(())
 }
 
 fn exit(measured: &Measured, stop: &Stop, printed: Exit) -> Exit {

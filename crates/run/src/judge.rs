@@ -12,6 +12,7 @@ use infermark_workload::{Tokenizer, WorkloadError, recount};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
+use crate::calibration::Calibrated;
 use crate::preflight::Preflight;
 
 /// An embedded engine that is later than this (p99) is no longer the engine it claims to be.
@@ -37,6 +38,9 @@ pub(crate) struct Plan {
     /// What an hour of the target costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) price: Option<Price>,
+    /// Where the generator was exact, as far as it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) calibrated: Option<Calibrated>,
     #[serde(default)]
     pub(crate) preflight: Preflight,
 }
@@ -149,6 +153,11 @@ fn judge(
     });
     let mut point = measure(&planned, rows, chunks);
     doubt_engine(plan, &mut point);
+    let outside = plan.calibrated.as_ref().and_then(|calibrated| calibrated.doubt(&point));
+    if let Some(caveat) = outside {
+        point.trust.verdict = point.trust.verdict.max(caveat.lowers_to);
+        point.trust.caveats.push(caveat);
+    }
     if let Some(price) = plan.price {
         point.price(price);
     }
@@ -317,6 +326,7 @@ mod tests {
             stopped: None,
             engine_lateness: None,
             price: None,
+            calibrated: None,
             preflight,
         };
         let rows = [row(0), row(1)];
@@ -353,6 +363,7 @@ mod tests {
             stopped: None,
             engine_lateness: None,
             price: None,
+            calibrated: None,
             preflight: Preflight::default(),
         };
         let header = RunFile { plan: serde_json::to_value(&plan).unwrap(), ..header };

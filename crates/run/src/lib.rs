@@ -18,6 +18,7 @@
 //!
 //! Deliberately not here: words for people, progress bars, exit codes.
 
+pub mod calibration;
 pub mod embedded;
 mod environment;
 mod error;

@@ -11,6 +11,7 @@ use infermark_drive::{
     Capture, Clock, Dispatcher, Outbox, Report, Shared, Stop, Worker, WorkerPlan, keep_stamping,
     run as run_shard,
 };
+use infermark_measure::region::Regions;
 use infermark_measure::{ArrivalLaw, LoadPlan, PointPlan, RateCourse, WindowPlan};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario, Target};
@@ -22,6 +23,7 @@ use infermark_wire::openai::{Api, Delivery};
 use infermark_workload::Site;
 use serde_json::json;
 
+use crate::calibration::Calibrated;
 use crate::environment::{Environment, build, cpus};
 use crate::feeder::{Clerk, Feeder};
 use crate::judge::{self, Measured, Plan};
@@ -46,6 +48,8 @@ pub struct Options<'a> {
     pub stop: Stop,
     /// Where to see how it is doing.
     pub watch: Watch,
+    /// Where this machine's generator is exact, where that is known.
+    pub calibration: Option<Regions>,
 }
 
 /// From the clock's epoch to the beginning of load: time for the threads to start.
@@ -72,6 +76,9 @@ pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, R
     let each = if matches!(scenario.target, Target::Sim(_)) { 2 } else { 1 };
     limits::make_room(in_flight_max(scenario), each)?;
     let shards = shards(scenario)?;
+    let calibrated = options.calibration.as_ref();
+    let calibrated = calibrated.map(|regions| Calibrated::of(scenario, regions)).transpose()?;
+    let calibrated = calibrated.flatten();
     // The kernel begins to stamp some time after it was first asked.
     let _stamping = keep_stamping();
     let reached = target::reach(scenario, options.secrets)?;
@@ -98,7 +105,15 @@ pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, R
     let planned = window(&scenario.bounds, start);
     let point = point_plan(scenario, planned);
     let requests = scenario.bounds.requests;
-    let mut plan = Plan { point, requests, stopped: None, engine_lateness: None, price, preflight };
+    let mut plan = Plan {
+        point,
+        requests,
+        stopped: None,
+        engine_lateness: None,
+        price,
+        calibrated,
+        preflight,
+    };
     let mut header = header(resolved, options, &reached, &plan, &clock);
     header.environment = json!(environment);
     let writer = RunWriter::create(&options.dir, &header)?;
@@ -241,7 +256,7 @@ where
 }
 
 /// Returns the most requests that can be in flight, where the load says.
-fn in_flight_max(scenario: &Scenario) -> Option<u32> {
+pub(crate) fn in_flight_max(scenario: &Scenario) -> Option<u32> {
     let slots = most_shards(&scenario.load, &scenario.bounds);
     let requests = scenario.bounds.requests.filter(|_| scenario.bounds.warmup == Nanos::ZERO);
     let bound = requests.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
@@ -249,7 +264,7 @@ fn in_flight_max(scenario: &Scenario) -> Option<u32> {
 }
 
 /// Returns how many threads carry the load.
-fn shards(scenario: &Scenario) -> Result<u32, RunError> {
+pub(crate) fn shards(scenario: &Scenario) -> Result<u32, RunError> {
     let slots = most_shards(&scenario.load, &scenario.bounds);
     if let Some(threads) = scenario.threads {
         return if threads <= slots {

@@ -32,6 +32,7 @@ pub struct Caveat {
 #[expect(missing_docs, reason = "docs/metrics.md, section 9, defines each")]
 pub enum CaveatCode {
     ClientBound,
+    OutsideCalibration,
     StimulusOff,
     PromptLengthOff,
     OutputLengthOff,

@@ -75,7 +75,8 @@ fn line(row: &Row) -> String {
     let Row { tokens_per_s, us_per_token, lag_p99_ms, .. } = row;
     let percent = |share: f64| share * 100.0;
     format!(
-        "{:<4}{:<32}{:>8}{us_per_token:>8.1}{:>6.0} %{:>6.0} %{:>+10.2} %{:>+10.2} %{lag_p99_ms:>9.2} ms\n",
+        "{:<4}{:<32}{:>8}{us_per_token:>8.1}{:>6.0} %{:>6.0} %{:>+10.2} %{:>+10.2} %\
+         {lag_p99_ms:>9.2} ms\n",
         if row.holds { "" } else { "no" },
         load(row.load, row.scheme),
         count(tokens_per_s.round() as u32),

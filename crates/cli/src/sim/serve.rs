@@ -7,7 +7,9 @@ use std::sync::mpsc::channel;
 use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use infermark_run::{embedded, make_room};
-use infermark_sim::serve::{FaultPlan, JsonLines, Lateness, Reach, ServePlan, Serving, Summary};
+use infermark_sim::serve::{
+    FaultPlan, JsonLines, Lateness, Reach, ServePlan, Serving, Summary, Wire,
+};
 use infermark_sim::spec::SimTarget;
 use infermark_terms::{Nanos, Seed};
 
@@ -58,6 +60,12 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Accept an address that other machines can reach"),
         )
+        .arg(
+            Arg::new("tls")
+                .long("tls")
+                .action(ArgAction::SetTrue)
+                .help("Serve over TLS, with a fresh certificate that nobody vouches for"),
+        )
         .arg(Arg::new("model").long("model").value_name("NAME").help("The model's name"))
         .arg(
             Arg::new("max-model-len")
@@ -106,6 +114,10 @@ pub(super) fn serve(matches: &ArgMatches) -> Result<Exit, Failure> {
     let engine = embedded::engine(text, &target, seed)?;
     let plan = plan(matches, &target, seed)?;
     let model = plan.model.clone();
+    let scheme = match plan.wire {
+        Wire::Plain => "http",
+        Wire::Tls => "https",
+    };
     // Each connection takes a descriptor, and nobody knows how many will come.
     make_room(None, 1)?;
     let (interrupt, interrupted) = channel();
@@ -114,7 +126,7 @@ pub(super) fn serve(matches: &ArgMatches) -> Result<Exit, Failure> {
         .context("cannot listen for interrupts")
         .map_err(Failure::internal)?;
     let serving = start(plan, engine)?;
-    say(&format!("serving `{model}` (sim:{text}) at http://{}\n", serving.address()));
+    say(&format!("serving `{model}` (sim:{text}) at {scheme}://{}\n", serving.address()));
     interrupted.recv().expect("the handler lives as long as the process");
     end(&serving.stop())
 }
@@ -131,7 +143,8 @@ fn plan(matches: &ArgMatches, target: &SimTarget, seed: Seed) -> Result<ServePla
     if !(time_scale.is_finite() && time_scale > 0.0) {
         return Err(Failure::usage(anyhow!("--speed `{time_scale}`: not a number above 0")));
     }
-    let mut plan = ServePlan { address, reach, seed, time_scale, ..embedded::served(target) };
+    let wire = if matches.get_flag("tls") { Wire::Tls } else { Wire::Plain };
+    let mut plan = ServePlan { address, reach, seed, time_scale, wire, ..embedded::served(target) };
     if let Some(model) = matches.get_one::<String>("model") {
         plan.model.clone_from(model);
     }
