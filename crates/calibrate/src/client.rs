@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
-    Batch, Capture, Clock, Dispatcher, Effort, Endpoint, Order, Outbox, Report, Roots, Shared,
+    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Order, Outbox, Report, Roots, Shared,
     Source, Stop, Worker, WorkerPlan, run,
 };
 use infermark_scenario::intent::{self, Arrivals, Bounds, RateCurve};
 use infermark_schedule::{pacer, window};
-use infermark_terms::{ConnectPhases, Due, Nanos, OutcomeKind, Seed, Shard, Stamp, Window};
+use infermark_terms::{ConnectPhases, Due, Effort, Nanos, OutcomeKind, Seed, Shard, Stamp, Window};
 use infermark_wire::openai::{Api, Delivery};
 use memchr::memmem;
 
@@ -88,7 +88,7 @@ pub fn drive(job: &Job) -> Result<Said, CalibrateError> {
     crate::say(&Begun { start_ns: clock.monotonic(start).0 })?;
     let outbox = Outbox::new(0, full, used);
     let _: Report = run(&mut worker, dispatcher, &mut source, outbox, &shared);
-    let Effort { waits, reads } = worker.effort();
+    let Effort { waits, reads, .. } = worker.effort().expect("a worker counts");
     let lost = |source| CalibrateError::System { what: "figure of this process's memory", source };
     let mut said = keeper.join().expect("the keeper does not panic").map_err(lost)?;
     for (_, sent) in &mut said.sent {

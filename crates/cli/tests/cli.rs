@@ -127,6 +127,7 @@ fn a_run_of_the_embedded_engine_says_so_first_and_leaves_a_record() {
     let table = String::from_utf8(output.stdout).unwrap();
     let first = table.lines().next().unwrap();
     assert!(first.contains("embedded engine") && first.contains("no real server"), "{first}");
+    assert!(table.contains("client    1 thread, "), "{table}");
     let record = only_record(&dir);
     for file in ["run.json", "requests.parquet", "chunks.parquet"] {
         assert!(record.join(file).is_file(), "{file}");

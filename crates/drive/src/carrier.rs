@@ -4,7 +4,7 @@
 //! model in virtual time, so that the loop's logic needs neither a server nor patience.
 
 use infermark_terms::{
-    ChunkRow, Due, EventCounts, Outcome, Phase, RequestId, RequestRow, Stamp, StampSource,
+    ChunkRow, Due, Effort, EventCounts, Outcome, Phase, RequestId, RequestRow, Stamp, StampSource,
 };
 
 /// One request, ready to leave.
@@ -67,6 +67,12 @@ pub trait Carrier {
 
     /// Returns how many requests are in flight.
     fn in_flight(&self) -> usize;
+
+    /// Returns what it took since the run's epoch; nothing where no thread is at work, as in
+    /// virtual time.
+    fn effort(&self) -> Option<Effort> {
+        None
+    }
 }
 
 /// Returns the row of an arrival of which only this much is known so far.

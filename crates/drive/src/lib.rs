@@ -31,6 +31,7 @@ pub mod endpoint;
 pub mod priority;
 pub mod shard;
 mod socket;
+mod thread;
 mod tls;
 mod worker;
 
@@ -41,4 +42,4 @@ pub use dispatch::{Dispatcher, Step};
 pub use endpoint::{Endpoint, EndpointError, Roots, Scheme};
 pub use shard::{Gate, Outbox, Report, Shared, Stop, run};
 pub use socket::keep_stamping;
-pub use worker::{Capture, Effort, Worker, WorkerPlan};
+pub use worker::{Capture, Worker, WorkerPlan};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
-use infermark_terms::{Due, Nanos, Outcome, ShedReason, Stamp};
+use infermark_terms::{Due, Effort, Nanos, Outcome, ShedReason, Stamp, Window};
 
 use crate::carrier::{Batch, Carrier, Source, blank};
 use crate::dispatch::{Dispatcher, Step};
@@ -146,6 +146,36 @@ pub struct Report {
     pub shed: u64,
     /// When it stopped sending because it was asked to.
     pub stopped: Option<Stamp>,
+    /// What it took over the window, as far as that was loaded; absent where the carrier does not
+    /// tell, or the window was never reached.
+    pub effort: Option<Effort>,
+}
+
+/// Looks at the carrier's effort at both ends of the window.
+struct Gauge {
+    window: Window,
+    start: Option<Effort>,
+    end: Option<Effort>,
+}
+
+impl Gauge {
+    fn look(&mut self, now: Stamp, carrier: &impl Carrier) {
+        if self.end.is_none() && self.start.is_none() && now >= self.window.start {
+            self.start = carrier.effort();
+        }
+        if self.end.is_none() && self.window.end.is_some_and(|end| now >= end) {
+            self.end = carrier.effort();
+        }
+    }
+
+    /// The load ends here, if the window has not.
+    fn close(&mut self, carrier: &impl Carrier) {
+        self.end = self.end.or_else(|| carrier.effort());
+    }
+
+    fn over_window(&self) -> Option<Effort> {
+        Some(self.end?.since(self.start?))
+    }
 }
 
 /// Runs one shard to its end.
@@ -161,10 +191,13 @@ pub fn run<C: Carrier>(
     let report = Report::default();
     let mut looping =
         Loop { carrier, dispatcher, source, shard: outbox.shard, waiting: None, report };
+    let mut gauge = Gauge { window: looping.dispatcher.window(), start: None, end: None };
     let mut arrived = false;
     loop {
         let now = looping.carrier.now();
+        gauge.look(now, looping.carrier);
         if stop.is_asked() {
+            gauge.close(looping.carrier);
             looping.dispatcher.stop_sending(now);
             let _: &mut Stamp = looping.report.stopped.get_or_insert(now);
         }
@@ -185,6 +218,8 @@ pub fn run<C: Carrier>(
         }
         outbox.offer(looping.carrier.now());
     }
+    gauge.close(looping.carrier);
+    looping.report.effort = gauge.over_window();
     looping.close(&mut outbox.batch, stop);
     if !arrived {
         gate.arrive();

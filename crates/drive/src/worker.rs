@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use infermark_terms::{Due, Nanos, Outcome, Phase, Stamp, TransportFault};
+use infermark_terms::{Due, Effort, Nanos, Outcome, Phase, Stamp, TransportFault};
 use infermark_wire::exchange::Exchange;
 use infermark_wire::openai::{Api, Delivery};
 use nix::errno::Errno;
@@ -22,7 +22,7 @@ use crate::carrier::{Batch, Carrier, Order, blank};
 use crate::clock::Clock;
 use crate::connection::{Connection, GRACE_AFTER_DONE, Sight, State, Terms, fault};
 use crate::endpoint::Endpoint;
-use crate::socket;
+use crate::{socket, thread};
 
 /// Events taken from the kernel at a time, and handled in a round that begins late: some 100 µs
 /// of work. Other rounds end as soon as something is due.
@@ -75,19 +75,13 @@ pub struct WorkerPlan {
     pub capture: Capture,
 }
 
-/// How often a worker asked the kernel for something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
-    /// Waits for something to happen.
-    pub waits: u64,
-    /// Reads from sockets.
-    pub reads: u64,
-}
-
 /// An event loop over the connections of one shard.
 pub struct Worker {
     plan: WorkerPlan,
-    effort: Effort,
+    /// What it counts itself; the rest is asked of the kernel.
+    counted: Effort,
+    /// Since when it looks at the clock instead of sleeping.
+    looking: Option<Stamp>,
     clock: Clock,
     epoll: Epoll,
     timer: TimerFd,
@@ -147,7 +141,8 @@ impl Worker {
         epoll.add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
         Ok(Self {
             plan,
-            effort: Effort::default(),
+            counted: Effort::default(),
+            looking: None,
             clock,
             epoll,
             timer,
@@ -166,11 +161,6 @@ impl Worker {
             plain: Vec::new(),
             early: Batch::default(),
         })
-    }
-
-    /// Returns how often it asked the kernel for something so far.
-    pub fn effort(&self) -> Effort {
-        self.effort
     }
 
     fn terms(&self) -> Terms {
@@ -228,6 +218,9 @@ impl Worker {
             return Err(fault(&errno.into()));
         }
         slot.connection = Some(connection);
+        let open = self.slots.len() - self.vacant.len();
+        self.counted.connections = self.counted.connections.max(open as u32);
+        self.counted.opened += 1;
         Ok(index)
     }
 
@@ -297,7 +290,8 @@ impl Worker {
     fn read(&mut self, index: u32, batch: &mut Batch) {
         let terms = self.terms();
         let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
-        self.effort.reads += 1;
+        self.counted.reads += 1;
+        prefetch(connection);
         let received = match connection.receive(&mut self.buffer) {
             Ok(received) => received,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -371,23 +365,35 @@ impl Worker {
         batch.texts.append(&mut self.early.texts);
     }
 
-    /// Waits until sockets are ready, or until `until`.
-    fn listen(&mut self, now: Stamp, until: Stamp) {
-        let until = if self.busy > 0 { until.min(self.next_sweep) } else { until };
-        let until = until.min(now + WAIT_MAX);
-        let timeout = if until <= now + LEAD {
+    /// Waits until sockets are ready, or until `due`: sleeps for most of the time, and looks at
+    /// the clock for the last of it.
+    fn listen(&mut self, now: Stamp, due: Stamp) {
+        let timeout = if due <= now + LEAD {
+            self.looking = (due > now).then_some(now);
             EpollTimeout::ZERO
         } else {
-            self.arm(now, Stamp(until.0 - LEAD.0));
+            let chores = if self.busy > 0 { self.next_sweep } else { Stamp::NEVER };
+            self.arm(now, Stamp(due.0 - LEAD.0).min(chores).min(now + WAIT_MAX));
             EpollTimeout::NONE
         };
-        self.effort.waits += 1;
+        self.counted.waits += 1;
         let count = match self.epoll.wait(&mut self.events, timeout) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(errno) => panic!("waiting on our own event queue failed: {errno}"),
         };
         self.pending = 0..count;
+        if count > 0 {
+            self.stop_looking();
+        }
+    }
+
+    /// Counts the time since it last looked at the clock in vain. Longer than it ever looks ahead
+    /// it was kept from its core.
+    fn stop_looking(&mut self) {
+        if let Some(since) = self.looking.take() {
+            self.counted.spun += self.clock.now().since(since).min(LEAD);
+        }
     }
 
     /// Sees to it that the timer goes off by then. One that goes off earlier is left alone: a
@@ -407,12 +413,31 @@ impl Worker {
     }
 }
 
+/// Has the state of a connection fetched while the kernel reads from its socket: with thousands of
+/// streams it is in no cache, and fetching it line by line as it is needed takes as long as
+/// parsing.
+#[expect(unsafe_code, reason = "the prefetch instruction has no safe form")]
+fn prefetch(connection: &Connection) {
+    #[cfg(target_arch = "x86_64")]
+    for offset in (0..size_of::<Connection>()).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the address is within `connection`, and nothing is read or written there: the
+        // instruction is a hint.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(connection).byte_add(offset).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _no_instruction_in_stable_rust = connection;
+}
+
 impl Carrier for Worker {
     fn now(&self) -> Stamp {
         self.clock.now()
     }
 
     fn send(&mut self, due: Due, order: Order) {
+        self.stop_looking();
         let (clock, terms) = (self.clock, self.terms());
         let (input, output) = (order.asked_input, order.asked_output);
         let index = match self.find() {
@@ -435,6 +460,7 @@ impl Carrier for Worker {
     }
 
     fn wait(&mut self, until: Stamp, batch: &mut Batch) {
+        self.stop_looking();
         let now = self.clock.now();
         self.clock.refresh(now);
         // What ended early is handed over without waiting for anything else.
@@ -470,5 +496,11 @@ impl Carrier for Worker {
 
     fn in_flight(&self) -> usize {
         self.busy
+    }
+
+    fn effort(&self) -> Option<Effort> {
+        let wall = self.clock.now().since(Stamp::ZERO);
+        let (cpu, queued) = (thread::cpu_time(), thread::queued_time());
+        Some(Effort { wall, cpu, queued, ..self.counted })
     }
 }

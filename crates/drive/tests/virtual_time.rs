@@ -8,8 +8,8 @@ use infermark_drive::{
     Batch, Carrier, Dispatcher, Order, Outbox, Shared, Source, Stop, dispatch, run,
 };
 use infermark_terms::{
-    ConnectPhases, Due, EventCounts, FinishReason, Nanos, Next, Outcome, OutcomeKind, Pacer, Phase,
-    RequestId, RequestRow, ShedReason, Stamp, StampSource, TransportFault, Window,
+    ConnectPhases, Due, Effort, EventCounts, FinishReason, Nanos, Next, Outcome, OutcomeKind,
+    Pacer, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource, TransportFault, Window,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -28,6 +28,8 @@ struct Model {
     late: Nanos,
     /// Stops the run at this instant.
     stop_at: Option<(Stamp, Stop)>,
+    /// What the loop reported of the window, once it has ended.
+    effort: Option<Effort>,
 }
 
 impl Model {
@@ -40,6 +42,7 @@ impl Model {
             levels: Vec::new(),
             late: Nanos::ZERO,
             stop_at: None,
+            effort: None,
         }
     }
 }
@@ -117,6 +120,11 @@ impl Carrier for Model {
 
     fn in_flight(&self) -> usize {
         self.ends.len()
+    }
+
+    fn effort(&self) -> Option<Effort> {
+        let sends = self.levels.len() as u64;
+        Some(Effort { wall: self.now.since(Stamp::ZERO), opened: sends, ..Effort::default() })
     }
 }
 
@@ -203,6 +211,7 @@ fn drive_from(
     let dispatcher = Dispatcher::new(Box::new(pacer), window, drain);
     let outbox = Outbox::new(0, full, used);
     let report = run(&mut model, dispatcher, &mut source, outbox, &Shared::new(1, stop));
+    model.effort = report.effort;
     let rows: Vec<_> = rows(&received);
     assert_eq!(report.sent + report.shed, rows.len() as u64);
     (rows, model)
@@ -315,6 +324,21 @@ fn a_stop_drains_what_is_in_flight() {
     assert_eq!(model.now, Stamp(12_900_000_000));
     assert_eq!(count(&rows, window, OutcomeKind::Finished), rows.len());
     assert_eq!(rows.len(), 100);
+}
+
+#[test]
+fn effort_is_counted_over_the_window_as_far_as_it_was_loaded() {
+    let (window, drain) = (seconds(2, 5), Nanos::from_secs(30));
+    let effort = |stop_at| {
+        let mut model = Model::new(Nanos::from_millis(3_000));
+        model.stop_at = stop_at;
+        let (_, model) = drive(model, steady(10), window, drain);
+        model.effort.map(|effort| (effort.wall, effort.opened))
+    };
+    assert_eq!(effort(None), Some((Nanos::from_secs(3), 30)));
+    let at = |millis: u64| Some((Stamp(millis * 1_000_000), Stop::default()));
+    assert_eq!(effort(at(4_050)), Some((Nanos::from_millis(2_050), 21)));
+    assert_eq!(effort(at(1_000)), None, "the window was never reached");
 }
 
 #[test]

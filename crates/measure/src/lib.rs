@@ -24,6 +24,7 @@
 mod arrivals;
 mod audit;
 mod batches;
+mod client;
 mod concurrency;
 mod cost;
 mod counts;
@@ -47,6 +48,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub use client::{Client, ClientFigures, ThreadFigures, attest};
 pub use concurrency::Concurrency;
 pub use cost::Cost;
 pub use counts::{Counts, Reason};

@@ -15,8 +15,8 @@ use crate::sample::Sample;
 use crate::span::Span;
 use crate::streams::Streams;
 use crate::{
-    Concurrency, Cost, Counts, Decision, Estimate, LoadPlan, PointPlan, Rates, Ruling, TokenSource,
-    WholeRun, concurrency, figures, rates,
+    ClientFigures, Concurrency, Cost, Counts, Decision, Estimate, LoadPlan, PointPlan, Rates,
+    Ruling, TokenSource, WholeRun, concurrency, figures, rates,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -54,6 +54,9 @@ pub struct Point {
     /// Whether the objectives are met, one ruling for each bound but those of single requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slo: Vec<Ruling>,
+    /// The generator's threads and limits; absent where nothing was seen of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientFigures>,
     /// The verdict on the instrument.
     pub trust: Verdict,
 }
@@ -238,6 +241,7 @@ pub fn measure(
         stamps: Stamps::of(&population),
         cost: None,
         slo,
+        client: None,
         trust: Verdict { verdict: Trust::Sound, caveats: Vec::new() },
     };
     let caveats =

@@ -32,6 +32,7 @@ pub fn table(sheet: &Sheet<'_>, colour: Colour) -> String {
     page.gap();
     latency::write(&mut page, sheet.point);
     page.gap();
+    client(&mut page, sheet.point);
     for (label, items) in sheet.beside {
         page.block(label, Tone::Plain, items.iter().flat_map(|item| wrap(item, ROOM)));
     }
@@ -183,6 +184,24 @@ fn token_items(tokens: &Tokens) -> Vec<String> {
     let joined = tokens.coalesced_share.filter(|&share| share >= COALESCED_SHARE);
     items.extend(joined.map(|share| format!("{} of chunks came joined", percent(share))));
     items
+}
+
+/// Writes what the generator's side of the run was like.
+fn client(page: &mut Page, point: &Point) {
+    let Some(client) = &point.client else { return };
+    let Some(busiest) = client.busiest() else { return };
+    let mut items = match client.threads.len() {
+        1 => vec![format!("1 thread, {} busy", percent(busiest.busy_share))],
+        many => vec![format!("{many} threads, the busiest {} busy", percent(busiest.busy_share))],
+    };
+    let queued = client.queued_share();
+    items.extend(queued.map(|share| format!("{} waiting for a core", percent(share))));
+    let delay = point.read_delay_ms.as_ref().and_then(|delay| delay.p99);
+    items.extend(delay.map(|p99| format!("read delay p99 {} ms", figure(p99))));
+    let room = [client.room_files, client.room_ports].into_iter().flatten().min();
+    let room = room.map_or(String::new(), |room| format!(", room for {}", count(room)));
+    items.push(format!("{} connections{room}", count(client.connections_peak)));
+    page.block("client", Tone::Plain, flow(items, ROOM));
 }
 
 /// Writes the verdict on the instrument, with every caveat and its remedy.

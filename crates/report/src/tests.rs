@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use infermark_measure::{
-    ArrivalLaw, Build, Concurrency, Counts, Estimate, Found, Latency, LoadPlan, Point, PointPlan,
-    RateCourse, Rates, Reason, TokenSource, Tokens, Verdict, Window, WindowPlan, measure,
+    ArrivalLaw, Build, Client, Concurrency, Counts, Estimate, Found, Latency, LoadPlan, Point,
+    PointPlan, RateCourse, Rates, Reason, TokenSource, Tokens, Verdict, Window, WindowPlan, attest,
+    measure,
 };
 use infermark_terms::{
-    Caveat, CaveatCode, ChunkKind, ChunkRow, EventCounts, Excerpt, FinishReason, Nanos, Outcome,
-    OutcomeKind, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Slo, Stamp, StampSource,
-    TransportFault, Trust, Usage,
+    Caveat, CaveatCode, ChunkKind, ChunkRow, Effort, EventCounts, Excerpt, FinishReason, Nanos,
+    Outcome, OutcomeKind, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Slo, Stamp,
+    StampSource, TransportFault, Trust, Usage,
 };
 use proptest::prelude::*;
 
@@ -352,6 +353,23 @@ fn every_caveat_stands_with_its_remedy() {
 }
 
 #[test]
+fn the_generators_own_side_is_shown_with_its_limits() {
+    let thread = |millis, queued| Effort {
+        wall: Nanos::from_secs(10),
+        cpu: Nanos::from_millis(millis),
+        queued: Some(Nanos::from_millis(queued)),
+        connections: 1500,
+        ..Effort::default()
+    };
+    let mut point = Run::open(600).point();
+    let client = |threads| Client { threads, room_files: Some(19_952), room_ports: Some(28_232) };
+    attest(&mut point, &client(vec![thread(1234, 2)]));
+    let light = open_page(&point);
+    attest(&mut point, &client(vec![thread(5210, 4100), thread(6010, 0)]));
+    insta::assert_snapshot!(format!("{light}\n{}", open_page(&point)));
+}
+
+#[test]
 fn the_page_names_the_number_that_a_statistic_needs() {
     let text = |count| open_page(&Run::open(count).point());
     for (enough, phrase) in [(10, "p90 10"), (40, "± 40"), (100, "p99 100")] {
@@ -436,6 +454,7 @@ fn points() -> impl Strategy<Value = Point> {
     let caveats = prop::collection::vec((text(), text()), 0..4);
     (latency, rates, counts, caveats, [value(), value()]).prop_map(
         |(latency, rates, (n, reasons), caveats, [start_s, mean])| Point {
+            client: None,
             load: LoadPlan::Closed { concurrency: 1 },
             window: Window { start_s, end_s: mean, found: Found::Given, whole_run: None },
             counts: counts_of(n, reasons),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use infermark_measure::{Point, PointPlan, WindowPlan, measure};
+use infermark_measure::{Client, Point, PointPlan, WindowPlan, attest, measure};
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
 use infermark_terms::{
     Caveat, CaveatCode, ChunkRow, Nanos, Price, RequestId, RequestRow, Stamp, Trust,
@@ -41,6 +41,9 @@ pub(crate) struct Plan {
     /// Where the generator was exact, as far as it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) calibrated: Option<Calibrated>,
+    /// What was seen of the generator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<Client>,
     #[serde(default)]
     pub(crate) preflight: Preflight,
 }
@@ -152,6 +155,9 @@ fn judge(
         chunk
     });
     let mut point = measure(&planned, rows, chunks);
+    if let Some(client) = &plan.client {
+        attest(&mut point, client);
+    }
     doubt_engine(plan, &mut point);
     let outside = plan.calibrated.as_ref().and_then(|calibrated| calibrated.doubt(&point));
     if let Some(caveat) = outside {
@@ -250,7 +256,7 @@ mod tests {
     use super::*;
     use infermark_measure::{Build, LoadPlan};
     use infermark_terms::{
-        ChunkKind, EventCounts, FinishReason, Outcome, OutputPolicy, Slo, StampSource,
+        ChunkKind, Effort, EventCounts, FinishReason, Outcome, OutputPolicy, Slo, StampSource,
     };
     use infermark_workload::TokenizeError;
 
@@ -327,6 +333,7 @@ mod tests {
             engine_lateness: None,
             price: None,
             calibrated: None,
+            client: None,
             preflight,
         };
         let rows = [row(0), row(1)];
@@ -350,6 +357,8 @@ mod tests {
         writer.append_text(RequestId(0), b"one two").unwrap();
         writer.append_requests(&[row(0)]).unwrap();
         writer.flush().unwrap();
+        let wall = Nanos::from_secs(1);
+        let thread = Effort { wall, reads: 7, ..Effort::default() };
         let plan = Plan {
             point: PointPlan {
                 load: LoadPlan::Closed { concurrency: 1 },
@@ -364,6 +373,7 @@ mod tests {
             engine_lateness: None,
             price: None,
             calibrated: None,
+            client: Some(Client { threads: vec![thread], ..Client::default() }),
             preflight: Preflight::default(),
         };
         let header = RunFile { plan: serde_json::to_value(&plan).unwrap(), ..header };
@@ -372,6 +382,8 @@ mod tests {
         assert!(measured.point.latency.itl_ms.is_none(), "an estimate times no token");
         let again = measure_again(&measured.dir).unwrap();
         assert_eq!(again.point, measured.point);
+        let client = again.point.client.unwrap();
+        assert_eq!(client.threads[0].reads, 7, "the proof is part of the record");
         let chunks = open(&measured.dir).unwrap().chunks().unwrap();
         let tokens: Vec<_> = chunks.map(|chunk| chunk.unwrap().tokens).collect();
         assert_eq!(tokens, [Some(3), None, Some(4)]);

@@ -31,6 +31,25 @@ pub fn make_room(connections: Option<u32>, each: u64) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Returns how many connections the present limit on open files has room for.
+pub(crate) fn room_files(each: u64) -> Option<u64> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    Some(soft.saturating_sub(SPARE) / each)
+}
+
+/// Returns how many connections to one address the range of local ports has room for, where the
+/// system tells.
+pub(crate) fn room_ports() -> Option<u64> {
+    ports(&std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?)
+}
+
+/// Counts the ports of a range such as `32768 60999`.
+fn ports(range: &str) -> Option<u64> {
+    let mut ends = range.split_ascii_whitespace().map(str::parse::<u64>);
+    let (first, last) = (ends.next()?.ok()?, ends.next()?.ok()?);
+    Some((last + 1).saturating_sub(first))
+}
+
 /// The widest that the table of descriptors is made in advance.
 const WIDTH_MAX: u64 = 64 * 1024;
 
@@ -48,6 +67,12 @@ fn widen(needed: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_of_ports_includes_both_ends() {
+        assert_eq!(ports("32768\t60999\n"), Some(28_232));
+        assert_eq!((ports(""), ports("1024")), (None, None));
+    }
 
     #[test]
     fn more_connections_than_the_hard_limit_are_refused_with_the_figures() {

@@ -12,7 +12,7 @@ use infermark_drive::{
     run as run_shard,
 };
 use infermark_measure::region::Regions;
-use infermark_measure::{ArrivalLaw, LoadPlan, PointPlan, RateCourse, WindowPlan};
+use infermark_measure::{ArrivalLaw, Client, LoadPlan, PointPlan, RateCourse, WindowPlan};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario, Target};
 use infermark_schedule::{most_shards, pacer, window};
@@ -112,6 +112,7 @@ pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, R
         engine_lateness: None,
         price,
         calibrated,
+        client: None,
         preflight,
     };
     let mut header = header(resolved, options, &reached, &plan, &clock);
@@ -120,10 +121,15 @@ pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, R
     let shared = Shared::new(shards, options.stop.clone());
     let bench = Bench { scenario, api, delivery, capture, clock, start, planned, shared };
     options.watch.begin();
-    let (writer, stopped) = bench.run(&reached, feeders, writer, options)?;
+    let (writer, reports) = bench.run(&reached, feeders, writer, options)?;
     let served = reached.embedded.map(Serving::stop);
     plan.engine_lateness = served.map(|summary| summary.lateness.p99);
-    plan.stopped = stopped;
+    plan.stopped = reports.iter().filter_map(|report| report.stopped).min();
+    plan.client = Some(Client {
+        threads: reports.iter().filter_map(|report| report.effort).collect(),
+        room_files: limits::room_files(each),
+        room_ports: limits::room_ports(),
+    });
     judge::finish(writer, header, &plan, tokenizer.as_deref())
 }
 
@@ -140,14 +146,15 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Runs every shard to its end, and returns the writer of what they recorded.
+    /// Runs every shard to its end, and returns the writer of what they recorded, and what they
+    /// say of themselves.
     fn run(
         &self,
         reached: &Reached,
         feeders: Vec<(Feeder, Building)>,
         writer: RunWriter,
         options: &Options<'_>,
-    ) -> Result<(RunWriter, Option<Stamp>), RunError> {
+    ) -> Result<(RunWriter, Vec<Report>), RunError> {
         let count = feeders.len();
         let (full, batches) = sync_channel(BATCHES_ON_THE_WAY * count);
         let (back, used): (Vec<_>, Vec<_>) = (0..count).map(|_| channel()).unzip();
@@ -177,8 +184,7 @@ impl Bench<'_> {
         written?;
         // Orders that cannot be made stop the shards, so their reason comes before the shards'.
         building.into_iter().try_for_each(join)?;
-        let reports = shards.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok((writer, reports.iter().filter_map(|report| report.stopped).min()))
+        Ok((writer, shards.into_iter().collect::<Result<_, _>>()?))
     }
 
     /// Starts one shard on a thread of its own.

@@ -13,12 +13,14 @@
 //! | [`outcome`] | [`Outcome`] and its parts: how it ended |
 //! | [`record`] | [`RequestRow`], [`ChunkRow`]: what was observed |
 //! | [`price`] | [`Price`], [`Currency`]: what an hour of a deployment costs |
+//! | [`effort`] | [`Effort`]: what it took to carry them |
 //! | [`caveat`] | [`Caveat`], [`Trust`]: how far the figures can be trusted |
 //! | [`slo`] | [`Slo`], [`slo::Bound`]: what a deployment is asked to achieve |
 //! | [`notation`] | how numbers and durations are written |
 
 pub mod ask;
 pub mod caveat;
+pub mod effort;
 pub mod notation;
 pub mod outcome;
 pub mod pace;
@@ -30,6 +32,7 @@ pub mod time;
 
 pub use ask::{Ask, Message, OutputPolicy, Prompt};
 pub use caveat::{Caveat, CaveatCode, Trust};
+pub use effort::Effort;
 pub use outcome::{
     DecodeFault, Excerpt, FinishReason, Outcome, OutcomeKind, Phase, ShedReason, TransportFault,
 };

@@ -5,10 +5,21 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Barrier, Mutex};
 
 use infermark_drive::{Batch, Clock, Worker};
-use infermark_terms::{Outcome, OutcomeKind, Phase};
+use infermark_terms::{Nanos, Outcome, OutcomeKind, Phase};
 
 use crate::load::{Load, exchange};
 use crate::server::{Peer, Server, always, once, streamed, whole};
+
+#[test]
+fn a_worker_knows_what_its_thread_did() {
+    let server = Server::plain(always(streamed(&["one", "two"])));
+    let record = Load::of(server.endpoint()).requests(20).slots(2).run();
+    let effort = record.effort.unwrap();
+    assert!((1..=2).contains(&effort.connections));
+    assert_eq!(effort.opened, u64::from(effort.connections));
+    assert!(effort.reads >= 20 && effort.waits > 0);
+    assert!(effort.cpu > Nanos::ZERO && effort.spun < effort.wall);
+}
 
 #[test]
 fn a_slot_uses_its_connection_again_and_again() {

@@ -9,7 +9,8 @@ use infermark_drive::{
     Worker, WorkerPlan, run,
 };
 use infermark_terms::{
-    ChunkRow, Due, Nanos, Next, Outcome, Pacer, RequestId, RequestRow, Stamp, StampSource, Window,
+    ChunkRow, Due, Effort, Nanos, Next, Outcome, Pacer, RequestId, RequestRow, Stamp, StampSource,
+    Window,
 };
 use infermark_wire::http1::{RequestHead, request};
 use infermark_wire::openai::{Api, Delivery};
@@ -114,7 +115,10 @@ impl Load {
         let dispatcher = Dispatcher::new(Box::new(pacer), self.window, LONG);
         let outbox = Outbox::new(index, full, used);
         let report = run(&mut worker, dispatcher, &mut orders, outbox, shared);
-        let record = Record::of(received.try_iter().map(|(_, batch)| batch));
+        let record = Record {
+            effort: report.effort,
+            ..Record::of(received.try_iter().map(|(_, batch)| batch))
+        };
         assert_eq!(report.sent + report.shed, record.rows.len() as u64);
         record.check();
         record
@@ -189,6 +193,8 @@ pub(crate) struct Record {
     pub(crate) rows: Vec<RequestRow>,
     pub(crate) chunks: Vec<ChunkRow>,
     pub(crate) texts: BTreeMap<RequestId, String>,
+    /// What it took over the window.
+    pub(crate) effort: Option<Effort>,
 }
 
 impl Record {
@@ -203,7 +209,7 @@ impl Record {
             }
         }
         rows.sort_by_key(|row: &RequestRow| row.id);
-        Self { rows, chunks, texts }
+        Self { rows, chunks, texts, effort: None }
     }
 
     /// Returns the one outcome.
