@@ -68,6 +68,7 @@ impl From<RunError> for Failure {
             Category::Scenario => Exit::Usage,
             Category::Target => Exit::Target,
             Category::Internal => Exit::Internal,
+            Category::Interrupted => Exit::Interrupted,
         };
         Self { exit, hint: error.hint(), error: error.into() }
     }

@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod sheet;
 mod sim;
+mod study;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -8,19 +8,24 @@ use anyhow::Context;
 use clap::ArgMatches;
 use infermark_measure::{Decision, Point};
 use infermark_report::Colour;
-use infermark_run::{Measured, measure_again};
+use infermark_run::Measured;
+use infermark_run::study::{Found, open};
 use infermark_terms::Trust;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
-use crate::{print, sheet};
+use crate::{print, sheet, study};
 
 /// Reads a record back and prints its result.
 pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
     let dir = matches.get_one::<PathBuf>("run").expect("clap requires it");
-    let measured = measure_again(dir)?;
-    let printed = show(&measured, matches)?;
-    Ok(vouch(&measured.point, printed))
+    match open(dir)? {
+        Found::Run(measured) => {
+            let printed = show(&measured, matches)?;
+            Ok(vouch(&measured.point, printed))
+        }
+        Found::Study(studied) => study::show(&studied, matches),
+    }
 }
 
 /// Turns the exit into that of a void result, or else of a missed objective, where it is one.

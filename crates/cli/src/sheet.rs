@@ -71,7 +71,7 @@ pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
 }
 
 /// Returns the server's name and version, where it told.
-fn server(server: &Value) -> Option<String> {
+pub(crate) fn server(server: &Value) -> Option<String> {
     let name = match server["name"].as_str()? {
         "vllm" => "vLLM",
         "infermark" => "infermark",

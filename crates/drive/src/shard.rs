@@ -95,26 +95,41 @@ impl Gate {
 
 /// The user's wish to stop, shared by all shards.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicU8>);
+pub struct Stop {
+    asked: Arc<AtomicU8>,
+    /// The wish to stop more than this: it counts here too.
+    above: Option<Arc<AtomicU8>>,
+}
 
 impl Stop {
     /// Sends nothing more; what is in flight may end.
     pub fn drain(&self) {
-        let _: u8 = self.0.fetch_max(1, Ordering::AcqRel);
+        let _: u8 = self.asked.fetch_max(1, Ordering::AcqRel);
     }
 
     /// Ends everything now.
     pub fn abort(&self) {
-        let _: u8 = self.0.fetch_max(2, Ordering::AcqRel);
+        let _: u8 = self.asked.fetch_max(2, Ordering::AcqRel);
     }
 
     /// Says whether any stop was asked for.
     pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
+        self.level() > 0
     }
 
     fn is_abort(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 1
+        self.level() > 1
+    }
+
+    /// Returns a stop of a part: it can be asked for alone, and is when the whole is stopped.
+    #[must_use]
+    pub fn of_part(&self) -> Self {
+        Self { asked: Arc::default(), above: Some(Arc::clone(&self.asked)) }
+    }
+
+    fn level(&self) -> u8 {
+        let asked = |wish: &AtomicU8| wish.load(Ordering::Acquire);
+        asked(&self.asked).max(self.above.as_deref().map_or(0, asked))
     }
 }
 
@@ -283,5 +298,20 @@ impl<C: Carrier> Loop<'_, C> {
             self.report.shed += 1;
             batch.requests.push(blank(due, self.shard, now, Outcome::Shed { reason }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_stops_alone_and_with_the_whole() {
+        let whole = Stop::default();
+        let (one, other) = (whole.of_part(), whole.of_part());
+        one.drain();
+        assert!(one.is_asked() && !other.is_asked() && !whole.is_asked());
+        whole.abort();
+        assert!(other.is_abort() && one.is_abort());
     }
 }

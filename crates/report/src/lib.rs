@@ -1,6 +1,6 @@
 //! Estimates become bytes.
 //!
-//! [`table`] shows one run to a person, on one screen. It decides nothing and computes nothing
+//! [`table`] shows one run to a person, on one screen, and [`curve`] a study. It decides nothing and computes nothing
 //! but what a reader's eye needs: every figure comes from `measure`, every verdict too.
 //!
 //! # Invariants
@@ -14,6 +14,7 @@
 //!
 //! Not here: JSON, which is the serialised estimate itself; progress; terminals and their size.
 
+mod curve;
 mod figure;
 mod latency;
 mod objectives;
@@ -25,6 +26,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use curve::{CurveSheet, Dot, Saturated, curve};
 pub use page::{COLUMNS, Colour};
 pub use sheet::{Sheet, Source, State, Verification};
 pub use table::table;

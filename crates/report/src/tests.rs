@@ -15,7 +15,9 @@ use infermark_terms::{
 use proptest::prelude::*;
 
 use crate::text::width;
-use crate::{COLUMNS, Colour, Sheet, Source, State, Verification, table};
+use crate::{
+    COLUMNS, Colour, CurveSheet, Dot, Saturated, Sheet, Source, State, Verification, curve, table,
+};
 
 /// The lines of a screen on which a page of an ordinary run must fit.
 const SCREEN: usize = 45;
@@ -542,4 +544,41 @@ proptest! {
             prop_assert!(!line.contains('\u{202e}'), "{:?}", line);
         }
     }
+}
+
+#[test]
+fn a_study_stands_as_a_table_with_each_doubt_once() {
+    let (calm, mut full) = (Run::open(300).measure(), Run::open(300).measure());
+    full.trust.verdict = Trust::Doubtful;
+    full.trust.caveats = vec![Caveat {
+        code: CaveatCode::Saturated,
+        lowers_to: Trust::Doubtful,
+        detail: "completions fall behind".to_owned(),
+        hint: "lower the rate".to_owned(),
+    }];
+    let dot = |label, point, saturated, mark| Dot { label, point, saturated, mark };
+    let dots = [
+        dot("rate 5/s", &calm, Saturated::No, ""),
+        dot("rate 20/s", &calm, Saturated::No, "knee"),
+        dot("rate 40/s", &full, Saturated::Yes, "over"),
+        dot("a label that is longer than its column", &full, Saturated::Yes, "much too long"),
+    ];
+    let page = curve(
+        &CurveSheet {
+            command: "infermark sweep",
+            target: "http://localhost:8000",
+            source: Source::Server,
+            verification: Verification::Full,
+            model: "m",
+            server: Some("vLLM 0.32.0"),
+            asked: &[("requests", "300".to_owned())],
+            state: State::Partial,
+            dots: &dots,
+            beside: &[("knee", vec!["20/s".to_owned()])],
+            record: Some(Path::new("infermark-runs/x")),
+        },
+        Colour::Never,
+    );
+    assert!(page.lines().all(|line| width(line) <= COLUMNS), "{page}");
+    insta::assert_snapshot!(page);
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use infermark_drive::{CallError, EndpointError};
+use infermark_scenario::Problems;
 use infermark_store::StoreError;
 use infermark_terms::{Excerpt, Outcome};
 use infermark_wire::openai::UnsupportedPrompt;
@@ -100,6 +101,24 @@ pub enum RunError {
         /// Who names it.
         setting: String,
     },
+    /// A point of a study has no scenario that makes sense.
+    #[error("{problems}")]
+    Point {
+        /// What is wrong with it.
+        problems: Problems,
+    },
+    /// A directory that is no study was to be gone on with.
+    #[error("`{}` holds one run and not a study", dir.display())]
+    NotAStudy {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The study was stopped by the user's wish.
+    #[error("stopped: what was measured is in `{}`", dir.display())]
+    Stopped {
+        /// The study.
+        dir: PathBuf,
+    },
     /// This machine's limit on open files is too low.
     #[error("{connections} connections need {needed} open files, and this process may have {hard}")]
     OpenFiles {
@@ -158,6 +177,8 @@ pub enum Category {
     Target,
     /// This program or this machine failed.
     Internal,
+    /// The user wished so.
+    Interrupted,
 }
 
 impl RunError {
@@ -182,12 +203,15 @@ impl RunError {
             | Self::OpenFiles { .. }
             | Self::Threads { .. }
             | Self::Prices { .. }
+            | Self::Point { .. }
+            | Self::NotAStudy { .. }
             | Self::Store(
                 StoreError::NotEmpty { .. }
                 | StoreError::NotARun { .. }
                 | StoreError::Newer { .. }
                 | StoreError::Foreign { .. },
             ) => Category::Scenario,
+            Self::Stopped { .. } => Category::Interrupted,
             Self::Store(_) | Self::Header { .. } | Self::System { .. } => Category::Internal,
         }
     }
@@ -239,9 +263,12 @@ impl RunError {
             | Self::Trial { .. }
             | Self::Secret { .. }
             | Self::Prompt(_)
+            | Self::Point { .. }
             | Self::Store(_)
             | Self::Header { .. }
             | Self::System { .. } => return None,
+            Self::NotAStudy { .. } => "print it with `infermark report`",
+            Self::Stopped { .. } => "go on with `--resume DIR`",
         };
         Some(hint.to_owned())
     }

@@ -14,6 +14,7 @@
 //!   and every error after its beginning leaves it marked partial.
 //! - The results are a function of the record: [`measure_again`] on its directory gives the same.
 //!
+//! [`study`] makes several runs one after another in one directory, each a record of its own.
 //! [`predict`] asks the embedded engine the same in virtual time: no clock, no socket, no record.
 //!
 //! Deliberately not here: words for people, progress bars, exit codes.
@@ -30,13 +31,14 @@ pub mod predict;
 mod preflight;
 mod price;
 mod recorder;
+pub mod study;
 mod target;
 
 pub use environment::Environment;
 pub use error::{Category, RunError};
 pub use judge::{Measured, measure_again};
 pub use limits::make_room;
-pub use load::{Options, Secrets, execute};
+pub use load::{Options, Secrets, Session, execute};
 pub use preflight::Preflight;
 pub use recorder::{Progress, Watch};
 pub use target::{ServerKind, TargetReport};

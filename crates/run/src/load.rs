@@ -14,20 +14,22 @@ use infermark_drive::{
 use infermark_measure::region::Regions;
 use infermark_measure::{ArrivalLaw, Client, LoadPlan, PointPlan, RateCourse, WindowPlan};
 use infermark_scenario::Resolved;
-use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario, Target};
+use infermark_scenario::intent::{
+    Arrivals, Load, PromptSource, RateCurve, Scenario, Target, TokenizerChoice,
+};
 use infermark_schedule::{most_shards, pacer, window};
 use infermark_sim::serve::Serving;
 use infermark_store::{RunFile, RunWriter};
 use infermark_terms::{Nanos, Shard, Stamp, Window};
 use infermark_wire::openai::{Api, Delivery};
 use infermark_workload::Site;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::calibration::Calibrated;
 use crate::environment::{Environment, build, cpus};
 use crate::feeder::{Clerk, Feeder};
 use crate::judge::{self, Measured, Plan};
-use crate::preflight::{self, Ready, Usage};
+use crate::preflight::{self, Learned, Preflight, Usage};
 use crate::price::price;
 use crate::recorder::{Recorder, Watch};
 use crate::target::{self, Reached};
@@ -71,66 +73,158 @@ const ORDERS_AHEAD: (u64, u64) = (64, 4096);
 ///
 /// If it cannot be made or recorded. What was recorded by then is in `options.dir`.
 pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, RunError> {
-    let scenario = &resolved.scenario;
-    let price = price(scenario)?;
-    let each = if matches!(scenario.target, Target::Sim(_)) { 2 } else { 1 };
-    limits::make_room(in_flight_max(scenario), each)?;
-    let shards = shards(scenario)?;
-    let calibrated = options.calibration.as_ref();
-    let calibrated = calibrated.map(|regions| Calibrated::of(scenario, regions)).transpose()?;
-    let calibrated = calibrated.flatten();
-    // The kernel begins to stamp some time after it was first asked.
-    let _stamping = keep_stamping();
-    let reached = target::reach(scenario, options.secrets)?;
-    let Ready { dialect, workload, tokenizer, usage, preflight } =
-        preflight::prepare(scenario, &reached)?;
-    let (api, delivery) = (dialect.api, dialect.delivery);
-    let clerk = Arc::new(Clerk {
-        workload,
-        path: reached.endpoint.path(dialect.path()),
-        dialect,
-        authority: reached.endpoint.authority().to_owned(),
-        headers: reached.headers.clone(),
-    });
-    let feeders = feeders(scenario, shards, &clerk, &options.stop)?;
-    // Texts are kept only where the server does not count and we can.
-    let tokenizer = tokenizer.filter(|t| usage == Usage::Missing && t.site() == Site::Local);
-    let capture = if tokenizer.is_some() { Capture::Text } else { Capture::Nothing };
+    Session::open(resolved, options.secrets)?.run(resolved, options)
+}
 
-    let environment = Environment::observe();
+/// A target that was reached and has told how it counts, ready for one run after another.
+pub struct Session {
+    reached: Reached,
+    learned: Learned,
+    /// The scenario it was opened for, which says what was to be learned.
+    scenario: Scenario,
+}
 
-    // The epoch: everything is ready but the record's files and the threads.
-    let clock = Clock::start();
-    let start = Stamp::ZERO + LEAD;
-    let planned = window(&scenario.bounds, start);
-    let point = point_plan(scenario, planned);
-    let requests = scenario.bounds.requests;
-    let mut plan = Plan {
-        point,
-        requests,
-        stopped: None,
-        engine_lateness: None,
-        price,
-        calibrated,
-        client: None,
-        preflight,
-    };
-    let mut header = header(resolved, options, &reached, &plan, &clock);
-    header.environment = json!(environment);
-    let writer = RunWriter::create(&options.dir, &header)?;
-    let shared = Shared::new(shards, options.stop.clone());
-    let bench = Bench { scenario, api, delivery, capture, clock, start, planned, shared };
-    options.watch.begin();
-    let (writer, reports) = bench.run(&reached, feeders, writer, options)?;
-    let served = reached.embedded.map(Serving::stop);
-    plan.engine_lateness = served.map(|summary| summary.lateness.p99);
-    plan.stopped = reports.iter().filter_map(|report| report.stopped).min();
-    plan.client = Some(Client {
+impl Session {
+    /// Reaches the scenario's target and learns how it counts.
+    ///
+    /// # Errors
+    ///
+    /// If this machine cannot carry the load, or the target does not answer as it should.
+    pub fn open(resolved: &Resolved, secrets: &Secrets<'_>) -> Result<Self, RunError> {
+        let scenario = &resolved.scenario;
+        let _: u32 = claim(scenario)?;
+        let reached = target::reach(scenario, secrets)?;
+        let learned = preflight::learn(scenario, &reached)?;
+        Ok(Self { reached, learned, scenario: scenario.clone() })
+    }
+
+    /// Says whether what was learned holds for this scenario: the target, the API and what says
+    /// how lengths are counted are the same.
+    pub fn suits(&self, resolved: &Resolved) -> bool {
+        let kind = |scenario: &Scenario| match &scenario.workload.source {
+            PromptSource::Synthetic { .. } => (0, None),
+            PromptSource::Corpus { .. } => (1, None),
+            PromptSource::File { path, layout } => (2, Some((path.clone(), layout.clone()))),
+        };
+        let (ours, theirs) = (&self.scenario, &resolved.scenario);
+        let policy = |scenario: &Scenario| (scenario.workload.output_policy, scenario.delivery);
+        // That tokenizer is a server's, and the embedded one does not outlast its run.
+        if matches!(ours.target, Target::Sim(_)) && ours.tokenizer == TokenizerChoice::Server {
+            return false;
+        }
+        (&ours.target, &ours.model, ours.api) == (&theirs.target, &theirs.model, theirs.api)
+            && (&ours.tokenizer, &ours.access) == (&theirs.tokenizer, &theirs.access)
+            && ours.workload.form == theirs.workload.form
+            && policy(ours) == policy(theirs)
+            && kind(ours) == kind(theirs)
+    }
+
+    /// Returns what is known of the target, as a header holds it.
+    pub(crate) fn target(&self) -> Value {
+        let mut target = json!(self.reached.report);
+        target["api"] = match self.scenario.api {
+            infermark_scenario::intent::Api::Chat => "chat",
+            infermark_scenario::intent::Api::Completions => "completions",
+        }
+        .into();
+        target
+    }
+
+    /// Makes a run and measures it. The scenario must be one that the session
+    /// [`suits`](Self::suits); the embedded engine starts anew for each run.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made or recorded. What was recorded by then is in `options.dir`.
+    pub fn run(
+        &mut self,
+        resolved: &Resolved,
+        options: &Options<'_>,
+    ) -> Result<Measured, RunError> {
+        let scenario = &resolved.scenario;
+        let shards = claim(scenario)?;
+        let (price, calibrated) = (price(scenario)?, calibrated(scenario, options)?);
+        // The kernel begins to stamp some time after it was first asked.
+        let _stamping = keep_stamping();
+        target::revive(&mut self.reached, scenario)?;
+        let feeders = feeders(scenario, shards, &Arc::new(self.clerk(scenario)?), &options.stop)?;
+        // Texts are kept only where the server does not count and we can.
+        let Learned { ref dialect, usage, preflight, .. } = self.learned;
+        let tokenizer = self.learned.tokenizer.clone();
+        let tokenizer = tokenizer.filter(|t| usage == Usage::Missing && t.site() == Site::Local);
+        let capture = if tokenizer.is_some() { Capture::Text } else { Capture::Nothing };
+        let (api, delivery) = (dialect.api, dialect.delivery);
+
+        let environment = Environment::observe();
+
+        // The epoch: everything is ready but the record's files and the threads.
+        let clock = Clock::start();
+        let start = Stamp::ZERO + LEAD;
+        let planned = window(&scenario.bounds, start);
+        let mut plan = Plan {
+            point: point_plan(scenario, planned),
+            requests: scenario.bounds.requests,
+            stopped: None,
+            engine_lateness: None,
+            price,
+            calibrated,
+            client: None,
+            preflight,
+        };
+        let mut header = header(resolved, options, self.target(), &plan, &clock);
+        header.environment = json!(environment);
+        let writer = RunWriter::create(&options.dir, &header)?;
+        // Only the first run of a session has cost what it took to learn.
+        let template_tokens = preflight.template_tokens;
+        self.learned.preflight = Preflight { template_tokens, ..Preflight::default() };
+        let shared = Shared::new(shards, options.stop.clone());
+        let bench = Bench { scenario, api, delivery, capture, clock, start, planned, shared };
+        options.watch.begin();
+        let (writer, reports) = bench.run(&self.reached, feeders, writer, options)?;
+        let served = self.reached.embedded.take().map(Serving::stop);
+        plan.engine_lateness = served.map(|summary| summary.lateness.p99);
+        plan.stopped = reports.iter().filter_map(|report| report.stopped).min();
+        plan.client = Some(client(scenario, &reports));
+        judge::finish(writer, header, &plan, tokenizer.as_deref())
+    }
+
+    /// Returns who turns what is asked into the bytes that ask it.
+    fn clerk(&self, scenario: &Scenario) -> Result<Clerk, RunError> {
+        let dialect = self.learned.dialect.clone();
+        Ok(Clerk {
+            workload: self.learned.workload(scenario)?,
+            path: self.reached.endpoint.path(dialect.path()),
+            dialect,
+            authority: self.reached.endpoint.authority().to_owned(),
+            headers: self.reached.headers.clone(),
+        })
+    }
+}
+
+/// Returns how far this machine was shown to be exact under such a load, where that is known.
+fn calibrated(scenario: &Scenario, options: &Options<'_>) -> Result<Option<Calibrated>, RunError> {
+    let regions = options.calibration.as_ref();
+    Ok(regions.map(|regions| Calibrated::of(scenario, regions)).transpose()?.flatten())
+}
+
+/// Makes sure that this machine can carry the load, and returns how many threads it takes.
+fn claim(scenario: &Scenario) -> Result<u32, RunError> {
+    limits::make_room(in_flight_max(scenario), files_each(scenario))?;
+    shards(scenario)
+}
+
+/// Returns how many descriptors a connection takes in this process.
+fn files_each(scenario: &Scenario) -> u64 {
+    if matches!(scenario.target, Target::Sim(_)) { 2 } else { 1 }
+}
+
+/// Returns what was seen of the generator.
+fn client(scenario: &Scenario, reports: &[Report]) -> Client {
+    Client {
         threads: reports.iter().filter_map(|report| report.effort).collect(),
-        room_files: limits::room_files(each),
+        room_files: limits::room_files(files_each(scenario)),
         room_ports: limits::room_ports(),
-    });
-    judge::finish(writer, header, &plan, tokenizer.as_deref())
+    }
 }
 
 /// What all shards are started with.
@@ -336,18 +430,12 @@ pub(crate) fn load_plan(scenario: &Scenario) -> LoadPlan {
 fn header(
     resolved: &Resolved,
     options: &Options<'_>,
-    reached: &Reached,
+    target: Value,
     plan: &Plan,
     clock: &Clock,
 ) -> RunFile {
     let wall = i128::from(clock.wall_epoch_ns());
     let created = jiff::Timestamp::from_nanosecond(wall).unwrap_or_default();
-    let mut target = json!(reached.report);
-    target["api"] = match resolved.scenario.api {
-        infermark_scenario::intent::Api::Chat => "chat",
-        infermark_scenario::intent::Api::Completions => "completions",
-    }
-    .into();
     RunFile {
         id: options.id.clone(),
         created: created.to_string(),

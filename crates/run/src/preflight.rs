@@ -41,14 +41,23 @@ pub struct Preflight {
     pub template_tokens: Option<u32>,
 }
 
-/// What the run asks with.
-pub(crate) struct Ready {
+/// What was learned of the server, and how to ask it.
+pub(crate) struct Learned {
     pub(crate) dialect: Dialect,
-    pub(crate) workload: Workload,
     pub(crate) tokenizer: Option<Arc<dyn Tokenizer>>,
     /// Whether the server reports usage.
     pub(crate) usage: Usage,
     pub(crate) preflight: Preflight,
+    counter: Counter,
+    template: Template,
+}
+
+impl Learned {
+    /// Prepares what is asked.
+    pub(crate) fn workload(&self, scenario: &Scenario) -> Result<Workload, RunError> {
+        let (counter, template) = (self.counter.clone(), self.template);
+        Ok(Workload::prepare(&scenario.workload, counter, template, scenario.seed)?)
+    }
 }
 
 /// Whether the server is known to report usage.
@@ -60,8 +69,8 @@ pub(crate) enum Usage {
     Missing,
 }
 
-/// Learns how the server counts, and prepares what is asked.
-pub(crate) fn prepare(scenario: &Scenario, reached: &Reached) -> Result<Ready, RunError> {
+/// Learns how the server counts.
+pub(crate) fn learn(scenario: &Scenario, reached: &Reached) -> Result<Learned, RunError> {
     let mut scout = Scout {
         endpoint: &reached.endpoint,
         headers: &reached.headers,
@@ -96,9 +105,8 @@ pub(crate) fn prepare(scenario: &Scenario, reached: &Reached) -> Result<Ready, R
     };
     let known = scout.usage == Usage::Reported;
     scout.preflight.template_tokens = known.then_some(template.overhead);
-    let workload = Workload::prepare(workload, counter, template, scenario.seed)?;
     let Scout { dialect, usage, preflight, .. } = scout;
-    Ok(Ready { dialect, workload, tokenizer, usage, preflight })
+    Ok(Learned { dialect, tokenizer, usage, preflight, counter, template })
 }
 
 /// Returns the dialect to begin with: all that the best servers know.

@@ -52,6 +52,7 @@ impl Watch {
     }
 
     pub(crate) fn begin(&self) {
+        self.set(Progress::default());
         self.1.store(true, Ordering::Release);
     }
 

@@ -66,19 +66,11 @@ pub enum ServerKind {
 pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reached, RunError> {
     let access = &scenario.access;
     let headers = headers(access, secrets)?;
-    let (shown, url, embedded) = match &scenario.target {
-        Target::Url(url) => (url.clone(), url.clone(), None),
-        Target::Sim(text) => {
-            let serving = embed(text, scenario.seed)?;
-            let url = format!("http://{}", serving.address());
-            (format!("sim:{text}"), url, Some(serving))
-        }
+    let (shown, embedded) = match &scenario.target {
+        Target::Url(url) => (url.clone(), None),
+        Target::Sim(text) => (format!("sim:{text}"), Some(embed(text, scenario.seed)?)),
     };
-    let roots = match access.verification {
-        Verification::Full => Roots::Trusted { extra: access.ca.clone() },
-        Verification::Off => Roots::Unverified,
-    };
-    let endpoint = Arc::new(Endpoint::resolve(&url, &roots)?);
+    let endpoint = endpoint(scenario, embedded.as_ref())?;
     let listed =
         models(&endpoint, &headers, scenario.model.as_deref(), access.timeout.min(CALL_LIMIT))?;
     let version = version(&endpoint, &headers);
@@ -90,6 +82,31 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
         unverified: access.verification == Verification::Off,
     };
     Ok(Reached { endpoint, headers, report, embedded })
+}
+
+/// Starts the embedded engine anew where it is the target and was stopped.
+pub(crate) fn revive(reached: &mut Reached, scenario: &Scenario) -> Result<(), RunError> {
+    let Target::Sim(text) = &scenario.target else { return Ok(()) };
+    if reached.embedded.is_none() {
+        let serving = embed(text, scenario.seed)?;
+        reached.endpoint = endpoint(scenario, Some(&serving))?;
+        reached.embedded = Some(serving);
+    }
+    Ok(())
+}
+
+/// Resolves where the target is.
+fn endpoint(scenario: &Scenario, embedded: Option<&Serving>) -> Result<Arc<Endpoint>, RunError> {
+    let url = match (&scenario.target, embedded) {
+        (_, Some(serving)) => format!("http://{}", serving.address()),
+        (Target::Url(url), None) => url.clone(),
+        (Target::Sim(_), None) => unreachable!("the embedded engine is served first"),
+    };
+    let roots = match scenario.access.verification {
+        Verification::Full => Roots::Trusted { extra: scenario.access.ca.clone() },
+        Verification::Off => Roots::Unverified,
+    };
+    Ok(Arc::new(Endpoint::resolve(&url, &roots)?))
 }
 
 /// Serves the embedded engine on a loopback port of its own.

@@ -20,9 +20,13 @@ pub struct Given {
 /// Where values come from, from the strongest to the weakest.
 #[derive(Clone, Debug)]
 enum Layer {
+    /// A study, for one of its points.
+    Study,
     Flag,
     Env,
     File(Spot),
+    /// A scenario that was resolved before, with where the value came from then.
+    Resolved(Origin),
 }
 
 /// Where a value came from.
@@ -42,6 +46,8 @@ pub enum Origin {
         /// The column, from 1, in characters.
         column: usize,
     },
+    /// The study that the point belongs to.
+    Study,
     /// Nobody gave it.
     Default,
 }
@@ -55,6 +61,16 @@ impl Given {
     /// A value from the environment; of a [`Form::Repeated`] setting, one a line.
     pub fn env(setting: &'static Setting, text: impl Into<String>) -> Self {
         Self { setting, text: text.into(), layer: Layer::Env }
+    }
+
+    /// A value that a study gives one of its points.
+    pub fn study(setting: &'static Setting, text: impl Into<String>) -> Self {
+        Self { setting, text: text.into(), layer: Layer::Study }
+    }
+
+    /// A value of a scenario that was resolved before.
+    pub(crate) fn resolved(setting: &'static Setting, text: String, origin: Origin) -> Self {
+        Self { setting, text, layer: Layer::Resolved(origin) }
     }
 
     pub(crate) fn file(setting: &'static Setting, text: String, spot: Spot) -> Self {
@@ -86,6 +102,8 @@ impl Given {
     /// Returns where it came from.
     pub fn origin(&self) -> Origin {
         match &self.layer {
+            Layer::Study => Origin::Study,
+            Layer::Resolved(origin) => origin.clone(),
             Layer::Flag => Origin::Flag,
             Layer::Env => Origin::Env,
             Layer::File(spot) => {
@@ -98,9 +116,11 @@ impl Given {
     /// Returns the layer's rank: the least wins.
     pub(crate) fn rank(&self) -> u8 {
         match self.layer {
-            Layer::Flag => 0,
-            Layer::Env => 1,
-            Layer::File(_) => 2,
+            Layer::Study => 0,
+            Layer::Flag => 1,
+            Layer::Env => 2,
+            Layer::File(_) => 3,
+            Layer::Resolved(_) => 4,
         }
     }
 
@@ -118,6 +138,7 @@ impl Given {
             Layer::Flag => (format!("--{}", self.setting.flag), None),
             Layer::Env => (self.setting.env.to_owned(), None),
             Layer::File(spot) => (self.setting.key.to_owned(), Some(spot)),
+            Layer::Study | Layer::Resolved(_) => (self.setting.key.to_owned(), None),
         };
         match echo {
             Echo::Shown => {

@@ -23,7 +23,7 @@ use crate::intent::{
     SharedPrefix, Target, TokenizerChoice, Verification, Workload,
 };
 use crate::problem::Problems;
-use crate::settings;
+use crate::settings::{self, Setting};
 use crate::syntax::{self, Dataset, FileKind, count};
 
 /// The most requests in flight that can be asked for.
@@ -62,6 +62,22 @@ impl Resolved {
     /// Writes a scenario file in YAML that resolves to the same scenario, seed included.
     pub fn to_yaml(&self) -> String {
         yaml::write(&self.values)
+    }
+
+    /// Returns the same scenario with these values in place of its own. They are the strongest
+    /// layer, so a load replaces a load; what follows from defaults follows anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve()`], where a value does not go with the rest.
+    pub fn with(&self, changes: &[(&'static Setting, String)]) -> Result<Self, Problems> {
+        let kept = self.values.iter().filter(|value| value.origin != Origin::Default);
+        let kept = kept.filter_map(|value| {
+            let setting = Setting::by_key(value.key)?;
+            Some(Given::resolved(setting, value.text.clone(), value.origin.clone()))
+        });
+        let changes = changes.iter().map(|(setting, text)| Given::study(setting, text.clone()));
+        resolve(changes.chain(kept).collect(), self.scenario.seed)
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::files::Outlasts;
 use crate::schema::Schema;
+use crate::write::claim;
 use crate::{StoreError, files};
 
 /// The header's format.
@@ -53,6 +54,36 @@ struct Format {
 }
 
 impl RunFile {
+    /// Begins a directory that holds other runs' records and has no rows of its own. It is made if
+    /// need be.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotEmpty`] if there is something in `dir`; otherwise what the system says.
+    pub fn begin(&self, dir: &Path) -> Result<(), StoreError> {
+        claim(dir)?;
+        self.write(dir, Outlasts::Power)
+    }
+
+    /// Replaces the header in `dir`: at every instant there is the old one or the new.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; then the old one stands.
+    pub fn replace(&self, dir: &Path) -> Result<(), StoreError> {
+        self.write(dir, Outlasts::Power)
+    }
+
+    /// Reads the header in `dir`, without a look at any rows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotARun`] without one, [`StoreError::Newer`] for one of a later version,
+    /// otherwise what the system says or what is wrong with the file.
+    pub fn of(dir: &Path) -> Result<Self, StoreError> {
+        Self::read(dir)
+    }
+
     /// Replaces the header of the run in `dir`.
     pub(crate) fn write(&self, dir: &Path, outlasts: Outlasts) -> Result<(), StoreError> {
         let path = dir.join(files::RUN);

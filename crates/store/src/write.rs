@@ -160,7 +160,7 @@ impl RunWriter {
 }
 
 /// Makes `dir` if it is not there, and refuses it if it holds anything.
-fn claim(dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn claim(dir: &Path) -> Result<(), StoreError> {
     match fs::read_dir(dir) {
         Ok(mut entries) => match entries.next() {
             Some(_) => Err(StoreError::NotEmpty { dir: dir.to_path_buf() }),

@@ -528,3 +528,22 @@ fn objectives_of_one_layer_hold_together() {
     assert!(typo.starts_with("error: --slo `tfft`: no such figure"), "{typo}");
     assert!(typo.ends_with("hint: did you mean `ttft`?"), "{typo}");
 }
+
+#[test]
+fn a_points_scenario_differs_from_its_studys_in_what_was_changed_and_says_so() {
+    let base = resolved(&["rate=3/s", "arrivals=constant"]);
+    let with = |key, text: &str| base.with(&[(setting(key), text.to_owned())]).unwrap();
+    let faster = with("rate", "4/s");
+    let rate = RateCurve::Steady(4.0);
+    let arrivals = Arrivals::Constant;
+    assert_eq!(faster.scenario.load, Load::Open { rate, arrivals, max_concurrency: None });
+    assert_eq!(faster.scenario.seed, FRESH);
+    let origin = |key| faster.values.iter().find(|v| v.key == key).map(|v| v.origin.clone());
+    assert_eq!(origin("rate"), Some(Origin::Study));
+    assert_eq!(origin("arrivals"), Some(Origin::Flag));
+    assert_eq!(origin("duration"), Some(Origin::Default));
+    let slots = with("concurrency", "8");
+    assert_eq!(slots.scenario.load, Load::Closed { concurrency: 8 });
+    let same = base.with(&[]).unwrap();
+    assert_eq!((same.scenario, same.values), (base.scenario, base.values));
+}
