@@ -548,7 +548,7 @@ proptest! {
 
 #[test]
 fn a_study_stands_as_a_table_with_each_doubt_once() {
-    let (calm, mut full) = (Run::open(300).measure(), Run::open(300).measure());
+    let (calm, mut full) = (Run::open(300).point(), Run::open(300).point());
     full.trust.verdict = Trust::Doubtful;
     full.trust.caveats = vec![Caveat {
         code: CaveatCode::Saturated,
