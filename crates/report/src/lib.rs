@@ -1,7 +1,8 @@
 //! Estimates become bytes.
 //!
-//! [`table`] shows one run to a person, on one screen, and [`curve`] a study. It decides nothing and computes nothing
-//! but what a reader's eye needs: every figure comes from `measure`, every verdict too.
+//! [`table`] shows one run to a person, on one screen, and [`curve`] a study. Neither decides or
+//! computes anything but what a reader's eye needs: every figure comes from `measure`, every
+//! verdict too.
 //!
 //! # Invariants
 //!
