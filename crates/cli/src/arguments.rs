@@ -11,7 +11,7 @@ use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{calibrate, print, say, sim};
+use crate::{calibrate, compare, print, say, sim};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -24,6 +24,7 @@ pub(crate) fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(run())
         .subcommand(report())
+        .subcommand(compare::command())
         .subcommand(sim::command())
         .subcommand(calibrate::command())
         .subcommand(shells())

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod calibrate;
+mod compare;
 mod exit;
 mod progress;
 mod report;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let done = match matches.subcommand() {
         Some(("run", matches)) => run::run(matches),
         Some(("report", matches)) => report::report(matches),
+        Some(("compare", matches)) => compare::compare(matches),
         Some(("sim", matches)) => sim::sim(matches),
         Some(("calibrate", matches)) => calibrate::calibrate(matches),
         Some(("completions", matches)) => arguments::completions(matches),

@@ -469,3 +469,46 @@ fn only_record(dir: &TempDir) -> PathBuf {
     assert_eq!(found.len(), 1);
     found.remove(0)
 }
+
+/// Makes a run of the embedded engine and returns its record.
+fn recorded(dir: &TempDir, name: &str, target: &str) -> String {
+    let load = ["--throughput", "--requests", "60", "--output-tokens", "8", "--record", name];
+    let output = run(dir, &[&[target, "--quiet"], &load[..]].concat());
+    assert!(output.status.success() || output.status.code() == Some(4), "{}", errors(&output));
+    name.to_owned()
+}
+
+#[test]
+fn a_slower_engine_compares_as_worse_and_a_record_with_itself_as_no_different() {
+    let dir = fresh();
+    let (a, b) = (
+        recorded(&dir, "a", "sim:ttft=20ms,itl=4ms"),
+        recorded(&dir, "b", "sim:ttft=20ms,itl=12ms"),
+    );
+    let compared = |one: &str, other: &str| {
+        let args = ["compare", one, other, "--format", "json"];
+        json(&infermark(&dir).args(args).output().unwrap())["comparisons"][0].clone()
+    };
+    let verdict = |comparison: &Value, figure: &str| {
+        let findings = comparison["findings"].as_array().unwrap();
+        let finding = findings.iter().find(|finding| finding["figure"] == *figure).unwrap();
+        finding["verdict"].as_str().unwrap().to_owned()
+    };
+    let slower = compared(&a, &b);
+    assert_eq!(verdict(&slower, "tpot:mean"), "worse");
+    assert_eq!(slower["differs"][0]["name"], "target");
+    assert_eq!(verdict(&compared(&b, &a), "tpot:mean"), "better");
+    let none = compared(&a, &a);
+    for finding in none["findings"].as_array().unwrap() {
+        assert!(["same", "cannot_tell"].contains(&finding["verdict"].as_str().unwrap()));
+    }
+    let refused = |args: &[&str], part: &str| {
+        let output = infermark(&dir).arg("compare").args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(errors(&output).contains(part), "{}", errors(&output));
+    };
+    refused(&["a", "nowhere"], "nowhere");
+    refused(&["a", "b", "--figure", "ttft:max"], "not a figure that can be compared");
+    refused(&["a", "b", "--figure", "tpot"], "not a figure that can be compared");
+    refused(&["a", "b", "--floor", "2"], "expected a share such as `2%`");
+}

@@ -25,6 +25,7 @@ mod arrivals;
 mod audit;
 mod batches;
 mod client;
+pub mod compare;
 mod concurrency;
 mod cost;
 mod counts;

@@ -42,6 +42,16 @@ impl Packed {
     }
 }
 
+/// One observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Observation {
+    pub(crate) nanos: u64,
+    /// The tokens that it brought; 0: unknown.
+    pub(crate) tokens: u64,
+    /// The batch of its request.
+    pub(crate) batch: u8,
+}
+
 /// Observations of many requests, many from each.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
@@ -63,6 +73,20 @@ impl Pool {
     /// Returns the distribution of the observations, each counted once.
     pub(crate) fn observations(&mut self) -> Option<Sorted<'_>> {
         self.sorted(Weighing::Once)
+    }
+
+    /// Returns how many requests have contributed.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Returns each observation, in no particular order.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Observation> + '_ {
+        self.entries.iter().map(|entry| Observation {
+            nanos: entry.nanos(),
+            tokens: entry.tokens(),
+            batch: entry.batch(),
+        })
     }
 
     /// "`itl`: each gap divided by the tokens of the chunk that ends it, weighted by those

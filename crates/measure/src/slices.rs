@@ -45,6 +45,11 @@ impl Slices {
         }
     }
 
+    /// Returns what was credited to each slice.
+    pub(crate) fn amounts(&self) -> &[f64] {
+        &self.amounts
+    }
+
     /// Returns half the width of the 95 % interval of the rate, per second: Student's t over the
     /// slices' rates.
     pub(crate) fn half_width(&self) -> f64 {

@@ -1,8 +1,8 @@
 //! Estimates become bytes.
 //!
-//! [`table`] shows one run to a person, on one screen, and [`curve`] a study. Neither decides or
-//! computes anything but what a reader's eye needs: every figure comes from `measure`, every
-//! verdict too.
+//! [`table`] shows one run to a person, on one screen, [`curve`] a study, [`comparison_table`] two
+//! runs side by side. None decides or computes anything but what a reader's eye needs: every
+//! figure comes from `measure`, every verdict too.
 //!
 //! # Invariants
 //!
@@ -15,6 +15,7 @@
 //!
 //! Not here: JSON, which is the serialised estimate itself; progress; terminals and their size.
 
+mod comparison;
 mod curve;
 mod figure;
 mod latency;
@@ -27,6 +28,10 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use comparison::{
+    Compared, ComparisonSheet, Differing, GateLine, Passed, comparison_junit, comparison_markdown,
+    comparison_table,
+};
 pub use curve::{CurveSheet, Dot, Saturated, curve};
 pub use page::{COLUMNS, Colour};
 pub use sheet::{Sheet, Source, State, Verification};

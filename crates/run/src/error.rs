@@ -212,6 +212,12 @@ impl RunError {
                 | StoreError::Foreign { .. },
             ) => Category::Scenario,
             Self::Stopped { .. } => Category::Interrupted,
+            // A record that is named and is not there.
+            Self::Store(StoreError::Read { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Category::Scenario
+            }
             Self::Store(_) | Self::Header { .. } | Self::System { .. } => Category::Internal,
         }
     }

@@ -20,6 +20,7 @@
 //! Deliberately not here: words for people, progress bars, exit codes.
 
 pub mod calibration;
+pub mod compare;
 pub mod embedded;
 mod environment;
 mod error;

@@ -32,7 +32,9 @@ use infermark_sim::engine::{Job, JobId};
 use infermark_sim::predict::{Horizon, predict as drive};
 use infermark_sim::spec::SimTarget;
 use infermark_store::RunFile;
-use infermark_terms::{Due, Next, Pacer, RequestId, Seed, Shard, Stamp, Trust, Window};
+use infermark_terms::{
+    ChunkRow, Due, Next, Pacer, RequestId, RequestRow, Seed, Shard, Stamp, Trust, Window,
+};
 use infermark_workload::{Outline, Sizes};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -88,20 +90,34 @@ pub struct Predicted {
 /// what only a real run can (prompts from a file).
 pub fn predict(resolved: &Resolved, loads: Loads) -> Result<Prediction, RunError> {
     let scenario = &resolved.scenario;
-    let text = match &scenario.target {
-        Target::Sim(text) => text,
-        Target::Url(url) => return Err(RunError::NoPrediction { target: url.clone() }),
-    };
-    let subject = Subject {
-        text,
-        target: embedded::configure(text)?,
-        outline: Outline::new(&scenario.workload, scenario.seed)?,
-    };
+    let subject = Subject::of(resolved)?;
     let (points, knee) = match loads {
         Loads::One => (vec![subject.point(scenario)?], None),
         Loads::Sweep(axis) => sweep::sweep(&subject, scenario, axis)?,
     };
     Ok(Prediction { header: header(resolved, &subject, &points, knee), points, knee })
+}
+
+/// The rows that a run would have recorded, and what it takes beside to measure them.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// What was planned.
+    pub plan: PointPlan,
+    /// One row for each request.
+    pub requests: Vec<RequestRow>,
+    /// One row for each chunk, in the order of their arrival.
+    pub chunks: Vec<ChunkRow>,
+}
+
+/// Predicts the rows that a run of this scenario would record.
+///
+/// # Errors
+///
+/// As [`predict`].
+pub fn rehearse(resolved: &Resolved) -> Result<Rehearsal, RunError> {
+    let (plan, witness) = Subject::of(resolved)?.witness(&resolved.scenario)?;
+    let (requests, chunks) = (witness.rows().to_vec(), witness.chunks().collect());
+    Ok(Rehearsal { plan, requests, chunks })
 }
 
 /// Who is asked what.
@@ -111,9 +127,33 @@ struct Subject<'a> {
     outline: Outline,
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    fn of(resolved: &'a Resolved) -> Result<Self, RunError> {
+        let scenario = &resolved.scenario;
+        let text = match &scenario.target {
+            Target::Sim(text) => text,
+            Target::Url(url) => return Err(RunError::NoPrediction { target: url.clone() }),
+        };
+        let outline = Outline::new(&scenario.workload, scenario.seed)?;
+        Ok(Self { text, target: embedded::configure(text)?, outline })
+    }
+
     /// Predicts one operating point.
     fn point(&self, scenario: &Scenario) -> Result<Predicted, RunError> {
+        let (plan, witness) = self.witness(scenario)?;
+        let mut point = measure(&plan, witness.rows(), witness.chunks());
+        let saturated = witness.saturation(plan.load);
+        let uncertainty = Expected::of(&self.target, &point, witness.figures(), saturated.as_ref());
+        point.trust.caveats.extend(saturated);
+        forget_the_generator(&mut point);
+        if let Some(price) = price(scenario)? {
+            point.price(price);
+        }
+        Ok(Predicted { point, server: witness.telemetry(), uncertainty })
+    }
+
+    /// Runs one operating point in virtual time.
+    fn witness(&self, scenario: &Scenario) -> Result<(PointPlan, Witness), RunError> {
         let planned = window(&scenario.bounds, Stamp::ZERO);
         let (load, bounds, seed) = (&scenario.load, &scenario.bounds, scenario.seed);
         let mut engine = embedded::engine(self.text, &self.target, seed)?;
@@ -131,16 +171,7 @@ impl Subject<'_> {
 
         // How this binary was built changes no prediction.
         let plan = PointPlan { build: Build::Release, ..point_plan(scenario, planned) };
-        let plan = PointPlan { gpus: self.gpus(), ..plan };
-        let mut point = measure(&plan, witness.rows(), witness.chunks());
-        let saturated = witness.saturation(plan.load);
-        let uncertainty = Expected::of(&self.target, &point, witness.figures(), saturated.as_ref());
-        point.trust.caveats.extend(saturated);
-        forget_the_generator(&mut point);
-        if let Some(price) = price(scenario)? {
-            point.price(price);
-        }
-        Ok(Predicted { point, server: witness.telemetry(), uncertainty })
+        Ok((PointPlan { gpus: self.gpus(), ..plan }, witness))
     }
 
     fn block_tokens(&self) -> u32 {

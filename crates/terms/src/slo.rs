@@ -272,6 +272,14 @@ impl FromStr for Bound {
     }
 }
 
+impl FromStr for Subject {
+    type Err = SloFault;
+
+    fn from_str(text: &str) -> Result<Self, SloFault> {
+        Piece { text, start: 0 }.trimmed().subject()
+    }
+}
+
 /// A stretch of an objective's text.
 #[derive(Clone, Copy)]
 struct Piece<'a> {

@@ -1,0 +1,199 @@
+//! `infermark compare`: better, worse, the same, or cannot tell.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use infermark_measure::compare::{Comparison, Settings, is_comparable};
+use infermark_report::{
+    Compared, ComparisonSheet, Differing, comparison_junit, comparison_markdown, comparison_table,
+};
+use infermark_run::compare::{Difference, Side, differences};
+use infermark_terms::Trust;
+use infermark_terms::slo::Subject;
+use serde_json::{Value, json};
+
+use crate::exit::{EXIT_CODES, Exit, Failure};
+use crate::report::{claim, colour, deliver, format, json};
+use crate::{arguments, sheet};
+
+/// Settings that say which load a run had.
+const LOADS: [&str; 5] = ["concurrency", "rate", "ramp", "throughput", "dataset"];
+
+/// The command's arguments.
+pub(crate) fn command() -> Command {
+    Command::new("compare")
+        .about("Compares runs with the first of them: better, worse, the same, or cannot tell")
+        .long_about(
+            "Compares runs with the first of them: better, worse, the same, or cannot tell.\n\n\
+             Each figure is tested on the raw observations of both runs, in batches, so that \
+             requests that resemble their neighbours do not pass for evidence. All intervals of a \
+             comparison hold together with 95 % confidence: where nothing changed, any figure is \
+             called different in at most 5 of 100 comparisons. docs/statistics.md says how.",
+        )
+        .after_help(EXIT_CODES)
+        .arg(
+            Arg::new("runs")
+                .value_name("RUN_DIR")
+                .required(true)
+                .num_args(2..)
+                .value_parser(value_parser!(PathBuf))
+                .help("The runs' directories, the baseline first"),
+        )
+        .arg(
+            Arg::new("figure")
+                .long("figure")
+                .value_name("FIGURE")
+                .action(ArgAction::Append)
+                .value_delimiter(',')
+                .value_parser(figure)
+                .help("What is compared, such as `tpot:mean` [default: the usual figures]")
+                .long_help(
+                    "What is compared, such as `tpot:mean`, `ttft:p99` or `output_tokens_per_s`; \
+                     the usual figures where none is named. The fewer figures, the narrower their \
+                     intervals, since they hold together.",
+                ),
+        )
+        .arg(
+            Arg::new("floor")
+                .long("floor")
+                .value_name("SHARE")
+                .default_value("2%")
+                .value_parser(share)
+                .help("The least change that matters, of any figure but the failure rate"),
+        )
+        .args(arguments::output(&["table", "json", "markdown", "junit"]))
+}
+
+fn figure(text: &str) -> Result<Subject, String> {
+    let figure: Subject = text.parse().map_err(|fault| format!("{fault}"))?;
+    if is_comparable(figure) {
+        return Ok(figure);
+    }
+    Err("not a figure that can be compared; expected a mean or percentile of a latency, \
+         `output_tokens_per_s`, `requests_per_s` or `failure_rate`"
+        .to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+    percent
+        .filter(|percent| (0.0..100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| "expected a share such as `2%`".to_owned())
+}
+
+/// One candidate, compared.
+struct Pair<'a> {
+    baseline: &'a Side,
+    candidate: &'a Side,
+    differences: Vec<Difference>,
+    comparison: Comparison,
+}
+
+/// Compares, and prints what was found.
+pub(crate) fn compare(matches: &ArgMatches) -> Result<Exit, Failure> {
+    claim(matches)?;
+    let dirs = matches.get_many::<PathBuf>("runs").into_iter().flatten();
+    let sides = dirs.map(|dir| Side::open(dir)).collect::<Result<Vec<_>, _>>()?;
+    let (baseline, candidates) = sides.split_first().expect("clap requires two");
+    let figures: Vec<Subject> =
+        matches.get_many::<Subject>("figure").into_iter().flatten().copied().collect();
+    let floor = *matches.get_one::<f64>("floor").expect("it has a default");
+    let settings = Settings { floor, ..Settings::default() };
+    let pairs: Vec<Pair<'_>> = candidates
+        .iter()
+        .map(|candidate| Pair {
+            baseline,
+            candidate,
+            differences: differences(&baseline.measured.header, &candidate.measured.header),
+            comparison: baseline.compare(candidate, &figures, settings),
+        })
+        .collect();
+    if pairs.iter().any(|pair| pair.comparison.findings.is_empty()) {
+        let error = anyhow!("there is no figure of which both runs have 40 requests or more");
+        return Err(Failure::usage(error).hint("longer runs, or other figures, can be compared"));
+    }
+    let text = match format(matches) {
+        "json" => json(&json!({
+            "settings": { "floor": floor, "share_floor": settings.share_floor },
+            "comparisons": pairs.iter().map(value).collect::<Vec<_>>(),
+        })),
+        "markdown" => shown(&pairs, settings, |sheets| {
+            sheets.iter().map(comparison_markdown).collect::<Vec<_>>().join("\n")
+        }),
+        "junit" => shown(&pairs, settings, comparison_junit),
+        _ => shown(&pairs, settings, |sheets| {
+            let page = |sheet| comparison_table(sheet, colour(matches));
+            sheets.iter().map(page).collect::<Vec<_>>().join("\n")
+        }),
+    };
+    let printed = deliver(&text, matches)?;
+    let void = sides.iter().any(|side| side.measured.point.trust.verdict == Trust::Void);
+    Ok(if void { Exit::Void } else { printed })
+}
+
+fn value(pair: &Pair<'_>) -> Value {
+    let side = |side: &Side| {
+        json!({
+            "record": side.measured.dir,
+            "id": side.measured.header.id,
+            "trust": side.measured.point.trust.verdict,
+        })
+    };
+    json!({
+        "baseline": side(pair.baseline),
+        "candidate": side(pair.candidate),
+        "differs": pair.differences,
+        "unit": pair.comparison.unit,
+        "findings": pair.comparison.findings,
+    })
+}
+
+/// Shows all pairs in one of the formats for people.
+fn shown(
+    pairs: &[Pair<'_>],
+    settings: Settings,
+    show: impl FnOnce(&[ComparisonSheet<'_>]) -> String,
+) -> String {
+    let names: Vec<[Vec<String>; 2]> =
+        pairs.iter().map(|pair| [names(pair.baseline), names(pair.candidate)]).collect();
+    let differing: Vec<Vec<Differing<'_>>> =
+        pairs.iter().map(|pair| pair.differences.iter().map(differing).collect()).collect();
+    let sheets: Vec<ComparisonSheet<'_>> = pairs
+        .iter()
+        .zip(&names)
+        .zip(&differing)
+        .map(|((pair, [one, other]), differing)| ComparisonSheet {
+            baseline: compared(pair.baseline, one),
+            candidate: compared(pair.candidate, other),
+            differing,
+            comparison: &pair.comparison,
+            settings,
+            gate: &[],
+        })
+        .collect();
+    show(&sheets)
+}
+
+fn differing(difference: &Difference) -> Differing<'_> {
+    (&difference.name, difference.baseline.as_deref(), difference.candidate.as_deref())
+}
+
+fn compared<'a>(side: &'a Side, names: &'a [String]) -> Compared<'a> {
+    let trust = side.measured.point.trust.verdict;
+    Compared { record: &side.measured.dir, names, trust }
+}
+
+/// Returns what tells a run apart.
+fn names(side: &Side) -> Vec<String> {
+    let header = &side.measured.header;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let load = sheet::asked(&header.scenario["values"]).into_iter();
+    let load = load.filter(|(key, _)| LOADS.contains(key));
+    [text(&header.target["model"]), text(&header.target["url"])]
+        .into_iter()
+        .flatten()
+        .chain(load.map(|(key, value)| format!("{key} {value}")))
+        .collect()
+}
