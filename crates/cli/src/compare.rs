@@ -1,12 +1,15 @@
 //! `infermark compare`: better, worse, the same, or cannot tell.
 
+mod gate;
+
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use infermark_measure::compare::{Comparison, Settings, is_comparable};
 use infermark_report::{
-    Compared, ComparisonSheet, Differing, comparison_junit, comparison_markdown, comparison_table,
+    Compared, ComparisonSheet, Differing, GateLine, Passed, comparison_junit, comparison_markdown,
+    comparison_table,
 };
 use infermark_run::compare::{Difference, Side, differences};
 use infermark_terms::Trust;
@@ -62,6 +65,18 @@ pub(crate) fn command() -> Command {
                 .value_parser(share)
                 .help("The least change that matters, of any figure but the failure rate"),
         )
+        .arg(
+            Arg::new("gate")
+                .long("gate")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("What the candidates must hold: clauses in YAML; exit 3 where one does not")
+                .long_help(
+                    "What the candidates must hold, as clauses in a YAML file; exit 3 where one \
+                     does not. `tpot:mean <= +3%` is relative to the baseline, `ttft:p99 <= 200ms` \
+                     is not, and `e2e:p50` must not be worse. docs/statistics.md has the format.",
+                ),
+        )
         .args(arguments::output(&["table", "json", "markdown", "junit"]))
 }
 
@@ -89,6 +104,7 @@ struct Pair<'a> {
     candidate: &'a Side,
     differences: Vec<Difference>,
     comparison: Comparison,
+    gate: Vec<GateLine>,
 }
 
 /// Compares, and prints what was found.
@@ -97,22 +113,31 @@ pub(crate) fn compare(matches: &ArgMatches) -> Result<Exit, Failure> {
     let dirs = matches.get_many::<PathBuf>("runs").into_iter().flatten();
     let sides = dirs.map(|dir| Side::open(dir)).collect::<Result<Vec<_>, _>>()?;
     let (baseline, candidates) = sides.split_first().expect("clap requires two");
-    let figures: Vec<Subject> =
+    let gate = matches.get_one::<PathBuf>("gate").map(|path| gate::read(path)).transpose()?;
+    let mut figures: Vec<Subject> =
         matches.get_many::<Subject>("figure").into_iter().flatten().copied().collect();
+    for figure in gate.iter().flat_map(gate::figures) {
+        if !figures.contains(&figure) {
+            figures.push(figure);
+        }
+    }
     let floor = *matches.get_one::<f64>("floor").expect("it has a default");
     let settings = Settings { floor, ..Settings::default() };
-    let pairs: Vec<Pair<'_>> = candidates
-        .iter()
-        .map(|candidate| Pair {
-            baseline,
-            candidate,
-            differences: differences(&baseline.measured.header, &candidate.measured.header),
-            comparison: baseline.compare(candidate, &figures, settings),
-        })
-        .collect();
-    if pairs.iter().any(|pair| pair.comparison.findings.is_empty()) {
-        let error = anyhow!("there is no figure of which both runs have 40 requests or more");
-        return Err(Failure::usage(error).hint("longer runs, or other figures, can be compared"));
+    let mut pairs = Vec::new();
+    for candidate in candidates {
+        let comparison = baseline.compare(candidate, &figures, settings);
+        if comparison.findings.is_empty() {
+            let error = anyhow!("there is no figure of which both runs have 40 requests or more");
+            return Err(
+                Failure::usage(error).hint("longer runs, or other figures, can be compared")
+            );
+        }
+        let gate = match &gate {
+            Some(gate) => gate::judge(gate, &comparison, candidate)?,
+            None => Vec::new(),
+        };
+        let differences = differences(&baseline.measured.header, &candidate.measured.header);
+        pairs.push(Pair { baseline, candidate, differences, comparison, gate });
     }
     let text = match format(matches) {
         "json" => json(&json!({
@@ -130,7 +155,12 @@ pub(crate) fn compare(matches: &ArgMatches) -> Result<Exit, Failure> {
     };
     let printed = deliver(&text, matches)?;
     let void = sides.iter().any(|side| side.measured.point.trust.verdict == Trust::Void);
-    Ok(if void { Exit::Void } else { printed })
+    let shut = pairs.iter().any(|pair| pair.gate.iter().any(|line| line.passed == Passed::No));
+    Ok(match (void, shut) {
+        (true, _) => Exit::Void,
+        (false, true) => Exit::Missed,
+        (false, false) => printed,
+    })
 }
 
 fn value(pair: &Pair<'_>) -> Value {
@@ -147,6 +177,11 @@ fn value(pair: &Pair<'_>) -> Value {
         "differs": pair.differences,
         "unit": pair.comparison.unit,
         "findings": pair.comparison.findings,
+        "gate": pair.gate.iter().map(|line| json!({
+            "clause": line.clause,
+            "verdict": line.passed.word().to_lowercase(),
+            "detail": line.detail,
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -170,7 +205,7 @@ fn shown(
             differing,
             comparison: &pair.comparison,
             settings,
-            gate: &[],
+            gate: &pair.gate,
         })
         .collect();
     show(&sheets)

@@ -502,6 +502,22 @@ fn a_slower_engine_compares_as_worse_and_a_record_with_itself_as_no_different() 
     for finding in none["findings"].as_array().unwrap() {
         assert!(["same", "cannot_tell"].contains(&finding["verdict"].as_str().unwrap()));
     }
+    let gated = |clauses: &str, other: &str| {
+        std::fs::write(dir.path().join("gate.yaml"), clauses).unwrap();
+        let args = ["compare", "a", other, "--gate", "gate.yaml", "--format", "junit"];
+        let output = infermark(&dir).args(args).output().unwrap();
+        (
+            output.status.code(),
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), errors(&output)),
+        )
+    };
+    let (code, text) = gated("clauses:\n- tpot:mean <= +50%\n- ttft:p50 <= 1s\n", "b");
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("failures=\"1\"") && text.contains("tpot:mean &lt;= +50%"), "{text}");
+    let (code, text) = gated("clauses: [tpot:mean <= +50%, ttft:p50 <= 1s]\n", "a");
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = gated("clauses:\n- e2e:p50\n- ttft:max\n", "b");
+    assert!(code == Some(2) && text.contains("gate.yaml:3"), "{text}");
     let refused = |args: &[&str], part: &str| {
         let output = infermark(&dir).arg("compare").args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2));

@@ -63,7 +63,8 @@ pub enum Passed {
 }
 
 impl Passed {
-    const fn word(self) -> &'static str {
+    /// Returns it in a word.
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Yes => "pass",
             Self::No => "FAIL",
@@ -147,8 +148,8 @@ fn cells(finding: &Finding) -> [String; 6] {
         finding.figure.to_string(),
         value(finding.baseline),
         value(finding.candidate),
-        finding.change.map_or("–".to_owned(), signed),
-        interval(finding.change_ci95),
+        finding.change.map_or("–".to_owned(), change),
+        change_interval(finding.change_ci95),
         finding.verdict.words().to_owned(),
     ]
 }
@@ -188,8 +189,8 @@ fn gate(page: &mut Page, lines: &[GateLine]) {
 }
 
 /// Returns a change in per cent, or points, with its sign.
-fn signed(change: f64) -> String {
-    let percent = 100.0 * change;
+pub fn change(by: f64) -> String {
+    let percent = 100.0 * by;
     let sign = match percent {
         p if p.abs() < 0.05 => "±",
         p if p < 0.0 => "−",
@@ -203,9 +204,10 @@ fn signed(change: f64) -> String {
     }
 }
 
-fn interval([low, high]: [Option<f64>; 2]) -> String {
+/// Returns the interval of a change; `?` is an end that cannot be told.
+pub fn change_interval([low, high]: [Option<f64>; 2]) -> String {
     let end = |end: Option<f64>| {
-        end.map_or("?".to_owned(), |end| signed(end).trim_end_matches(" %").to_owned())
+        end.map_or("?".to_owned(), |end| change(end).trim_end_matches(" %").to_owned())
     };
     format!("{} … {} %", end(low), end(high))
 }
@@ -228,10 +230,10 @@ pub fn comparison_markdown(sheet: &ComparisonSheet<'_>) -> String {
     let head = "| figure | baseline | candidate | change | 95 % interval | verdict |";
     lines.extend(["", head, "|---|--:|--:|--:|--:|---|"].map(String::from));
     for finding in &sheet.comparison.findings {
-        let [figure, baseline, candidate, change, interval, verdict] = cells(finding);
+        let [figure, baseline, candidate, by, interval, verdict] = cells(finding);
         let loud = matches!(finding.verdict, Standing::Better | Standing::Worse);
         let verdict = if loud { format!("**{verdict}**") } else { verdict };
-        let values = format!("{baseline} | {candidate} | {change} | {interval}");
+        let values = format!("{baseline} | {candidate} | {by} | {interval}");
         lines.push(format!("| {figure} | {values} | {verdict} |"));
     }
     lines.extend([String::new(), method(sheet)]);
@@ -288,8 +290,8 @@ fn suite(sheet: &ComparisonSheet<'_>) -> Vec<String> {
 }
 
 fn figure_case(finding: &Finding) -> String {
-    let [figure, baseline, candidate, change, interval, verdict] = cells(finding);
-    let said = xml(&format!("{verdict}: {baseline} → {candidate}, {change} ({interval})"));
+    let [figure, baseline, candidate, by, interval, verdict] = cells(finding);
+    let said = xml(&format!("{verdict}: {baseline} → {candidate}, {by} ({interval})"));
     format!("    <testcase name=\"{figure}\"><system-out>{said}</system-out></testcase>")
 }
 
@@ -387,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_change_has_its_sign() {
-        let shown = [0.0512, -0.0512, 0.000_01, -3.0, 12.0, 1.2].map(signed);
+        let shown = [0.0512, -0.0512, 0.000_01, -3.0, 12.0, 1.2].map(change);
         assert_eq!(shown, ["+5.1 %", "−5.1 %", "±0.0 %", "−300 %", "+>999 %", "+120 %"]);
     }
 }

@@ -29,8 +29,8 @@ mod text;
 mod tests;
 
 pub use comparison::{
-    Compared, ComparisonSheet, Differing, GateLine, Passed, comparison_junit, comparison_markdown,
-    comparison_table,
+    Compared, ComparisonSheet, Differing, GateLine, Passed, change, change_interval,
+    comparison_junit, comparison_markdown, comparison_table,
 };
 pub use curve::{CurveSheet, Dot, Saturated, curve};
 pub use page::{COLUMNS, Colour};

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use infermark_measure::compare::{Comparison, Observations, Settings, compare, usual_figures};
-use infermark_measure::{PointPlan, WindowPlan};
+use infermark_measure::{PointPlan, Ruling, WindowPlan, measure};
 use infermark_store::{RunFile, open};
-use infermark_terms::Stamp;
 use infermark_terms::slo::Subject;
+use infermark_terms::{Slo, Stamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,6 +25,7 @@ pub struct Side {
     /// What it measured.
     pub measured: Measured,
     observations: Observations,
+    plan: PointPlan,
 }
 
 impl Side {
@@ -49,7 +50,7 @@ impl Side {
         let observations = Observations::of(&plan, &rows, chunks);
         match failure {
             Some(error) => Err(error.into()),
-            None => Ok(Self { measured, observations }),
+            None => Ok(Self { measured, observations, plan }),
         }
     }
 
@@ -61,6 +62,26 @@ impl Side {
             return compare(&usual_figures(one, other), one, other, settings);
         }
         compare(figures, one, other, settings)
+    }
+}
+
+impl Side {
+    /// Judges this run by bounds of one's own, whatever it was held against when it was made.
+    ///
+    /// # Errors
+    ///
+    /// If its record cannot be read.
+    pub fn rule(&self, slo: Slo) -> Result<Vec<Ruling>, RunError> {
+        let run = open(&self.measured.dir)?;
+        let rows = run.requests()?;
+        let mut failure = None;
+        let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
+        let plan = PointPlan { slo, ..self.plan.clone() };
+        let point = measure(&plan, &rows, chunks);
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok(point.slo),
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 
 mod record;
 mod toml;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -33,14 +33,14 @@ const PROBLEMS_MAX: usize = 20;
 const LIST_MAX: usize = 256;
 
 /// A line of a scenario file: a key and its value.
-struct Entry {
-    key: String,
-    span: Range<usize>,
-    value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) span: Range<usize>,
+    pub(crate) value: Node,
 }
 
 /// A value as a format gives it.
-enum Node {
+pub(crate) enum Node {
     /// A text, number, truth value.
     Scalar(Scalar),
     /// A list of such.
@@ -51,29 +51,29 @@ enum Node {
     Odd(Flaw),
 }
 
-struct Scalar {
-    text: String,
-    span: Range<usize>,
+pub(crate) struct Scalar {
+    pub(crate) text: String,
+    pub(crate) span: Range<usize>,
 }
 
 /// What is wrong at a place of the file.
-struct Flaw {
-    span: Range<usize>,
-    found: String,
-    expected: Option<String>,
-    hint: Option<String>,
+pub(crate) struct Flaw {
+    pub(crate) span: Range<usize>,
+    pub(crate) found: String,
+    pub(crate) expected: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl Flaw {
-    fn new(span: Range<usize>, found: impl Into<String>) -> Self {
+    pub(crate) fn new(span: Range<usize>, found: impl Into<String>) -> Self {
         Self { span, found: found.into(), expected: None, hint: None }
     }
 
-    fn expected(self, expected: &str) -> Self {
+    pub(crate) fn expected(self, expected: &str) -> Self {
         Self { expected: Some(expected.to_owned()), ..self }
     }
 
-    fn hint(self, hint: &str) -> Self {
+    pub(crate) fn hint(self, hint: &str) -> Self {
         Self { hint: Some(hint.to_owned()), ..self }
     }
 }

@@ -21,6 +21,7 @@
 //! contacting servers.
 
 mod file;
+pub mod gate;
 mod given;
 pub mod intent;
 mod nearest;

@@ -12,7 +12,7 @@ const FLAT: &str = "a scenario file is flat: one `key: value` a line";
 const QUOTE: &str = "a text with a colon and a space must stand in quotes";
 
 /// Reads YAML as far as it goes.
-pub(super) fn entries(text: &str) -> (Vec<Entry>, Vec<Flaw>) {
+pub(crate) fn entries(text: &str) -> (Vec<Entry>, Vec<Flaw>) {
     let mut reader =
         Reader { parser: Parser::new_from_str(text), entries: Vec::new(), flaws: Vec::new() };
     if let Err(flaw) = reader.document() {
