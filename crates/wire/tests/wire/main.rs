@@ -3,4 +3,8 @@
 #[cfg(test)]
 mod allocations;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod goldens;
