@@ -20,6 +20,10 @@ const TTFT_NS: u64 = 100_000_000;
 /// A process that is busy for more of the window than this has no time to spare.
 const BUSY_MAX: f64 = 0.9;
 
+/// A server that sends less than this share of what a client could take in was not met by the load
+/// that is named: its answers, and so the truth, are slower than planned.
+const ACHIEVED_MIN: f64 = 0.97;
+
 /// The search for streams begins here.
 const STREAMS_START: u32 = 1024;
 
@@ -297,7 +301,8 @@ fn row(load: Kind, scheme: Scheme, outcome: &Outcome) -> Row {
         Kind::Streams { streams, .. } => {
             let (idle, loaded) = said.resident;
             let bytes = loaded.saturating_sub(idle) as f64 / f64::from(streams);
-            (counted && outcome.worst_error() < ERROR_MAX, Some(bytes))
+            let exact = outcome.worst_error() < ERROR_MAX && outcome.achieved >= ACHIEVED_MIN;
+            (counted && exact, Some(bytes))
         }
         Kind::Sends { .. } => (counted && lag_p99_ms < SEND_LAG_MAX_MS, None),
     };
@@ -392,6 +397,17 @@ mod tests {
         let found = calibrate(Depth::Quick, 4096, &mut machine(0.0), &mut |_| {}).unwrap();
         assert_eq!(found.regions.plain.reaches, []);
         assert!(found.most_tokens_per_s(Scheme::Http).is_none());
+    }
+
+    #[test]
+    fn a_load_that_the_server_itself_cannot_carry_does_not_hold() {
+        let mut healthy = machine(1e9);
+        let mut slow = |load: Load, window_s| {
+            let achieved = (60_000.0 / load.offered()).min(1.0);
+            Ok(Outcome { achieved, ..healthy(load, window_s)? })
+        };
+        let found = calibrate(Depth::Full, 4096, &mut slow, &mut |_| {}).unwrap();
+        assert!(found.most_tokens_per_s(Scheme::Http).unwrap() <= 60_000.0 / 0.97);
     }
 
     #[test]

@@ -161,6 +161,24 @@ mod tests {
     }
 
     #[test]
+    fn only_a_whole_message_of_the_right_kind_is_a_stamp() {
+        let message = |level: i32, kind: i32, secs: i64| {
+            let mut bytes = vec![0; 8];
+            bytes.extend(level.to_ne_bytes().into_iter().chain(kind.to_ne_bytes()));
+            bytes.extend(secs.to_ne_bytes().into_iter().chain(7_i64.to_ne_bytes()));
+            bytes
+        };
+        let right = message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPING, 3);
+        assert_eq!(software_stamp(&right), Some(3_000_000_007));
+        for length in 0..right.len() {
+            assert_eq!(software_stamp(&right[..length]), None);
+        }
+        assert_eq!(software_stamp(&message(libc::SOL_SOCKET, libc::SCM_RIGHTS, 3)), None);
+        assert_eq!(software_stamp(&message(libc::IPPROTO_TCP, libc::SCM_TIMESTAMPING, 3)), None);
+        assert_eq!(software_stamp(&message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPING, 0)), None);
+    }
+
+    #[test]
     fn a_port_where_nobody_listens_refuses() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = match open(port) {
