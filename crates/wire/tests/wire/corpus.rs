@@ -29,7 +29,7 @@ fn spoilt(original: &[u8], seed: u64) -> Vec<u8> {
     const LIKED: &[u8] = b"\r\n:\"\\{}[],0f \xff\x00\xc3";
     let mut draw = Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut bytes = original.to_vec();
-    for _ in 0..1 + draw.below(4) {
+    for _ in 0..=draw.below(4) {
         let at = draw.below(bytes.len());
         let liked = LIKED[draw.below(LIKED.len())];
         let end = (at + 1 + draw.below(40)).min(bytes.len());
