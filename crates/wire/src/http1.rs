@@ -24,7 +24,9 @@ mod write;
 pub use fields::ContentType;
 pub use request::{Request, RequestDecoder, RequestFault};
 pub use response::{BodySink, Collected, Message, ResponseDecoder, ResponseHead};
-pub use write::{RequestHead, end_chunked, request, start_chunked, write_chunk, write_response};
+pub use write::{
+    RequestHead, drop_body, end_chunked, request, start_chunked, write_chunk, write_response,
+};
 
 /// The longest head of a message, and the longest chunk extension or trailer, in bytes.
 pub const HEAD_MAX: usize = 64 << 10;

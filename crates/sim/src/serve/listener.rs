@@ -409,7 +409,7 @@ impl Listener {
                     let message = fault.to_string();
                     let refusal = Refusal { status: fault.status(), ..Refusal::bad(None, message) };
                     connection.parting = Afterwards::Close;
-                    reply::write_refusal(&mut connection.outbox, &refusal, Afterwards::Close);
+                    connection.outbox.put(&reply::refusal(&refusal, Afterwards::Close));
                 }
             }
             self.settle(index);
@@ -437,15 +437,19 @@ impl Listener {
             if metrics { "text/plain; version=0.0.4; charset=utf-8" } else { "application/json" };
         let Some(connection) = self.connection(index) else { return };
         connection.parting = afterwards;
-        match page {
-            Err(refusal) => reply::write_refusal(&mut connection.outbox, &refusal, afterwards),
+        let mut bytes = match page {
+            Err(refusal) => reply::refusal(&refusal, afterwards),
             Ok(body) => {
                 let headers = [("Content-Type", kind), reply::connection(afterwards)];
                 let mut bytes = Vec::new();
                 http1::write_response(&mut bytes, 200, &headers, body.as_bytes());
-                connection.outbox.put(&bytes);
+                bytes
             }
+        };
+        if request.method == "HEAD" {
+            http1::drop_body(&mut bytes);
         }
+        connection.outbox.put(&bytes);
     }
 
     fn flush(&mut self, index: u32) {

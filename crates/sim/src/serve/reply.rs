@@ -168,7 +168,7 @@ impl Reply {
             return self.fault_event(refusal, out, scratch);
         }
         self.hold_head(out, now);
-        write_refusal(out, refusal, self.order.afterwards);
+        out.put(&self::refusal(refusal, self.order.afterwards));
         self.complete();
     }
 
@@ -509,15 +509,15 @@ impl Reply {
     }
 }
 
-/// Sends a refusal as a response of its own.
-pub(crate) fn write_refusal(out: &mut Outbox, refusal: &Refusal, afterwards: Afterwards) {
+/// Returns a refusal as a response of its own.
+pub(crate) fn refusal(refusal: &Refusal, afterwards: Afterwards) -> Vec<u8> {
     let mut headers = vec![JSON, connection(afterwards)];
     if matches!(refusal.status, 429 | 503) {
         headers.push(RETRY_AFTER);
     }
     let mut bytes = Vec::new();
     http1::write_response(&mut bytes, refusal.status, &headers, &refusal.body());
-    out.put(&bytes);
+    bytes
 }
 
 /// Returns the header that says what becomes of the connection.

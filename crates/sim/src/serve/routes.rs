@@ -48,7 +48,10 @@ impl Route {
             "/version" => ("GET", Self::Version),
             _ => return Err(nothing_there(404, "Not Found")),
         };
-        if method == expected { Ok(route) } else { Err(nothing_there(405, "Method Not Allowed")) }
+        // "All general-purpose servers MUST support the methods GET and HEAD" (RFC 9110, section
+        // 9.1), and clients look with HEAD whether there are metrics.
+        let allowed = method == expected || (method == "HEAD" && expected == "GET");
+        if allowed { Ok(route) } else { Err(nothing_there(405, "Method Not Allowed")) }
     }
 }
 

@@ -186,6 +186,25 @@ fn the_small_endpoints_answer_as_vllm_does() {
 }
 
 #[test]
+fn a_head_request_gets_the_head_alone_and_leaves_the_connection_in_order() {
+    let (serving, _) = swift("");
+    let mut stream = connect(&serving);
+    for target in ["HEAD /metrics", "HEAD /v2/models", "GET /health"] {
+        let close = if target.starts_with("GET") { "Connection: close\r\n" } else { "" };
+        let request = format!("{target} HTTP/1.1\r\nHost: toy\r\n{close}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    let mut answer = String::new();
+    let _: usize = stream.read_to_string(&mut answer).unwrap();
+    let statuses: Vec<_> = answer.lines().filter(|line| line.starts_with("HTTP/1.1")).collect();
+    assert_eq!(statuses, ["HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found", "HTTP/1.1 200 OK"]);
+    let length = |head: &str| head.split_once("Content-Length: ").unwrap().1.parse::<u32>();
+    let heads: Vec<_> = answer.split_terminator("\r\n\r\n").collect();
+    assert_eq!(heads.len(), 3, "{answer}");
+    assert!(length(heads[0]).unwrap() > 0 && length(heads[1]).unwrap() > 0);
+}
+
+#[test]
 fn bad_requests_are_refused_in_vllms_shapes() {
     let (serving, kept) = swift("");
     let chat = |fields: &Value| ask(Api::Chat, 4, fields);

@@ -52,6 +52,15 @@ pub fn write_response(out: &mut Vec<u8>, status: u16, headers: &[(&str, &str)], 
     out.extend_from_slice(body);
 }
 
+/// Makes a complete response the answer to a `HEAD` request, which has no body but says how long
+/// it would be (RFC 9110, section 9.3.2).
+pub fn drop_body(response: &mut Vec<u8>) {
+    let end = b"\r\n\r\n";
+    if let Some(at) = response.windows(end.len()).position(|window| window == end) {
+        response.truncate(at + end.len());
+    }
+}
+
 /// Appends the head of a response whose body comes in chunks.
 pub fn start_chunked(out: &mut Vec<u8>, status: u16, headers: &[(&str, &str)]) {
     response_head(out, status, headers);

@@ -81,7 +81,7 @@ impl Listener {
             }
             Err(refusal) => {
                 connection.parting = afterwards;
-                reply::write_refusal(&mut connection.outbox, &refusal, afterwards);
+                connection.outbox.put(&reply::refusal(&refusal, afterwards));
                 record.status = refusal.status;
                 record.end_ns = self.clock.monotonic_ns(self.clock.now());
                 self.keep(record);
