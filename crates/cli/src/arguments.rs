@@ -7,11 +7,12 @@ use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
+use infermark_peers::View;
 use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{calibrate, compare, print, say, sim};
+use crate::{calibrate, compare, print, runs, say, sim};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -25,6 +26,7 @@ pub(crate) fn command() -> Command {
         .subcommand(run())
         .subcommand(report())
         .subcommand(compare::command())
+        .subcommand(runs::command())
         .subcommand(sim::command())
         .subcommand(calibrate::command())
         .subcommand(shells())
@@ -80,6 +82,13 @@ fn report() -> Command {
                 .required(true)
                 .value_parser(value_parser!(PathBuf))
                 .help("The run's directory"),
+        )
+        .arg(
+            Arg::new("view")
+                .long("view")
+                .value_name("TOOL")
+                .value_parser(PossibleValuesParser::new(View::ALL.map(View::name)))
+                .help("The figures by another tool's own definitions, recomputed from the record"),
         )
         .args(output(&["table", "json"]))
 }

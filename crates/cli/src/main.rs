@@ -10,6 +10,7 @@ mod exit;
 mod progress;
 mod report;
 mod run;
+mod runs;
 mod sheet;
 mod sim;
 mod study;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Some(("run", matches)) => run::run(matches),
         Some(("report", matches)) => report::report(matches),
         Some(("compare", matches)) => compare::compare(matches),
+        Some(("runs", matches)) => runs::runs(matches),
         Some(("sim", matches)) => sim::sim(matches),
         Some(("calibrate", matches)) => calibrate::calibrate(matches),
         Some(("completions", matches)) => arguments::completions(matches),

@@ -2,30 +2,61 @@
 
 use std::fs;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ArgMatches;
 use infermark_measure::{Decision, Point};
+use infermark_peers::{Point as PeerPoint, View, page};
 use infermark_report::Colour;
-use infermark_run::Measured;
 use infermark_run::study::{Found, open};
+use infermark_run::{Measured, RunFile};
 use infermark_terms::Trust;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
-use crate::{print, sheet, study};
+use crate::{print, runs, sheet, study};
 
 /// Reads a record back and prints its result.
 pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
     let dir = matches.get_one::<PathBuf>("run").expect("clap requires it");
+    if let Some(name) = matches.get_one::<String>("view") {
+        let view = View::named(name).expect("clap accepts no other");
+        return show_view(view, dir, matches);
+    }
     match open(dir)? {
         Found::Run(measured) => {
             let printed = show(&measured, matches)?;
             Ok(vouch(&measured.point, printed))
         }
         Found::Study(studied) => study::show(&studied, matches),
+        Found::Adopted(header) => show_adopted(&header, matches),
     }
+}
+
+/// Prints a run by another tool's definitions.
+fn show_view(view: View, dir: &Path, matches: &ArgMatches) -> Result<Exit, Failure> {
+    let record = runs::record(dir)?;
+    let point = view.measure(&record);
+    let text = match format(matches) {
+        "json" => json(&point.to_json()),
+        _ => {
+            let title = format!("{} · by the definitions of {}", record.facts.id, view.name());
+            page(&title, &point)
+        }
+    };
+    deliver(&text, matches)
+}
+
+/// Prints a run that was imported: what its file said.
+fn show_adopted(header: &RunFile, matches: &ArgMatches) -> Result<Exit, Failure> {
+    if format(matches) == "json" {
+        return deliver(&json(header), matches);
+    }
+    let model = header.target["model"].as_str().unwrap_or("model not stated");
+    let title = format!("{} · {model} · imported: definitions {}", header.id, header.definitions);
+    let pages = header.points.iter().map(|point| page(&title, &PeerPoint::from_json(point)));
+    deliver(&pages.collect::<Vec<_>>().join("\n"), matches)
 }
 
 /// Turns the exit into that of a void result, or else of a missed objective, where it is one.

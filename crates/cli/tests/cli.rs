@@ -418,6 +418,69 @@ fn secrets_stay_out_of_everything_a_run_leaves() {
     }
 }
 
+/// Runs the binary with these arguments, which must succeed.
+fn done(dir: &TempDir, args: &[&str]) -> Output {
+    let output = infermark(dir).args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", errors(&output));
+    output
+}
+
+#[test]
+fn a_run_goes_into_every_peers_format_and_comes_back() {
+    let dir = fresh();
+    let output = run(&dir, &[QUICK, "--requests=20", "--output-tokens=4", "--record=r", "-q"]);
+    ran(&output);
+    for (format, view, figure) in [
+        ("vllm-json", "vllm", "ttft"),
+        ("vllm-summary", "vllm", "e2el"),
+        ("guidellm", "guidellm", "time_per_output_token_ms"),
+        ("hf", "hf", "inter_token_latency_ms"),
+        ("llm-d", "inference-perf", "normalized_time_per_output_token"),
+        ("compressa", "", ""),
+    ] {
+        let file = format!("{format}.file");
+        let _: Output = done(&dir, &["runs", "export", "r", "--as", format, "-o", &file]);
+        let imported = done(&dir, &["runs", "import", &file, "--into", "imported"]);
+        let imported = String::from_utf8(imported.stdout).unwrap();
+        let header = json(&done(&dir, &["report", imported.trim(), "--format=json"]));
+        assert_ne!(header["definitions"], "infermark.metrics/1");
+        let point = &header["points"][0];
+        assert_eq!(point["counts"]["finished"], 20, "{format}");
+        assert_eq!(point["load"], serde_json::json!({ "kind": "closed", "concurrency": 1 }));
+        if view.is_empty() {
+            continue;
+        }
+        let viewed = json(&done(&dir, &["report", "r", "--view", view, "--format=json"]));
+        let mean = |point: &Value| point["peer"]["figures"][figure]["mean"].as_f64().unwrap();
+        assert!((mean(point) - mean(&viewed)).abs() < 1e-6, "{format}");
+        let page = done(&dir, &["report", imported.trim()]).stdout;
+        assert!(String::from_utf8(page).unwrap().contains(figure), "{format}");
+    }
+}
+
+#[test]
+fn text_for_people_is_exported_to_standard_output() {
+    let dir = fresh();
+    ran(&run(&dir, &[QUICK, "--requests=5", "--output-tokens=4", "--record=r", "-q"]));
+    let block = done(&dir, &["runs", "export", "r", "--as=vllm-console"]).stdout;
+    let block = String::from_utf8(block).unwrap();
+    assert!(block.starts_with("============ Serving Benchmark Result ============\n"), "{block}");
+    assert!(block.contains("Successful requests:                     5         \n"), "{block}");
+    let list = done(&dir, &["runs", "export", "r", "--as=compressa-list"]).stdout;
+    assert!(String::from_utf8(list).unwrap().contains("| THROUGHPUT_OUTPUT_TOKENS: "));
+    let page = done(&dir, &["report", "r", "--view=mlperf"]).stdout;
+    assert!(String::from_utf8(page).unwrap().contains("first_token_latency, ms  5"));
+}
+
+#[test]
+fn a_file_of_no_peer_is_refused_by_name() {
+    let dir = fresh();
+    std::fs::write(dir.path().join("x.json"), "{}").unwrap();
+    let output = infermark(&dir).args(["runs", "import", "x.json"]).output().unwrap();
+    fails(&output, 2, &["cannot import x.json", "guidellm"]);
+    assert!(!dir.path().join("infermark-runs").exists());
+}
+
 #[test]
 fn help_and_completions_are_there() {
     let dir = fresh();

@@ -21,7 +21,7 @@ pub enum TokenSource {
 /// includes reasoning). Without usage: the tokenizer's count of the whole output text, marked
 /// `tokenized`; without a tokenizer: the number of chunks, marked `chunks`" (docs/metrics.md,
 /// section 2).
-pub(crate) fn output_tokens(row: &RequestRow) -> (u32, TokenSource) {
+pub fn output_tokens(row: &RequestRow) -> (u32, TokenSource) {
     match (row.usage, row.tokenized) {
         (Some(usage), _) => (usage.completion_tokens, TokenSource::Server),
         (None, Some(count)) => (count, TokenSource::Tokenized),

@@ -54,7 +54,7 @@ pub use concurrency::Concurrency;
 pub use cost::Cost;
 pub use counts::{Counts, Reason};
 pub use estimate::{Estimate, Interval};
-pub use figures::TokenSource;
+pub use figures::{TokenSource, output_tokens};
 pub use plan::{ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan};
 pub use point::{Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure};
 pub use rates::{Rates, WholeRun};

@@ -113,6 +113,12 @@ pub enum RunError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The requests of an imported run were asked for.
+    #[error("`{}` was imported: it holds figures and no requests", dir.display())]
+    Adopted {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The study was stopped by the user's wish.
     #[error("stopped: what was measured is in `{}`", dir.display())]
     Stopped {
@@ -205,6 +211,7 @@ impl RunError {
             | Self::Prices { .. }
             | Self::Point { .. }
             | Self::NotAStudy { .. }
+            | Self::Adopted { .. }
             | Self::Store(
                 StoreError::NotEmpty { .. }
                 | StoreError::NotARun { .. }
@@ -273,7 +280,7 @@ impl RunError {
             | Self::Store(_)
             | Self::Header { .. }
             | Self::System { .. } => return None,
-            Self::NotAStudy { .. } => "print it with `infermark report`",
+            Self::NotAStudy { .. } | Self::Adopted { .. } => "print it with `infermark report`",
             Self::Stopped { .. } => "go on with `--resume DIR`",
         };
         Some(hint.to_owned())

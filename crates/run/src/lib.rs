@@ -31,16 +31,19 @@ mod load;
 pub mod predict;
 mod preflight;
 mod price;
+mod recall;
 mod recorder;
 pub mod study;
 mod target;
 
 pub use environment::Environment;
 pub use error::{Category, RunError};
+pub use infermark_store::RunFile;
 pub use judge::{Measured, measure_again};
 pub use limits::make_room;
 pub use load::{Options, Secrets, Session, execute};
 pub use preflight::Preflight;
+pub use recall::{Foreign, adopt, recall};
 pub use recorder::{Progress, Watch};
 pub use target::{ServerKind, TargetReport};
 

@@ -41,6 +41,7 @@ use serde_json::{Map, Value, json};
 
 use self::early::Sentry;
 use crate::load::{Options, Secrets, Session};
+use crate::recall::is_adopted;
 use crate::{DEFINITIONS, Environment, Measured, RunError, Watch, measure_again};
 
 pub use self::early::Early;
@@ -401,6 +402,8 @@ pub enum Found {
     Run(Box<Measured>),
     /// A study.
     Study(Box<Studied>),
+    /// Another tool's result, which was imported: its header.
+    Adopted(Box<RunFile>),
 }
 
 /// Reads back whatever record is in `dir`, and measures it again.
@@ -409,7 +412,11 @@ pub enum Found {
 ///
 /// If there is none, or it cannot be read.
 pub fn open(dir: &Path) -> Result<Found, RunError> {
-    match kind(&RunFile::of(dir)?) {
+    let header = RunFile::of(dir)?;
+    if is_adopted(&header) {
+        return Ok(Found::Adopted(Box::new(header)));
+    }
+    match kind(&header) {
         Some(_) => read(dir).map(|studied| Found::Study(Box::new(studied))),
         None => measure_again(dir).map(|measured| Found::Run(Box::new(measured))),
     }
