@@ -38,12 +38,10 @@ pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
 fn show_view(view: View, dir: &Path, matches: &ArgMatches) -> Result<Exit, Failure> {
     let record = runs::record(dir)?;
     let point = view.measure(&record);
+    let title = format!("{} · by the definitions of {}", record.facts.id, view.name());
     let text = match format(matches) {
         "json" => json(&point.to_json()),
-        _ => {
-            let title = format!("{} · by the definitions of {}", record.facts.id, view.name());
-            page(&title, &point)
-        }
+        _ => page(&title, &point),
     };
     deliver(&text, matches)
 }

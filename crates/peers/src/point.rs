@@ -219,7 +219,7 @@ fn describe(stats: &Stats) -> Value {
 /// Returns `p50` for 50, `p999` for 99.9 and `p001` for 0.1.
 fn percentile_key(percentage: f64) -> String {
     let tenths = (percentage * 10.0).round() as u32;
-    if tenths % 10 == 0 { format!("p{}", tenths / 10) } else { format!("p{tenths:03}") }
+    if tenths.is_multiple_of(10) { format!("p{}", tenths / 10) } else { format!("p{tenths:03}") }
 }
 
 #[cfg(test)]

@@ -141,6 +141,7 @@ fn pairwise_sum(values: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unreadable_literal, reason = "figures stand as NumPy prints them")]
 mod tests {
     use super::*;
 

@@ -151,13 +151,16 @@ fn scheduler(record: &Record, made: &Value, (start, end): (f64, f64)) -> Value {
     })
 }
 
+/// What a request adds to a rate: instants, and how much at each.
+type Events = fn(&Request) -> Vec<(f64, f64)>;
+
 fn metrics(record: &Record, point: &Point, made: &Value) -> Value {
     let mut metrics = Map::new();
     for (name, ..) in FIGURES {
         let figure = point.figure(name).map(|figure| &figure.stats);
         metrics.extend([(name.to_owned(), of_status(figure))]);
     }
-    let events: [fn(&Request) -> Vec<(f64, f64)>; 4] = [
+    let events: [Events; 4] = [
         |request| vec![(request.end, 1.0)],
         |request| vec![(request.first.unwrap_or(request.end), request.input as f64)],
         outputs,
@@ -232,7 +235,7 @@ fn outputs(request: &Request) -> Vec<(f64, f64)> {
 
 /// Rates over time, each weighted by how long it held: events ÷ the time halfway to the
 /// neighbouring events, as `rate_distribution_from_timings` has it.
-fn rates(record: &Record, events: fn(&Request) -> Vec<(f64, f64)>) -> Vec<Weighed> {
+fn rates(record: &Record, events: Events) -> Vec<Weighed> {
     let starts = record.requests.iter().map(|request| request.start);
     let start = starts.fold(f64::MAX, f64::min);
     let mut all = vec![(start, 0.0), (start + record.duration(), 0.0)];
