@@ -242,7 +242,7 @@ fn inference_perf(result: &Value) -> Import {
 
 /// Reads a distribution in any peer's spelling; absent without a mean.
 ///
-/// `mean` or `avg`, `median` or `p50`, `std`, `std_dev` or `stddev`, `count`, and percentiles beside
+/// `mean` or `avg`, `median` or `p50`, `std`, `std_dev` or `stddev`, `count`; percentiles beside
 /// them or in an object `percentiles`.
 pub(crate) fn stats(value: &Value) -> Option<Stats> {
     let any = |keys: &[&str]| keys.iter().find_map(|key| number(&value[*key]));
