@@ -5,9 +5,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
+use infermark_terms::Metric;
 use serde_json::Value;
 
 /// The server's counters are shared, so one test at a time.
@@ -50,6 +52,14 @@ fn counter(name: &str) -> f64 {
     samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
+/// Returns what a total rose by in a run's telemetry, from its first sample to its last.
+fn rise(record: &Path, metric: Metric) -> f64 {
+    let rows = infermark_store::open(record).and_then(|run| run.telemetry()).expect("a record");
+    let rows = rows.map(|row| row.expect("telemetry is whole"));
+    let values: Vec<_> = rows.filter(|row| row.metric == metric).map(|row| row.value).collect();
+    values.last().expect("it was sampled") - values[0]
+}
+
 fn counters() -> (f64, f64) {
     (counter("vllm:prompt_tokens_total"), counter("vllm:generation_tokens_total"))
 }
@@ -87,6 +97,10 @@ fn exact_counts(api: &str) {
     let client = (&point["tokens"]["input_total"], &point["tokens"]["output_total"]);
     assert_eq!(client.0.as_f64(), Some(after.0 - before.0), "prompt tokens");
     assert_eq!(client.1.as_f64(), Some(after.1 - before.1), "generation tokens");
+    let rise = |metric| rise(&dir.path().join("run"), metric);
+    assert_eq!(client.0.as_f64(), Some(rise(Metric::PromptTokens)), "telemetry's prompt tokens");
+    assert_eq!(client.1.as_f64(), Some(rise(Metric::GenerationTokens)), "and generation tokens");
+    assert!(!has_caveat(point, "CountsDisagree") && !has_caveat(point, "CacheContaminated"));
     assert_eq!(result["target"]["server"]["name"], "vllm");
     assert_eq!(result["partial"], false);
 }

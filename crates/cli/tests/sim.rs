@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use infermark_terms::Outcome;
+use infermark_terms::{Metric, Outcome};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -79,6 +79,39 @@ impl Served {
         assert_eq!(ended.code(), Some(0), "{words}");
         words
     }
+}
+
+#[test]
+fn the_telemetrys_token_totals_equal_the_clients_sums() {
+    let dir = fresh();
+    let served = Served::start(&dir, &["llama-3.1-8b@h100,seqs=4"]);
+    let output = infermark(&dir)
+        .args(["run", &served.url, "--requests", "24", "--concurrency", "8", "--seed", "3"])
+        .args(["--input-tokens", "uniform(32..96)", "--output-tokens", "uniform(8..24)"])
+        .args(["--tokenizer", "server", "--metrics-interval", "100ms"])
+        .args(["--format", "json", "--record", "record"])
+        .output()
+        .unwrap();
+    drop(served.stop("-INT"));
+    let result: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let point = &result["points"][0];
+    let run = infermark_store::open(&dir.path().join("record")).unwrap();
+    let rows: Vec<_> = run.telemetry().unwrap().map(Result::unwrap).collect();
+    let rise = |metric| {
+        let own = rows.iter().filter(|row| row.metric == metric);
+        let values: Vec<f64> = own.map(|row| row.value).collect();
+        values[values.len() - 1] - values[0]
+    };
+    let tokens = &point["tokens"];
+    assert_eq!(tokens["input_total"].as_f64(), Some(rise(Metric::PromptTokens)), "{point:#}");
+    assert_eq!(tokens["output_total"].as_f64(), Some(rise(Metric::GenerationTokens)));
+    let sources: Vec<_> = point["telemetry"].as_array().unwrap().iter().collect();
+    let page = format!("{}/metrics", result["target"]["url"].as_str().unwrap());
+    assert_eq!(sources[1]["source"], page);
+    assert!(sources.iter().all(|source| source["failed"] == 0), "{sources:?}");
+    let caveats = point["trust"]["caveats"].as_array().unwrap();
+    assert!(caveats.iter().all(|caveat| caveat["code"] != "CountsDisagree"), "{caveats:?}");
 }
 
 /// What one side says of requests that ended alike: how many, and of how many output tokens.

@@ -1,8 +1,8 @@
 //! The instrument's doubts about its own result: those of docs/metrics.md, section 9, that
 //! follow from the plan and the rows alone.
 //!
-//! Not here: doubts that need the server's metrics (`CacheContaminated`, `CountsDisagree`),
-//! knowledge of model and hardware (`BelowPhysics`), or a search for the steady state
+//! Not here: doubts that need the server's metrics (`CacheContaminated`, `CountsDisagree`:
+//! `observe`), knowledge of model and hardware (`BelowPhysics`), or a search for the steady state
 //! (`NotSteady`, `Saturated`).
 
 use infermark_terms::{

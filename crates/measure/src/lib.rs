@@ -18,8 +18,9 @@
 //! - A figure that was not observed is absent: never 0, never NaN.
 //! - The chunks are read once. Of each, at most 16 bytes are kept.
 //!
-//! Not here: clocks, files, how figures are printed, and doubts that need the server's own
-//! metrics.
+//! [`observe`] adds what servers, GPUs and hosts said beside, and says what limits the server.
+//!
+//! Not here: clocks, files, and how figures are printed.
 
 mod arrivals;
 mod audit;
@@ -29,9 +30,11 @@ pub mod compare;
 mod concurrency;
 mod cost;
 mod counts;
+mod diagnosis;
 mod estimate;
 mod figures;
 mod goodput;
+mod observe;
 mod percentile;
 mod plan;
 mod point;
@@ -45,6 +48,7 @@ mod share;
 mod slices;
 mod span;
 mod streams;
+mod telemetry;
 
 #[cfg(test)]
 mod tests;
@@ -53,9 +57,12 @@ pub use client::{Client, ClientFigures, ThreadFigures, attest};
 pub use concurrency::Concurrency;
 pub use cost::Cost;
 pub use counts::{Counts, Reason};
+pub use diagnosis::{Finding, Limit, diagnose};
 pub use estimate::{Estimate, Interval};
 pub use figures::{TokenSource, output_tokens};
+pub use observe::observe;
 pub use plan::{ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan};
 pub use point::{Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure};
 pub use rates::{Rates, WholeRun};
 pub use ruling::{Decision, Ruling};
+pub use telemetry::{ClientHost, Energy, Gpu, SourceReport, Telemetry};

@@ -15,8 +15,9 @@ use crate::sample::Sample;
 use crate::span::Span;
 use crate::streams::Streams;
 use crate::{
-    ClientFigures, Concurrency, Cost, Counts, Decision, Estimate, LoadPlan, PointPlan, Rates,
-    Ruling, TokenSource, WholeRun, concurrency, figures, rates,
+    ClientFigures, ClientHost, Concurrency, Cost, Counts, Decision, Energy, Estimate, Finding, Gpu,
+    LoadPlan, PointPlan, Rates, Ruling, SourceReport, Telemetry, TokenSource, WholeRun,
+    concurrency, figures, rates,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -57,6 +58,24 @@ pub struct Point {
     /// The generator's threads and limits; absent where nothing was seen of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientFigures>,
+    /// The server's state and totals over the window, where it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Telemetry>,
+    /// The GPUs that somebody reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<Gpu>,
+    /// The energy of those whose power was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
+    /// The generator's own host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_host: Option<ClientHost>,
+    /// How well each source of telemetry could be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub telemetry: Vec<SourceReport>,
+    /// What limits the server, the foremost first; empty where nobody told enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnosis: Vec<Finding>,
     /// The verdict on the instrument.
     pub trust: Verdict,
 }
@@ -242,6 +261,12 @@ pub fn measure(
         cost: None,
         slo,
         client: None,
+        server: None,
+        gpus: Vec::new(),
+        energy: None,
+        client_host: None,
+        telemetry: Vec::new(),
+        diagnosis: Vec::new(),
         trust: Verdict { verdict: Trust::Sound, caveats: Vec::new() },
     };
     let caveats =

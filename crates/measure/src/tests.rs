@@ -187,6 +187,16 @@ fn small_run() -> Run {
     run
 }
 
+/// The rows of [`a_point`].
+pub(crate) fn small_rows() -> Vec<RequestRow> {
+    small_run().rows
+}
+
+/// A point with a request in it, of which nobody reported anything.
+pub(crate) fn a_point() -> Point {
+    small_run().measure(&plan(1000, 3000))
+}
+
 #[test]
 fn a_small_run_is_measured_as_by_hand() {
     let point = small_run().measure(&PointPlan { gpus: Some(2), ..plan(1000, 3000) });

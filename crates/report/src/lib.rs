@@ -20,6 +20,7 @@ mod curve;
 mod figure;
 mod latency;
 mod objectives;
+mod observed;
 mod page;
 mod sheet;
 mod table;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use infermark_measure::{
-    ArrivalLaw, Build, Client, Concurrency, Counts, Estimate, Found, Latency, LoadPlan, Point,
-    PointPlan, RateCourse, Rates, Reason, TokenSource, Tokens, Verdict, Window, WindowPlan, attest,
-    measure,
+    ArrivalLaw, Build, Client, Concurrency, Counts, Energy, Estimate, Finding, Found, Gpu, Latency,
+    Limit, LoadPlan, Point, PointPlan, RateCourse, Rates, Reason, SourceReport, Telemetry,
+    TokenSource, Tokens, Verdict, Window, WindowPlan, attest, diagnose, measure,
 };
 use infermark_terms::{
     Caveat, CaveatCode, ChunkKind, ChunkRow, Effort, EventCounts, Excerpt, FinishReason, Nanos,
@@ -227,6 +227,47 @@ fn a_prediction_says_first_that_it_is_one() {
         ..sheet(&point, &asked)
     });
     insta::assert_snapshot!(page);
+}
+
+#[test]
+fn a_run_whose_server_and_gpu_were_observed() {
+    let mut point = Run::closed(200).point();
+    point.server = Some(Telemetry {
+        prompt_tokens_per_s: Some(254_149.0),
+        generation_tokens_per_s: Some(1_291.4),
+        running_mean: Some(63.2),
+        waiting_share: Some(0.9),
+        waiting_mean: Some(40.1),
+        waiting_max: Some(111),
+        kv_usage_max: Some(0.46),
+        prefix_hit_rate: Some(0.981),
+        preemptions: Some(0),
+        draft_acceptance: None,
+    });
+    point.gpus = vec![Gpu {
+        id: "GPU-2f1e4d3c-0b1a-4c2d-8e9f-0123456789ab".to_owned(),
+        utilization_mean: Some(0.97),
+        memory_used_max_bytes: Some(72.4e9),
+        power_mean_watts: Some(612.5),
+        power_limit_watts: Some(700.0),
+        temperature_max_celsius: Some(71.0),
+        sm_clock_mean_hertz: Some(1.83e9),
+        throttled_share: Some(0.0),
+    }];
+    point.energy = Some(Energy {
+        joules: 18_375.0,
+        joules_per_output_token: Some(0.4743),
+        idle_watts: Some(118.0),
+    });
+    point.telemetry = vec![SourceReport {
+        source: "http://10.0.0.5:9400/metrics".to_owned(),
+        scrapes: 32,
+        failed: 2,
+        first_failure: Some("it answered 503".to_owned()),
+        resets: 0,
+    }];
+    point.diagnosis = diagnose(&point);
+    insta::assert_snapshot!(page(&sheet(&point, &asked("2 at a time"))));
 }
 
 #[test]
@@ -477,9 +518,48 @@ fn points() -> impl Strategy<Value = Point> {
             stamps: None,
             cost: None,
             slo: Vec::new(),
+            server: None,
+            gpus: Vec::new(),
+            energy: None,
+            client_host: None,
+            telemetry: Vec::new(),
+            diagnosis: Vec::new(),
             trust: Verdict { verdict: Trust::Void, caveats: caveats_of(caveats) },
         },
     )
+}
+
+/// Points of whose server, GPU and pages of metrics anything was said.
+fn observed_points() -> impl Strategy<Value = Point> {
+    let said = (text(), text(), text());
+    (points(), said, [value(), value()], any::<[u64; 2]>()).prop_map(|(point, said, [x, y], n)| {
+        let (id, source, why) = said;
+        let server = Telemetry {
+            prompt_tokens_per_s: Some(x),
+            waiting_max: Some(n[0]),
+            kv_usage_max: Some(y),
+            ..Telemetry::default()
+        };
+        let power_mean_watts = Some(x);
+        Point {
+            server: Some(server),
+            gpus: vec![Gpu { id, power_mean_watts, power_limit_watts: Some(y), ..Gpu::default() }],
+            energy: Some(Energy {
+                joules: x,
+                joules_per_output_token: Some(y),
+                idle_watts: Some(x),
+            }),
+            telemetry: vec![SourceReport {
+                source: source.clone(),
+                scrapes: n[0],
+                failed: n[1],
+                first_failure: Some(why.clone()),
+                resets: 0,
+            }],
+            diagnosis: vec![Finding { limit: Limit::Queue, evidence: source, hint: why }],
+            ..point
+        }
+    })
 }
 
 fn counts_of(n: [u64; 10], reasons: Vec<(String, u64)>) -> Counts {
@@ -518,7 +598,7 @@ proptest! {
 
     #[test]
     fn no_line_is_too_wide_and_nothing_foreign_controls_the_terminal(
-        point in points(),
+        point in observed_points(),
         names in [text(), text(), text(), text(), text()],
         asked in prop::collection::vec(text(), 0..8),
     ) {

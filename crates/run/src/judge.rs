@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use infermark_measure::{Client, Point, PointPlan, WindowPlan, attest, measure};
+use infermark_measure::{Client, Point, PointPlan, WindowPlan, attest, measure, observe};
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
 use infermark_terms::{
-    Caveat, CaveatCode, ChunkRow, Nanos, Price, RequestId, RequestRow, Stamp, Trust,
+    Caveat, CaveatCode, ChunkRow, Nanos, Price, RequestId, RequestRow, Stamp, TelemetryRow, Trust,
 };
 use infermark_workload::{Tokenizer, WorkloadError, recount};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub(crate) struct Plan {
     pub(crate) client: Option<Client>,
     #[serde(default)]
     pub(crate) preflight: Preflight,
+    /// How many input tokens the prompts share by intent, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shared_tokens: Option<u32>,
 }
 
 /// A record and what it means.
@@ -164,6 +167,8 @@ fn judge(
         point.trust.verdict = point.trust.verdict.max(caveat.lowers_to);
         point.trust.caveats.push(caveat);
     }
+    let telemetry: Vec<TelemetryRow> = run.telemetry()?.collect::<Result<_, _>>()?;
+    observe(&mut point, rows, telemetry, plan.shared_tokens);
     if let Some(price) = plan.price {
         point.price(price);
     }
@@ -335,6 +340,7 @@ mod tests {
             calibrated: None,
             client: None,
             preflight,
+            shared_tokens: None,
         };
         let rows = [row(0), row(1)];
         assert_eq!(loaded(&plan, &rows, Reach::Whole), span(end));
@@ -375,6 +381,7 @@ mod tests {
             calibrated: None,
             client: Some(Client { threads: vec![thread], ..Client::default() }),
             preflight: Preflight::default(),
+            shared_tokens: None,
         };
         let header = RunFile { plan: serde_json::to_value(&plan).unwrap(), ..header };
         let measured = finish(writer, header, &plan, Some(&Letters)).unwrap();

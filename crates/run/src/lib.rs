@@ -9,7 +9,7 @@
 //!
 //! # Invariants
 //!
-//! - Nothing but the target is contacted.
+//! - Nothing but the target is contacted, and the pages of metrics that the user names.
 //! - What was recorded stays readable, whatever happens: the record is written as the run goes,
 //!   and every error after its beginning leaves it marked partial.
 //! - The results are a function of the record: [`measure_again`] on its directory gives the same.
@@ -35,6 +35,7 @@ mod recall;
 mod recorder;
 pub mod study;
 mod target;
+mod telemetry;
 
 pub use environment::Environment;
 pub use error::{Category, RunError};

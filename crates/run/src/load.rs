@@ -33,6 +33,7 @@ use crate::preflight::{self, Learned, Preflight, Usage};
 use crate::price::price;
 use crate::recorder::{Recorder, Watch};
 use crate::target::{self, Reached};
+use crate::telemetry::{Gathered, Observers};
 use crate::{DEFINITIONS, RunError, limits};
 
 /// Looks up an environment variable that holds a secret.
@@ -156,6 +157,8 @@ impl Session {
         let (api, delivery) = (dialect.api, dialect.delivery);
 
         let environment = Environment::observe();
+        let mut observers = Observers::new(scenario, &self.reached)?;
+        let baseline = observers.baseline();
 
         // The epoch: everything is ready but the record's files and the threads.
         let clock = Clock::start();
@@ -170,17 +173,24 @@ impl Session {
             calibrated,
             client: None,
             preflight,
+            shared_tokens: shared_tokens(scenario, &preflight),
         };
         let mut header = header(resolved, options, self.target(), &plan, &clock);
         header.environment = json!(environment);
-        let writer = RunWriter::create(&options.dir, &header)?;
+        let mut writer = RunWriter::create(&options.dir, &header)?;
+        writer.append_telemetry(&baseline)?;
+        let observing = observers.start(clock, scenario.metrics.interval)?;
+        let gathered = observing.gathered();
         // Only the first run of a session has cost what it took to learn.
         let template_tokens = preflight.template_tokens;
         self.learned.preflight = Preflight { template_tokens, ..Preflight::default() };
         let shared = Shared::new(shards, options.stop.clone());
-        let bench = Bench { scenario, api, delivery, capture, clock, start, planned, shared };
+        let bench =
+            Bench { scenario, api, delivery, capture, clock, start, planned, shared, gathered };
         options.watch.begin();
-        let (writer, reports) = bench.run(&self.reached, feeders, writer, options)?;
+        let (mut writer, reports) = bench.run(&self.reached, feeders, writer, options)?;
+        writer.append_telemetry(&observing.finish())?;
+        writer.flush()?;
         let served = self.reached.embedded.take().map(Serving::stop);
         plan.engine_lateness = served.map(|summary| summary.lateness.p99);
         plan.stopped = reports.iter().filter_map(|report| report.stopped).min();
@@ -237,6 +247,7 @@ struct Bench<'a> {
     start: Stamp,
     planned: Window,
     shared: Shared,
+    gathered: Gathered,
 }
 
 impl Bench<'_> {
@@ -257,6 +268,7 @@ impl Bench<'_> {
             writer,
             full: batches,
             used: back,
+            telemetry: self.gathered.clone(),
             clock: self.clock,
             start: self.start,
             stop: options.stop.clone(),
@@ -340,7 +352,7 @@ fn feeders(
     (0..shards).map(start).collect()
 }
 
-fn spawn<T: Send + 'static>(
+pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, RunError> {
@@ -423,6 +435,19 @@ pub(crate) fn load_plan(scenario: &Scenario) -> LoadPlan {
             };
             LoadPlan::Open { rate_rps, arrivals, course }
         }
+    }
+}
+
+/// Returns how many input tokens the prompts share by intent: a beginning and the chat template.
+/// What a dataset's prompts share nobody knows.
+fn shared_tokens(scenario: &Scenario, preflight: &Preflight) -> Option<u32> {
+    let template = preflight.template_tokens.unwrap_or(0);
+    match &scenario.workload.source {
+        PromptSource::Synthetic { prefix, .. } => {
+            Some(prefix.map_or(0, |prefix| prefix.tokens) + template)
+        }
+        PromptSource::Corpus { .. } => Some(template),
+        PromptSource::File { .. } => None,
     }
 }
 

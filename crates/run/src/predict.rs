@@ -24,7 +24,7 @@ mod witness;
 
 use std::collections::BTreeSet;
 
-use infermark_measure::{Build, Point, PointPlan, measure};
+use infermark_measure::{Build, Point, PointPlan, diagnose, measure};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{Scenario, Target};
 use infermark_schedule::{pacer, window};
@@ -46,7 +46,6 @@ use crate::{DEFINITIONS, RunError, embedded};
 
 pub use self::expect::{Expected, Range};
 pub use self::sweep::Axis;
-pub use self::witness::Telemetry;
 
 /// Which loads are predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +75,6 @@ pub struct Predicted {
     /// What measuring the predicted rows gives.
     #[serde(flatten)]
     pub point: Point,
-    /// The engine's state and totals, as its own metrics would show them.
-    pub server: Telemetry,
     /// How far reality may lie from the prediction.
     pub uncertainty: Expected,
 }
@@ -149,7 +146,9 @@ impl<'a> Subject<'a> {
         if let Some(price) = price(scenario)? {
             point.price(price);
         }
-        Ok(Predicted { point, server: witness.telemetry(), uncertainty })
+        point.server = Some(witness.telemetry());
+        point.diagnosis = diagnose(&point);
+        Ok(Predicted { point, uncertainty })
     }
 
     /// Runs one operating point in virtual time.

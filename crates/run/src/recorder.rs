@@ -10,6 +10,8 @@ use infermark_drive::{Batch, Clock, Stop};
 use infermark_store::{RunWriter, StoreError};
 use infermark_terms::{Nanos, OutcomeKind, Stamp};
 
+use crate::telemetry::Gathered;
+
 /// How often rows go to the kernel: what a killed run can lose.
 const FLUSH_EVERY: Nanos = Nanos::from_millis(200);
 
@@ -67,6 +69,8 @@ pub(crate) struct Recorder {
     pub(crate) full: Receiver<(u32, Batch)>,
     /// The way back to each shard for used batches.
     pub(crate) used: Vec<Sender<Batch>>,
+    /// What servers, GPUs and hosts say of themselves.
+    pub(crate) telemetry: Gathered,
     pub(crate) clock: Clock,
     /// When load began.
     pub(crate) start: Stamp,
@@ -97,7 +101,9 @@ impl Recorder {
             let now = self.clock.now();
             if now.since(flushed) >= FLUSH_EVERY {
                 flushed = now;
-                result = result.and_then(|()| self.writer.flush());
+                result = result
+                    .and_then(|()| self.writer.append_telemetry(&self.telemetry.take()))
+                    .and_then(|()| self.writer.flush());
                 self.watch.set(tally.progress(now, self.start, (self.in_flight)()));
             }
             if result.is_err() {

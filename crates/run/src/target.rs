@@ -102,11 +102,15 @@ fn endpoint(scenario: &Scenario, embedded: Option<&Serving>) -> Result<Arc<Endpo
         (Target::Url(url), None) => url.clone(),
         (Target::Sim(_), None) => unreachable!("the embedded engine is served first"),
     };
-    let roots = match scenario.access.verification {
-        Verification::Full => Roots::Trusted { extra: scenario.access.ca.clone() },
+    Ok(Arc::new(Endpoint::resolve(&url, &roots(&scenario.access))?))
+}
+
+/// Returns which certificates are believed.
+pub(crate) fn roots(access: &Access) -> Roots {
+    match access.verification {
+        Verification::Full => Roots::Trusted { extra: access.ca.clone() },
         Verification::Off => Roots::Unverified,
-    };
-    Ok(Arc::new(Endpoint::resolve(&url, &roots)?))
+    }
 }
 
 /// Serves the embedded engine on a loopback port of its own.

@@ -247,7 +247,8 @@ impl Sheet {
 
     /// Shows how a repeated setting is written in this file's format.
     fn list_of(&self, setting: &Setting) -> String {
-        let (key, item) = (setting.key, setting.value_name.to_lowercase());
+        let named = || setting.value_name.to_lowercase();
+        let (key, item) = (setting.key, setting.default.map_or_else(named, str::to_owned));
         match self.format {
             Format::Yaml if !item.contains(": ") => format!("{key}: [{item}]"),
             Format::Yaml => format!("{key}: [\"{item}\"]"),

@@ -30,6 +30,8 @@ pub struct Scenario {
     pub seed: Seed,
     /// How to reach the server.
     pub access: Access,
+    /// What is asked how it fares, beside the load.
+    pub metrics: Metrics,
     /// How many generator threads; absent: as many as the load needs and the machine has.
     pub threads: Option<u32>,
     /// What the target runs on, where stated.
@@ -317,4 +319,22 @@ pub enum Verification {
     Full,
     /// Not at all (`--insecure`); every output says so.
     Off,
+}
+
+/// Which pages of metrics are read during a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// The pages; none of them where the user wants none.
+    pub pages: Vec<MetricPage>,
+    /// The time from one reading to the next.
+    pub interval: Nanos,
+}
+
+/// A page of metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricPage {
+    /// The target's own.
+    Target,
+    /// At this URL.
+    Url(String),
 }

@@ -12,15 +12,15 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
-use infermark_terms::{OutputPolicy, Seed, Slo};
+use infermark_terms::{Nanos, OutputPolicy, Seed, Slo};
 use serde::Serialize;
 
 use self::desk::Desk;
 use self::load::load;
 use crate::given::{Given, Origin};
 use crate::intent::{
-    Access, Api, Bounds, Distribution, FileLayout, PromptForm, PromptSource, Scenario,
-    SharedPrefix, Target, TokenizerChoice, Verification, Workload,
+    Access, Api, Bounds, Distribution, FileLayout, MetricPage, Metrics, PromptForm, PromptSource,
+    Scenario, SharedPrefix, Target, TokenizerChoice, Verification, Workload,
 };
 use crate::problem::Problems;
 use crate::settings::{self, Setting};
@@ -34,6 +34,9 @@ const REQUESTS_MAX: u64 = 1_000_000_000_000;
 const THREADS_MAX: u64 = 1024;
 /// The longest shared prefix, and the most of them.
 const PREFIX_MAX: u64 = 10_000_000;
+
+/// The shortest time from one reading of the metrics to the next.
+const METRICS_INTERVAL_MIN: Nanos = Nanos::from_millis(100);
 
 /// A scenario, and how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +107,7 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
         slo: objectives(&mut desk),
         workload: workload(&mut desk, api, &tokenizer),
         access: access(&mut desk, &target),
+        metrics: metrics(&mut desk),
         threads: desk.one(&settings::THREADS, &count::<1, THREADS_MAX>()).map(|n| n as u32),
         gpus: desk.one(&settings::GPUS, &syntax::GPUS),
         price: desk.one(&settings::PRICE, &syntax::PRICE),
@@ -294,6 +298,24 @@ fn access(desk: &mut Desk, target: &Target) -> Access {
         timeout: desk.one_or_default(&settings::TIMEOUT, &syntax::DURATION),
         connect_timeout: desk.one_or_default(&settings::CONNECT_TIMEOUT, &syntax::DURATION),
     }
+}
+
+fn metrics(desk: &mut Desk) -> Metrics {
+    let mut given = desk.all(&settings::METRICS, &syntax::METRIC_PAGE);
+    if given.is_empty() {
+        given.push(desk.default_of(&settings::METRICS, &syntax::METRIC_PAGE));
+    }
+    if given.len() > 1 && given.contains(&None) {
+        let found = "`none` and a page contradict each other";
+        desk.refuse(&[&settings::METRICS], found, "keep one of them");
+    }
+    let interval = desk.one_or_default(&settings::METRICS_INTERVAL, &syntax::DURATION);
+    if interval < METRICS_INTERVAL_MIN {
+        let found = "to read that often would be a load of its own";
+        desk.refuse(&[&settings::METRICS_INTERVAL], found, "give `100ms` or more");
+    }
+    let pages: Vec<MetricPage> = given.into_iter().flatten().collect();
+    Metrics { pages, interval }
 }
 
 fn tags(desk: &mut Desk) -> BTreeMap<String, String> {

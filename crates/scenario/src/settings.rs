@@ -135,6 +135,8 @@ pub static SETTINGS: &[&Setting] = &[
     &TIMEOUT,
     &CONNECT_TIMEOUT,
     &SEED,
+    &METRICS,
+    &METRICS_INTERVAL,
     &THREADS,
     &TAG,
 ];
@@ -597,6 +599,33 @@ pub static SEED: Setting = Setting {
     value_name: "N",
     default: None,
     help: "The root of every random choice; otherwise drawn anew and recorded",
+    more: "",
+    group: Group::Run,
+    form: Form::Once,
+};
+
+/// Pages of metrics.
+pub static METRICS: Setting = Setting {
+    key: "metrics",
+    flag: "metrics",
+    env: "INFERMARK_METRICS",
+    value_name: "URL",
+    default: Some("target"),
+    help: "Pages of metrics to read during the run: `target`, URL or `none`",
+    more: "`target` is the target's own `/metrics`. Give the option again for each page, of a GPU \
+           exporter or a node exporter, say. Headers and keys go to the target's pages alone.",
+    group: Group::Run,
+    form: Form::Repeated,
+};
+
+/// How often they are read.
+pub static METRICS_INTERVAL: Setting = Setting {
+    key: "metrics_interval",
+    flag: "metrics-interval",
+    env: "INFERMARK_METRICS_INTERVAL",
+    value_name: "TIME",
+    default: Some("1s"),
+    help: "The time from one reading of the metrics to the next",
     more: "",
     group: Group::Run,
     form: Form::Once,

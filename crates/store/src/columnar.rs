@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 use infermark_terms::{Nanos, Stamp};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -70,6 +70,7 @@ pub(crate) enum Presence {
 /// value is none that the row can have.
 pub(crate) enum Access<R> {
     Integer { get: fn(&R) -> Option<i64>, set: fn(&mut R, i64) -> Option<()> },
+    Real { get: fn(&R) -> f64, set: fn(&mut R, f64) },
     Flag { get: fn(&R) -> bool, set: fn(&mut R, bool) },
     Text { get: fn(&R) -> Cow<'static, str>, set: fn(&mut R, &str) -> Option<()> },
 }
@@ -93,6 +94,11 @@ impl<R> Column<R> {
         Self { name, presence: Presence::Maybe, access: Access::Integer { get, set } }
     }
 
+    /// A real number that every row has.
+    pub(crate) const fn real(name: &'static str, get: fn(&R) -> f64, set: fn(&mut R, f64)) -> Self {
+        Self { name, presence: Presence::Always, access: Access::Real { get, set } }
+    }
+
     /// Yes or no.
     pub(crate) const fn flag(
         name: &'static str,
@@ -114,6 +120,7 @@ impl<R> Column<R> {
     fn field(&self) -> Field {
         let kind = match self.access {
             Access::Integer { .. } => DataType::Int64,
+            Access::Real { .. } => DataType::Float64,
             Access::Flag { .. } => DataType::Boolean,
             Access::Text { .. } => DataType::Utf8,
         };
@@ -124,6 +131,9 @@ impl<R> Column<R> {
     fn gather(&self, rows: &[R]) -> ArrayRef {
         match self.access {
             Access::Integer { get, .. } => Arc::new(rows.iter().map(get).collect::<Int64Array>()),
+            Access::Real { get, .. } => {
+                Arc::new(rows.iter().map(|row| Some(get(row))).collect::<Float64Array>())
+            }
             Access::Flag { get, .. } => {
                 Arc::new(rows.iter().map(|row| Some(get(row))).collect::<BooleanArray>())
             }
@@ -148,6 +158,12 @@ impl<R> Column<R> {
                 let values = column.as_primitive_opt::<Int64Type>()?;
                 for (row, value) in rows.iter_mut().zip(values) {
                     value.map_or(Some(()), |value| set(row, value))?;
+                }
+            }
+            Access::Real { set, .. } => {
+                let values = column.as_primitive_opt::<Float64Type>()?;
+                for (row, value) in rows.iter_mut().zip(values) {
+                    set(row, value?);
                 }
             }
             Access::Flag { set, .. } => {
@@ -402,9 +418,11 @@ mod tests {
         fn columns_are_faithful(
             requests in vec(samples::any_request(99), 0..4),
             chunks in vec(samples::any_chunk(), 0..20),
+            telemetry in vec(samples::any_telemetry(), 0..20),
         ) {
             prop_assert_eq!(through_columns(&requests), requests);
             prop_assert_eq!(through_columns(&chunks), chunks);
+            prop_assert_eq!(through_columns(&telemetry), telemetry);
         }
     }
 

@@ -11,12 +11,16 @@ pub(crate) const RUN: &str = "run.json";
 pub(crate) const REQUESTS: &str = "requests.parquet";
 /// The table of chunks.
 pub(crate) const CHUNKS: &str = "chunks.parquet";
+/// The table of telemetry.
+pub(crate) const TELEMETRY: &str = "telemetry.parquet";
 /// The directory of the journals, there only until the run is finished.
 pub(crate) const JOURNAL: &str = "journal";
 /// The journal of requests.
 pub(crate) const REQUESTS_JOURNAL: &str = "journal/requests.log";
 /// The journal of chunks.
 pub(crate) const CHUNKS_JOURNAL: &str = "journal/chunks.log";
+/// The journal of telemetry.
+pub(crate) const TELEMETRY_JOURNAL: &str = "journal/telemetry.log";
 /// The journal of output text.
 pub(crate) const TEXT_JOURNAL: &str = "journal/text.log";
 

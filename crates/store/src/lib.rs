@@ -7,6 +7,7 @@
 //!            create            append, flush                       finish
 //!  <run>/run.json (partial)    journal/requests.log  ──────▶  requests.parquet
 //!                              journal/chunks.log    ──────▶  chunks.parquet
+//!                              journal/telemetry.log ──────▶  telemetry.parquet
 //!                              journal/text.log      ──────▶  (gone)
 //!                                                             run.json (results)
 //! ```
@@ -23,6 +24,7 @@
 //! Deliberately not here: clocks (the caller dates a run), what the header's values mean, and
 //! anything derived from rows (`measure`).
 
+mod cells;
 mod chunks;
 mod columnar;
 mod encoding;
@@ -33,6 +35,7 @@ mod journal;
 mod read;
 mod requests;
 mod schema;
+mod telemetry;
 mod text;
 mod write;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, vec};
 
-use infermark_terms::{ChunkRow, RequestId, RequestRow};
+use infermark_terms::{ChunkRow, RequestId, RequestRow, TelemetryRow};
 
-use crate::columnar;
+use crate::columnar::{self, Columnar};
 use crate::journal::{self, Extent, Row};
 use crate::write::KeepChunks;
 use crate::{RunFile, StoreError, TextPiece, files};
@@ -20,6 +20,7 @@ pub struct StoredRun {
     pub state: State,
     requests: Form,
     chunks: Option<Form>,
+    telemetry: Option<Form>,
     text: Option<Form>,
 }
 
@@ -54,14 +55,15 @@ pub fn open(dir: &Path) -> Result<StoredRun, StoreError> {
     // Requests before chunks: of a living run, what is found of the later one is the more.
     let requests = find::<RequestRow>(dir, files::REQUESTS, files::REQUESTS_JOURNAL)?;
     let chunks = find::<ChunkRow>(dir, files::CHUNKS, files::CHUNKS_JOURNAL)?;
+    let telemetry = find::<TelemetryRow>(dir, files::TELEMETRY, files::TELEMETRY_JOURNAL)?;
     let text = journal_at::<TextPiece>(dir.join(files::TEXT_JOURNAL))?;
     let requests = requests.ok_or_else(|| {
         StoreError::damaged(dir, "it has neither a table nor a journal of requests")
     })?;
-    let forms = [Some(&requests), chunks.as_ref(), text.as_ref()];
+    let forms = [Some(&requests), chunks.as_ref(), telemetry.as_ref(), text.as_ref()];
     let torn_bytes = forms.into_iter().flatten().map(Form::torn_bytes).sum();
     let state = if header.partial { State::Partial { torn_bytes } } else { State::Complete };
-    Ok(StoredRun { header, state, requests, chunks, text })
+    Ok(StoredRun { header, state, requests, chunks, telemetry, text })
 }
 
 /// Finds the table of some rows, else their journal.
@@ -117,11 +119,17 @@ impl StoredRun {
     ///
     /// What the system says, or what is wrong with the file.
     pub fn chunks(&self) -> Result<Rows<ChunkRow>, StoreError> {
-        Ok(match &self.chunks {
-            Some(Form::Table(path)) => Rows::new(columnar::read(path)?),
-            Some(Form::Journal(path, extent)) => Rows::new(journal::batches(path, extent.whole)?),
-            None => Rows::none(),
-        })
+        rows(self.chunks.as_ref())
+    }
+
+    /// Reads what servers, GPUs and hosts said of themselves, in the order in which it was taken
+    /// over; nothing of a record that an older build made.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or what is wrong with the file.
+    pub fn telemetry(&self) -> Result<Rows<TelemetryRow>, StoreError> {
+        rows(self.telemetry.as_ref())
     }
 
     /// Reads all output text in the order in which it was taken over; none once the run is
@@ -153,6 +161,15 @@ impl StoredRun {
         }
         Ok(whole)
     }
+}
+
+/// Reads rows from wherever they are; none from nowhere.
+fn rows<R: Row + Columnar>(form: Option<&Form>) -> Result<Rows<R>, StoreError> {
+    Ok(match form {
+        Some(Form::Table(path)) => Rows::new(columnar::read(path)?),
+        Some(Form::Journal(path, extent)) => Rows::new(journal::batches(path, extent.whole)?),
+        None => Rows::none(),
+    })
 }
 
 /// Reads a journal's requests, without those that a later row of the same id replaces.

@@ -1,19 +1,14 @@
 //! Request rows: their table, and their journal encoding, which follows from it.
 //!
-//! In the journal a row is the set of columns that it has, then their values in the table's order:
-//!
-//! ```text
-//! present u64, little endian: bit i for column i
-//! integers and flags as varints, strings with their length
-//! ```
-//!
-//! So a column that is added raises the version of the journal, not that of the table. Rows of the
-//! older version lack its bit and decode all the same.
+//! In the journal a row is the set of columns that it has, then their values in the table's order
+//! ([`cells`]). So a column that is added raises the version of the journal, not that of the
+//! table. Rows of the older version lack its bit and decode all the same.
 
 use infermark_terms::{EventCounts, Outcome, RequestId, RequestRow, Stamp, StampSource};
 
-use crate::columnar::{Access, Cell, Column, Columnar};
-use crate::encoding::{Bytes, put_bytes, put_varint};
+use crate::cells;
+use crate::columnar::{Cell, Column, Columnar};
+use crate::encoding::Bytes;
 use crate::journal::Row;
 use crate::schema::Schema;
 
@@ -149,53 +144,16 @@ fn set_outcome(row: &mut RequestRow, detail: &str) -> Option<()> {
     Some(())
 }
 
-// The set of a row's columns is one u64.
-const _: () = assert!(RequestRow::COLUMNS.len() < u64::BITS as usize);
-
-/// The bytes of the set of a row's columns.
-const PRESENT: usize = size_of::<u64>();
-
 impl Row for RequestRow {
     const JOURNAL: Schema = Schema::new("infermark.journal.requests", 1);
 
     type Before = ();
 
     fn put(&self, (): &mut (), out: &mut Vec<u8>) {
-        let mut present = 0_u64;
-        let start = out.len();
-        out.extend_from_slice(&[0; PRESENT]);
-        for (index, column) in Self::COLUMNS.iter().enumerate() {
-            match column.access {
-                Access::Integer { get, .. } => match get(self) {
-                    Some(value) => put_varint(value.cast_unsigned(), out),
-                    None => continue,
-                },
-                Access::Flag { get, .. } => put_varint(u64::from(get(self)), out),
-                Access::Text { get, .. } => put_bytes(get(self).as_bytes(), out),
-            }
-            present |= 1 << index;
-        }
-        out[start..start + PRESENT].copy_from_slice(&present.to_le_bytes());
+        cells::put(self, out);
     }
 
     fn take((): &mut (), from: &mut Bytes<'_>) -> Option<Self> {
-        let present = u64::from_le_bytes(*from.take_array()?);
-        if present >> Self::COLUMNS.len() != 0 {
-            return None;
-        }
-        let mut row = Self::blank();
-        for (index, column) in Self::COLUMNS.iter().enumerate() {
-            if present & (1 << index) == 0 {
-                continue;
-            }
-            match column.access {
-                Access::Integer { set, .. } => set(&mut row, from.take_varint()?.cast_signed())?,
-                Access::Flag { set, .. } => set(&mut row, from.take_varint()? != 0),
-                Access::Text { set, .. } => {
-                    set(&mut row, str::from_utf8(from.take_bytes()?).ok()?)?;
-                }
-            }
-        }
-        Some(row)
+        cells::take(from)
     }
 }

@@ -1,8 +1,9 @@
 //! Rows and headers for tests: one plain sample of each, and strategies for all of them.
 
 use infermark_terms::{
-    ChunkKind, ChunkRow, ConnectPhases, DecodeFault, EventCounts, Excerpt, FinishReason, Nanos,
-    Outcome, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource, TransportFault, Usage,
+    ChunkKind, ChunkRow, ConnectPhases, DecodeFault, EventCounts, Excerpt, FinishReason, Metric,
+    Nanos, Outcome, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource, TelemetryRow,
+    TransportFault, Usage,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -190,4 +191,31 @@ pub(crate) fn any_request(ids: u64) -> impl Strategy<Value = RequestRow> {
             read_delay_max: delay.map(Nanos),
         }
     })
+}
+
+/// A value of an endpoint's at `at`.
+pub(crate) fn telemetry(at: u64) -> TelemetryRow {
+    TelemetryRow {
+        at: Stamp(at),
+        source: "http://h/metrics".to_owned(),
+        instance: "GPU-1".to_owned(),
+        metric: Metric::GpuPower,
+        value: 350.5,
+        detail: String::new(),
+    }
+}
+
+pub(crate) fn any_telemetry() -> impl Strategy<Value = TelemetryRow> {
+    let metric = prop::sample::select(Metric::all().collect::<Vec<_>>());
+    let value = prop::num::f64::NORMAL | prop::num::f64::ZERO;
+    (any::<(u64, String, String, String)>(), metric, value).prop_map(
+        |((at, source, instance, detail), metric, value)| TelemetryRow {
+            at: Stamp(at),
+            source,
+            instance,
+            metric,
+            value,
+            detail,
+        },
+    )
 }

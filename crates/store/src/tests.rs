@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use infermark_terms::{ChunkRow, RequestId, RequestRow};
+use infermark_terms::{ChunkRow, RequestId, RequestRow, TelemetryRow};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -40,6 +40,10 @@ fn chunks(run: &StoredRun) -> Vec<ChunkRow> {
     run.chunks().unwrap().map(Result::unwrap).collect()
 }
 
+fn telemetry(run: &StoredRun) -> Vec<TelemetryRow> {
+    run.telemetry().unwrap().map(Result::unwrap).collect()
+}
+
 fn texts(run: &StoredRun) -> Vec<TextPiece> {
     run.texts().unwrap().map(Result::unwrap).collect()
 }
@@ -62,6 +66,7 @@ fn copy(from: &Path, to: &Path) {
 enum Call {
     Requests(Vec<RequestRow>),
     Chunks(Vec<ChunkRow>),
+    Telemetry(Vec<TelemetryRow>),
     Text(u64, Vec<u8>),
     Flush,
 }
@@ -70,14 +75,19 @@ fn any_call() -> impl Strategy<Value = Call> {
     prop_oneof![
         vec(samples::any_request(12), 0..6).prop_map(Call::Requests),
         vec(samples::any_chunk(), 0..20).prop_map(Call::Chunks),
+        vec(samples::any_telemetry(), 0..20).prop_map(Call::Telemetry),
         (0..4_u64, any::<Vec<u8>>()).prop_map(|(id, text)| Call::Text(id, text)),
         Just(Call::Flush),
     ]
 }
 
+/// What a record holds.
+type Kept = (Vec<RequestRow>, Vec<ChunkRow>, Vec<TelemetryRow>, Vec<TextPiece>);
+
 /// What the calls should leave: a later request of the same id replaces the earlier.
-fn model(calls: &[Call]) -> (Vec<RequestRow>, Vec<ChunkRow>, Vec<TextPiece>) {
+fn model(calls: &[Call]) -> Kept {
     let (mut requests, mut chunks, mut texts) = (Vec::<RequestRow>::new(), vec![], vec![]);
+    let mut telemetry = vec![];
     for call in calls {
         match call.clone() {
             Call::Requests(rows) => {
@@ -87,13 +97,14 @@ fn model(calls: &[Call]) -> (Vec<RequestRow>, Vec<ChunkRow>, Vec<TextPiece>) {
                 }
             }
             Call::Chunks(rows) => chunks.extend(rows),
+            Call::Telemetry(rows) => telemetry.extend(rows),
             Call::Text(id, text) if !text.is_empty() => {
                 texts.push(TextPiece { request: RequestId(id), text });
             }
             Call::Text(..) | Call::Flush => (),
         }
     }
-    (requests, chunks, texts)
+    (requests, chunks, telemetry, texts)
 }
 
 proptest! {
@@ -107,6 +118,7 @@ proptest! {
             match call {
                 Call::Requests(rows) => run.writer.append_requests(rows).unwrap(),
                 Call::Chunks(rows) => run.writer.append_chunks(rows).unwrap(),
+                Call::Telemetry(rows) => run.writer.append_telemetry(rows).unwrap(),
                 Call::Text(id, text) => run.writer.append_text(RequestId(*id), text).unwrap(),
                 Call::Flush => run.writer.flush().unwrap(),
             }
@@ -118,18 +130,19 @@ proptest! {
         prop_assert_eq!(living.state, WHOLE);
         let header = RunFile { partial: true, ..samples::header() };
         prop_assert_eq!(&living.header, &header);
-        let found = (living.requests().unwrap(), chunks(&living), texts(&living));
+        let (requests, said) = (living.requests().unwrap(), telemetry(&living));
+        let found = (requests, chunks(&living), said, texts(&living));
         prop_assert_eq!(&found, &expected);
 
         run.writer.finish(&samples::header(), KeepChunks::Keep).unwrap();
         let finished = open(&dir).unwrap();
         prop_assert_eq!(finished.state, State::Complete);
         prop_assert_eq!(&finished.header, &samples::header());
-        let found = (finished.requests().unwrap(), chunks(&finished));
-        prop_assert_eq!(found, (expected.0, expected.1));
+        let found = (finished.requests().unwrap(), chunks(&finished), telemetry(&finished));
+        prop_assert_eq!(found, (expected.0, expected.1, expected.2));
         prop_assert_eq!(texts(&finished), vec![]);
         let left: Vec<_> = fs::read_dir(&dir).unwrap().collect();
-        prop_assert_eq!(left.len(), 3);
+        prop_assert_eq!(left.len(), 4);
     }
 }
 
@@ -154,9 +167,11 @@ proptest! {
     fn the_journals_encodings_are_faithful(
         requests in vec(samples::any_request(99), 0..4),
         chunks in vec(samples::any_chunk(), 0..20),
+        telemetry in vec(samples::any_telemetry(), 0..20),
     ) {
         prop_assert_eq!(decoded(&encoded(&requests)), Some(requests));
         prop_assert_eq!(decoded(&encoded(&chunks)), Some(chunks));
+        prop_assert_eq!(decoded(&encoded(&telemetry)), Some(telemetry));
     }
 
     #[test]
@@ -164,13 +179,15 @@ proptest! {
         let (requests, chunks) = (decoded::<RequestRow>(&bytes), decoded::<ChunkRow>(&bytes));
         prop_assert!(requests.is_none_or(|rows| rows.len() <= bytes.len()));
         prop_assert!(chunks.is_none_or(|rows| rows.len() <= bytes.len()));
+        let telemetry = decoded::<TelemetryRow>(&bytes);
+        prop_assert!(telemetry.is_none_or(|rows| rows.len() <= bytes.len()));
     }
 }
 
 /// Appends three flushes to each journal, and returns for each journal its name and how many rows
 /// it has at each whole length.
 fn three_flushes(run: &mut Fixture) -> Vec<(&'static str, Vec<(u64, usize)>)> {
-    let names = ["requests.log", "chunks.log", "text.log"];
+    let names = ["requests.log", "chunks.log", "telemetry.log", "text.log"];
     let mut steps = names.map(|name| (name, vec![]));
     for step in 0..4_u64 {
         for (name, lengths) in &mut steps {
@@ -183,6 +200,8 @@ fn three_flushes(run: &mut Fixture) -> Vec<(&'static str, Vec<(u64, usize)>)> {
             run.writer.append_text(RequestId(id + 1), b"world").unwrap();
             let rows = [samples::chunk(id, 10 * id), samples::chunk(id + 1, 10 * id + 1)];
             run.writer.append_chunks(&rows).unwrap();
+            let rows = [samples::telemetry(id), samples::telemetry(id + 1)];
+            run.writer.append_telemetry(&rows).unwrap();
             let rows = [samples::request(id), samples::request(id + 1)];
             run.writer.append_requests(&rows).unwrap();
             run.writer.flush().unwrap();
@@ -196,12 +215,15 @@ fn rows_of(run: &StoredRun, name: &str) -> usize {
     let requests = run.requests().unwrap();
     let chunks = chunks(run);
     let texts = texts(run);
+    let telemetry = telemetry(run);
+    assert!(telemetry.iter().map(|row| row.at.0).eq(0..telemetry.len() as u64));
     assert!(requests.iter().map(|row| row.id.0).eq(0..requests.len() as u64));
     assert!(chunks.iter().map(|row| row.request.0).eq(0..chunks.len() as u64));
     assert!(texts.iter().map(|row| row.request.0).eq(0..texts.len() as u64));
     match name {
         "requests.log" => requests.len(),
         "chunks.log" => chunks.len(),
+        "telemetry.log" => telemetry.len(),
         _ => texts.len(),
     }
 }
@@ -383,6 +405,14 @@ fn the_journals_encodings_are_pinned() {
     let expected = [&[0x0f, 6, 0xd0, 0x0f, 2, 9], &delay[..], &[0x0f, 1, 0xf8, 0x0a, 2, 9], &delay];
     assert_eq!(chunks, expected.concat());
 
+    let row = TelemetryRow { instance: String::new(), ..samples::telemetry(3) };
+    let telemetry = encoded(&[row]);
+    let watts = 350.5_f64.to_le_bytes();
+    let (url, name): (&[u8], &[u8]) = (b"http://h/metrics", b"gpu_power_watts");
+    let set: &[u8] = &[0x3f, 0, 0, 0, 0, 0, 0, 0];
+    let expected: [&[u8]; 7] = [set, &[3, 16], url, &[0, 15], name, &watts, &[0]];
+    assert_eq!(telemetry, expected.concat());
+
     let request = encoded(&[samples::request(1)]);
     let head = [0x87, 0xf0, 0x80, 0x3f, 0, 0, 0, 0, 1, 0, 0xe8, 7, 0xed, 7, 0xec, 0x0e, 5];
     let detail = br#"{"kind":"finished","reason":"length"}"#;
@@ -396,6 +426,7 @@ fn columns<R: Columnar>() -> Vec<(String, String, String)> {
     let describe = |column: &crate::columnar::Column<R>| {
         let kind = match column.access {
             Access::Integer { .. } => "integer",
+            Access::Real { .. } => "real",
             Access::Flag { .. } => "boolean",
             Access::Text { .. } => "string",
         };
@@ -419,4 +450,5 @@ fn every_column_is_documented_in_its_order() {
     };
     assert_eq!(documented("`requests.parquet`"), columns::<RequestRow>());
     assert_eq!(documented("`chunks.parquet`"), columns::<ChunkRow>());
+    assert_eq!(documented("`telemetry.parquet`"), columns::<TelemetryRow>());
 }

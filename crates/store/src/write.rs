@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use infermark_terms::{ChunkRow, RequestId, RequestRow};
+use infermark_terms::{ChunkRow, RequestId, RequestRow, TelemetryRow};
 
 use crate::columnar::{self, Columnar};
 use crate::files::Outlasts;
@@ -36,6 +36,7 @@ pub struct RunWriter {
     dir: PathBuf,
     requests: Journal<RequestRow>,
     chunks: Journal<ChunkRow>,
+    telemetry: Journal<TelemetryRow>,
     text: Journal<TextPiece>,
 }
 
@@ -53,6 +54,7 @@ impl RunWriter {
             dir: dir.to_path_buf(),
             requests: Journal::create(dir.join(files::REQUESTS_JOURNAL))?,
             chunks: Journal::create(dir.join(files::CHUNKS_JOURNAL))?,
+            telemetry: Journal::create(dir.join(files::TELEMETRY_JOURNAL))?,
             text: Journal::create(dir.join(files::TEXT_JOURNAL))?,
         };
         // Last: where there is a header, there is a record. Nobody waits for the disk yet: the
@@ -91,6 +93,18 @@ impl RunWriter {
         self.flush_if_ripe()
     }
 
+    /// Takes over what servers, GPUs and hosts said of themselves.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    pub fn append_telemetry(&mut self, rows: &[TelemetryRow]) -> Result<(), StoreError> {
+        for row in rows {
+            self.telemetry.append(row);
+        }
+        self.flush_if_ripe()
+    }
+
     /// Takes over output text of a request, whole or the next piece of it. It is kept until the
     /// run is finished: [`open`](crate::open) the directory to read it before.
     ///
@@ -112,6 +126,7 @@ impl RunWriter {
     /// tries again.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.text.flush()?;
+        self.telemetry.flush()?;
         self.chunks.flush()?;
         // Last, so that a request that is there has its chunks.
         self.requests.flush()
@@ -147,6 +162,7 @@ impl RunWriter {
             KeepChunks::Keep => tabulate(&self.chunks, &self.dir.join(files::CHUNKS), amend)?,
             KeepChunks::Drop => (),
         }
+        tabulate(&self.telemetry, &self.dir.join(files::TELEMETRY), &mut |_| ())?;
         header.write(&self.dir, Outlasts::Power)?;
         // The tables are preferred to the journals from here on; these only take up room.
         let journal = self.dir.join(files::JOURNAL);
@@ -154,7 +170,8 @@ impl RunWriter {
     }
 
     fn flush_if_ripe(&mut self) -> Result<(), StoreError> {
-        let ripe = self.requests.is_ripe() || self.chunks.is_ripe() || self.text.is_ripe();
+        let rows = self.requests.is_ripe() || self.chunks.is_ripe();
+        let ripe = rows || self.telemetry.is_ripe() || self.text.is_ripe();
         if ripe { self.flush() } else { Ok(()) }
     }
 }

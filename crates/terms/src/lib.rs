@@ -14,6 +14,7 @@
 //! | [`record`] | [`RequestRow`], [`ChunkRow`]: what was observed |
 //! | [`price`] | [`Price`], [`Currency`]: what an hour of a deployment costs |
 //! | [`effort`] | [`Effort`]: what it took to carry them |
+//! | [`telemetry`] | [`TelemetryRow`], [`Metric`]: what servers, GPUs and hosts say |
 //! | [`caveat`] | [`Caveat`], [`Trust`]: how far the figures can be trusted |
 //! | [`slo`] | [`Slo`], [`slo::Bound`]: what a deployment is asked to achieve |
 //! | [`notation`] | how numbers and durations are written |
@@ -28,6 +29,7 @@ pub mod price;
 pub mod record;
 pub mod seed;
 pub mod slo;
+pub mod telemetry;
 pub mod time;
 
 pub use ask::{Ask, Message, OutputPolicy, Prompt};
@@ -41,4 +43,5 @@ pub use price::{Currency, NotAPrice, Price};
 pub use record::{ChunkKind, ChunkRow, ConnectPhases, EventCounts, RequestRow, StampSource, Usage};
 pub use seed::Seed;
 pub use slo::Slo;
+pub use telemetry::{Metric, MetricKind, TelemetryRow};
 pub use time::{Nanos, Stamp};

@@ -4,6 +4,8 @@ use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Given, Resolved, resolve};
 use infermark_terms::{CaveatCode, Seed};
 
+use infermark_measure::{Finding, Limit};
+
 use super::*;
 
 fn scenario(target: &str, given: &[(&'static Setting, &str)]) -> Resolved {
@@ -75,8 +77,8 @@ fn a_shared_prefix_is_found_in_the_cache() {
     let alone = one(LLAMA, &given);
     let prefix = [(&settings::PREFIX_TOKENS, "256"), (&settings::PREFIX_GROUPS, "2")];
     let shared = one(LLAMA, &[&given[..], &prefix[..]].concat());
-    assert!(alone.server.prefix_hit_rate.unwrap_or(0.0) < 1e-9);
-    let hits = shared.server.prefix_hit_rate.unwrap();
+    assert!(alone.point.server.unwrap().prefix_hit_rate.unwrap_or(0.0) < 1e-9);
+    let hits = shared.point.server.unwrap().prefix_hit_rate.unwrap();
     assert!((0.35..0.5).contains(&hits), "{hits}");
 }
 
@@ -136,4 +138,34 @@ fn only_the_embedded_engine_is_predicted() {
     let resolved = resolve(vec![url], Seed(1)).unwrap();
     let error = predict(&resolved, Loads::One).unwrap_err();
     assert!(matches!(error, RunError::NoPrediction { .. }));
+}
+
+/// What limits a deployment in closed loop of 64 with such lengths.
+fn limit(target: &str, input: &str, output: &str) -> Vec<Finding> {
+    let given = [
+        (&settings::CONCURRENCY, "64"),
+        (&settings::REQUESTS, "256"),
+        (&settings::INPUT_TOKENS, input),
+        (&settings::OUTPUT_TOKENS, output),
+    ];
+    one(target, &given).point.diagnosis
+}
+
+#[test]
+fn the_diagnosis_names_the_limit_that_was_planted() {
+    for (target, input, output, planted, flag) in [
+        ("llama-3.1-8b@h100,seqs=8", "256", "128", Limit::Queue, "`--max-num-seqs`"),
+        ("llama-3.1-8b@h100,memory=0.25", "2000", "8", Limit::KvMemory, "`--gpu-memory"),
+        ("llama-3.1-8b@h100,memory=0.25", "64", "1500", Limit::Preemption, "`--max-num-seqs`"),
+        ("llama-3.1-8b@h100", "8000", "8", Limit::Prefill, "`--max-num-batched-tokens`"),
+        ("llama-3.1-8b@h100", "64", "512", Limit::DecodeBandwidth, "`--tensor-parallel-size`"),
+    ] {
+        let findings = limit(target, input, output);
+        assert_eq!(findings[0].limit, planted, "{target} {input}:{output}: {findings:?}");
+        assert!(findings[0].hint.contains(flag), "{findings:?}");
+    }
+    let seldom =
+        [(&settings::RATE, "0.5/s"), (&settings::REQUESTS, "20"), (&settings::OUTPUT_TOKENS, "32")];
+    let findings = one("llama-3.1-8b@h100", &seldom).point.diagnosis;
+    assert_eq!(findings[0].limit, Limit::OfferedLoad, "{findings:?}");
 }

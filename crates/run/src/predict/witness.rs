@@ -1,13 +1,12 @@
 //! What is kept of a prediction while it goes: rows, chunks, the engine's state.
 
-use infermark_measure::LoadPlan;
+use infermark_measure::{LoadPlan, Telemetry};
 use infermark_sim::engine::Gauges;
 use infermark_sim::predict::{Figures, Summary, Watch};
 use infermark_terms::{
     Caveat, CaveatCode, ChunkKind, ChunkRow, Nanos, Outcome, Phase, RequestId, RequestRow, Stamp,
     Trust, Window,
 };
-use serde::Serialize;
 
 /// The most chunks that are kept, 16 bytes each. Of a longer prediction none are: ITL is then
 /// absent, and rates are read off first and last tokens.
@@ -152,13 +151,16 @@ impl Watch for Witness {
     }
 }
 
-/// The engine's state over the window.
+/// The engine's state and totals over the window, sampled ten times a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Watched {
     first: Option<(Stamp, Gauges)>,
     last: Option<(Stamp, Gauges)>,
     samples: u64,
     running: u64,
+    waiting: u64,
+    /// Samples at which a request waited.
+    queued: u64,
     waiting_max: u64,
     kv_max: f64,
 }
@@ -169,6 +171,8 @@ impl Watched {
         self.last = Some((at, gauges));
         self.samples += 1;
         self.running += gauges.running;
+        self.waiting += gauges.waiting;
+        self.queued += u64::from(gauges.waiting > 0);
         self.waiting_max = self.waiting_max.max(gauges.waiting);
         self.kv_max = self.kv_max.max(gauges.kv_usage);
     }
@@ -181,37 +185,18 @@ impl Watched {
         let rate = |from: u64, to: u64| (span > 0.0).then(|| (to - from) as f64 / span);
         let queries = after.prefix_queries - before.prefix_queries;
         let hits = after.prefix_hits - before.prefix_hits;
+        let mean = |sum: u64| (self.samples > 0).then(|| sum as f64 / self.samples as f64);
         Telemetry {
             prompt_tokens_per_s: rate(before.prompt_tokens, after.prompt_tokens),
             generation_tokens_per_s: rate(before.generation_tokens, after.generation_tokens),
-            running_mean: (self.samples > 0).then(|| self.running as f64 / self.samples as f64),
-            waiting_max: self.waiting_max,
-            kv_usage_max: self.kv_max,
+            running_mean: mean(self.running),
+            waiting_share: mean(self.queued),
+            waiting_mean: mean(self.waiting),
+            waiting_max: Some(self.waiting_max),
+            kv_usage_max: Some(self.kv_max),
             prefix_hit_rate: (queries > 0).then(|| hits as f64 / queries as f64),
-            preemptions: after.preemptions - before.preemptions,
+            preemptions: Some(after.preemptions - before.preemptions),
+            draft_acceptance: None,
         }
     }
-}
-
-/// The engine's state and totals over the window, sampled ten times a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Telemetry {
-    /// Input tokens processed per second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt_tokens_per_s: Option<f64>,
-    /// Output tokens per second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation_tokens_per_s: Option<f64>,
-    /// Requests in the running batch, averaged over the samples.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub running_mean: Option<f64>,
-    /// The longest queue.
-    pub waiting_max: u64,
-    /// The greatest share of KV memory in use.
-    pub kv_usage_max: f64,
-    /// Input tokens found in the prefix cache ÷ those looked up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prefix_hit_rate: Option<f64>,
-    /// Requests that gave their memory up and began again.
-    pub preemptions: u64,
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::file::parse_file;
-use crate::intent::{Arrivals, Delivery, HeaderValue, Load, RateCurve};
+use crate::intent::{Arrivals, Delivery, HeaderValue, Load, MetricPage, Metrics, RateCurve};
 use crate::settings::Setting;
 
 const FRESH: Seed = Seed(7);
@@ -65,6 +65,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
             timeout: Nanos::from_secs(600),
             connect_timeout: Nanos::from_secs(10),
         },
+        metrics: Metrics { pages: vec![MetricPage::Target], interval: Nanos::from_secs(1) },
         threads: None,
         gpus: None,
         price: None,
@@ -101,6 +102,27 @@ fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
     assert_eq!(of("arrivals"), [("poisson".to_owned(), Origin::Default)]);
     let headers = ["C: 3", "D: 4"].map(|header| (header.to_owned(), Origin::Env));
     assert_eq!(of("header"), headers);
+}
+
+#[test]
+fn pages_of_metrics_are_the_targets_own_others_or_none() {
+    let metrics = |words| resolved(words).scenario.metrics;
+    let url = |url: &str| MetricPage::Url(url.to_owned());
+    let words = ["metrics=target", "metrics=http://GPU:9400/", "metrics=https://n/p/metrics"];
+    let expected = [MetricPage::Target, url("http://gpu:9400/metrics"), url("https://n/p/metrics")];
+    assert_eq!(metrics(&words).pages, expected);
+    let seldom = metrics(&["metrics=none", "metrics_interval=10s"]);
+    assert_eq!(seldom, Metrics { pages: vec![], interval: Nanos::from_secs(10) });
+    let again = resolved(&words).to_yaml();
+    let given = parse_file(Path::new("f.yaml"), &again).unwrap();
+    assert_eq!(resolve(given, FRESH).unwrap().scenario.metrics.pages, expected);
+    let refused = |words: &[&str]| resolve(flags(words), FRESH).unwrap_err().to_string();
+    let both = refused(&["metrics=none", "metrics=target"]);
+    assert!(both.contains("`none` and a page contradict each other"), "{both}");
+    let often = refused(&["metrics_interval=99ms"]);
+    assert!(often.contains("to read that often would be a load of its own"), "{often}");
+    let nothing = refused(&["metrics=nowhere/"]);
+    assert!(nothing.contains("`target` or `none`"), "{nothing}");
 }
 
 #[test]

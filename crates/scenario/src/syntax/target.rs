@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 
 use super::{Codec, Fault, parse_line};
-use crate::intent::Target;
+use crate::intent::{MetricPage, Target};
 
 /// What names the embedded engine.
 const SIM: &str = "sim:";
@@ -22,6 +22,38 @@ pub(crate) const TARGET: Codec<Target> = Codec {
         Target::Sim(engine) => format!("{SIM}{engine}"),
     },
 };
+
+const TARGET_PAGE: &str = "target";
+const NO_PAGE: &str = "none";
+
+/// A page of metrics, or that there be none; a URL without a path names `/metrics`.
+pub(crate) const METRIC_PAGE: Codec<Option<MetricPage>> = Codec {
+    parse: |text| match text {
+        TARGET_PAGE => Ok(Some(MetricPage::Target)),
+        NO_PAGE => Ok(None),
+        _ => (TARGET.parse)(text).and_then(page_of).map(Some).map_err(|fault| Fault {
+            expected: "a URL such as `http://localhost:9400/metrics`, `target` or `none`"
+                .to_owned(),
+            ..fault
+        }),
+    },
+    print: |page| match page {
+        Some(MetricPage::Url(url)) => url.clone(),
+        Some(MetricPage::Target) => TARGET_PAGE.to_owned(),
+        None => NO_PAGE.to_owned(),
+    },
+};
+
+fn page_of(target: Target) -> Result<MetricPage, Fault> {
+    match target {
+        Target::Sim(_) => Err(fault("the embedded engine's page is `target`")),
+        Target::Url(url) => {
+            let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            let bare = !rest.contains('/');
+            Ok(MetricPage::Url(if bare { format!("{url}/metrics") } else { url }))
+        }
+    }
+}
 
 fn fault(found: impl Into<String>) -> Fault {
     Fault::new(found, "a base URL such as `http://localhost:8000`, or `sim:`")

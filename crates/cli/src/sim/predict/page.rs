@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use infermark_measure::{Estimate, LoadPlan};
+use infermark_measure::{Estimate, Finding, LoadPlan};
 use infermark_report::{Colour, Sheet, Source, State, Verification, table};
-use infermark_run::predict::{Expected, Predicted, Prediction, Range, Telemetry};
+use infermark_run::predict::{Expected, Predicted, Prediction, Range};
 use infermark_terms::CaveatCode;
 use serde_json::Value;
 
@@ -18,10 +18,7 @@ pub(super) fn one(prediction: &Prediction, colour: Colour) -> String {
     let mut asked = sheet::asked(&header.scenario["values"]);
     // No text is made, so nobody counts one.
     asked.retain(|(label, _)| *label != "tokenizer");
-    let beside = [
-        ("engine", vec![telemetry(&predicted.server)]),
-        ("expect", expected(&predicted.uncertainty)),
-    ];
+    let beside = [("expect", expected(&predicted.uncertainty))];
     table(
         &Sheet {
             target,
@@ -43,17 +40,6 @@ pub(super) fn one(prediction: &Prediction, colour: Colour) -> String {
 fn names(target: &Value) -> (&str, &str) {
     let text = |key: &str| target[key].as_str().unwrap_or_default();
     (text("url"), text("model"))
-}
-
-fn telemetry(server: &Telemetry) -> String {
-    let hits = server.prefix_hit_rate.filter(|&rate| rate > 0.0);
-    format!(
-        "KV memory {} at most · longest queue {} · preemptions {}{}",
-        percent(server.kv_usage_max),
-        server.waiting_max,
-        server.preemptions,
-        hits.map_or(String::new(), |rate| format!(" · prefix cache hits {}", percent(rate))),
-    )
 }
 
 /// Says where the real figures lie.
@@ -99,6 +85,11 @@ pub(super) fn sweep(prediction: &Prediction) -> String {
     }
     text += "\nms; `*` the knee: the greatest requests/s ÷ E2E; `!` saturated; `?` requests queue, \
              so that\nnothing is known of TTFT\n";
+    let knee = prediction.knee.and_then(|index| prediction.points[index].point.diagnosis.first());
+    if let Some(Finding { limit, evidence, hint }) = knee {
+        writeln!(text, "at the knee, {} limits: {evidence}\nhint: {hint}", limit.name())
+            .expect("a text takes all");
+    }
     let widened = prediction.points.iter().map(|p| p.uncertainty.widened).fold(1.0, f64::max);
     if widened > 1.0 {
         writeln!(
@@ -112,7 +103,8 @@ pub(super) fn sweep(prediction: &Prediction) -> String {
 }
 
 fn cells(predicted: &Predicted) -> [String; 9] {
-    let Predicted { point, server, uncertainty } = predicted;
+    let Predicted { point, uncertainty } = predicted;
+    let server = point.server.unwrap_or_default();
     let load = match point.load {
         LoadPlan::Closed { concurrency } => concurrency.to_string(),
         LoadPlan::Open { rate_rps, .. } => format!("{rate_rps}/s"),
@@ -130,8 +122,8 @@ fn cells(predicted: &Predicted) -> [String; 9] {
         of(ttft, |e| e.p99),
         of(point.latency.tpot_ms, |e| Some(e.mean)),
         uncertainty.tpot_ms.map_or("–".to_owned(), span),
-        percent(server.kv_usage_max),
-        server.waiting_max.to_string(),
+        server.kv_usage_max.map_or("–".to_owned(), percent),
+        server.waiting_max.map_or("–".to_owned(), |waiting| waiting.to_string()),
     ]
 }
 
