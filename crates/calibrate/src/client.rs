@@ -13,7 +13,7 @@ use infermark_drive::{
 use infermark_scenario::intent::{self, Arrivals, Bounds, RateCurve};
 use infermark_schedule::{pacer, window};
 use infermark_terms::{ConnectPhases, Due, Effort, Nanos, OutcomeKind, Seed, Shard, Stamp, Window};
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::{Api, Delivery};
 use memchr::memmem;
 
 use crate::CalibrateError;

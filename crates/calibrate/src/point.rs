@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use infermark_terms::{Ask, OutputPolicy, Prompt, RequestId};
 use infermark_wire::http1::{RequestHead, request};
-use infermark_wire::openai::{Api, Delivery, Dialect, LengthFields, UsageFields};
+use infermark_wire::{Api, Delivery, Dialect, LengthFields, UsageFields};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,8 @@ impl Job {
         let body = dialect.body(&ask).expect("every API takes a text");
         let host = &self.address.to_string();
         let headers = [("X-Request-Id".to_owned(), NUMBER.to_owned())];
-        let head = RequestHead { method: "POST", path: dialect.path(), host, headers: &headers };
+        let path = dialect.path();
+        let head = RequestHead { method: "POST", path: &path, host, headers: &headers };
         request(&head, Some("application/json"), &body)
     }
 }

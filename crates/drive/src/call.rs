@@ -11,7 +11,7 @@ use std::time::Duration;
 use infermark_terms::{DecodeFault, EventCounts, Nanos, Outcome, Stamp, Usage};
 use infermark_wire::exchange::{Exchange, Progress};
 use infermark_wire::http1::{self, Collected, Message, RequestHead, ResponseDecoder};
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::{Api, Delivery};
 use rustls::{ClientConnection, StreamOwned};
 use thiserror::Error;
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use infermark_terms::{Due, Effort, Nanos, Outcome, Phase, Stamp, TransportFault};
 use infermark_wire::exchange::Exchange;
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::{Api, Delivery};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::time::TimeSpec;

@@ -276,6 +276,7 @@ fn output_length_off(evidence: &Evidence<'_>) -> Option<Caveat> {
             excess > LENGTH_SHARE_MAX,
             "the server exceeds the limit that it was given; see which name it knows the limit by",
         ),
+        OutputPolicy::Nothing => return None,
     };
     off.then(|| Caveat {
         code: CaveatCode::OutputLengthOff,

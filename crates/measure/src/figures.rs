@@ -97,6 +97,9 @@ pub(crate) fn failure(row: &RequestRow, policy: OutputPolicy) -> Option<Failure<
     if !is_finished(row) {
         return Some(Failure::Unfinished(&row.outcome));
     }
+    if policy == OutputPolicy::Nothing {
+        return None;
+    }
     let (count, source) = output_tokens(row);
     if count == 0 {
         return Some(Failure::Empty);

@@ -7,7 +7,7 @@ use infermark_drive::{CallError, EndpointError};
 use infermark_scenario::Problems;
 use infermark_store::StoreError;
 use infermark_terms::{Excerpt, Outcome};
-use infermark_wire::openai::UnsupportedPrompt;
+use infermark_wire::UnsupportedPrompt;
 use infermark_workload::{ProbeError, TokenizeError, TokenizerError, WorkloadError};
 use thiserror::Error;
 
@@ -49,6 +49,20 @@ pub enum RunError {
     NoModel {
         /// The call's URL.
         url: String,
+    },
+    /// The server answers to no API that is known.
+    #[error("{url} answers to none of the APIs that are tried")]
+    NoApi {
+        /// The base URL.
+        url: String,
+    },
+    /// The API that was found cannot order an exact length, and one was asked for.
+    #[error("{url} answers to `{api}`, by which no exact output length can be ordered")]
+    NoExactLength {
+        /// The base URL.
+        url: String,
+        /// The API.
+        api: infermark_terms::Api,
     },
     /// A trial request failed.
     #[error("a trial request to {url} failed: {}", told(.outcome))]
@@ -196,10 +210,12 @@ impl RunError {
             | Self::Refused { .. }
             | Self::NotTheApi { .. }
             | Self::NoModel { .. }
+            | Self::NoApi { .. }
             | Self::Trial { .. } => Category::Target,
             Self::Endpoint(_)
             | Self::Engine { .. }
             | Self::NoPrediction { .. }
+            | Self::NoExactLength { .. }
             | Self::Tokenizer(_)
             | Self::ServerTokenizer { .. }
             | Self::Probe(_)
@@ -253,6 +269,8 @@ impl RunError {
                 "give the base URL under which `/v1/models` is found"
             }
             Self::NoModel { .. } => "name one with `--model`",
+            Self::NoApi { .. } => "is this the base URL? Name the API with `--api`",
+            Self::NoExactLength { .. } => "give `--output-length natural`",
             Self::Trial { outcome: Outcome::Refused { status: 404, .. }, .. } => {
                 "is the model's name one that `/v1/models` lists, and does the server speak this \
                  `--api`?"

@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use infermark_drive::{Order, Source, Stop};
 use infermark_terms::{Due, RequestId, Shard};
+use infermark_wire::Dialect;
 use infermark_wire::http1::{self, RequestHead};
-use infermark_wire::openai::Dialect;
 use infermark_workload::Workload;
 
 use crate::RunError;

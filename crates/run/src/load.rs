@@ -21,7 +21,7 @@ use infermark_schedule::{most_shards, pacer, window};
 use infermark_sim::serve::Serving;
 use infermark_store::{RunFile, RunWriter};
 use infermark_terms::{Nanos, Shard, Stamp, Window};
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::{Api, Delivery};
 use infermark_workload::Site;
 use serde_json::{Value, json};
 
@@ -122,13 +122,7 @@ impl Session {
 
     /// Returns what is known of the target, as a header holds it.
     pub(crate) fn target(&self) -> Value {
-        let mut target = json!(self.reached.report);
-        target["api"] = match self.scenario.api {
-            infermark_scenario::intent::Api::Chat => "chat",
-            infermark_scenario::intent::Api::Completions => "completions",
-        }
-        .into();
-        target
+        json!(self.reached.report)
     }
 
     /// Makes a run and measures it. The scenario must be one that the session
@@ -203,7 +197,7 @@ impl Session {
         let dialect = self.learned.dialect.clone();
         Ok(Clerk {
             workload: self.learned.workload(scenario)?,
-            path: self.reached.endpoint.path(dialect.path()),
+            path: self.reached.endpoint.path(&dialect.path()),
             dialect,
             authority: self.reached.endpoint.authority().to_owned(),
             headers: self.reached.headers.clone(),

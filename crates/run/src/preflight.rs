@@ -8,10 +8,10 @@
 use std::sync::Arc;
 
 use infermark_drive::{Endpoint, Sighting, call, probe};
-use infermark_scenario::intent::{self, PromptSource, Scenario, TokenizerChoice};
+use infermark_scenario::intent::{PromptSource, Scenario, TokenizerChoice};
 use infermark_terms::{Ask, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
 use infermark_wire::http1::{self, RequestHead};
-use infermark_wire::openai::{Api, Delivery, Dialect, LengthFields, UsageFields};
+use infermark_wire::{Dialect, LengthFields, UsageFields};
 use infermark_workload::{
     Calibration, Counter, FileTokenizer, Probe, ProbeError, Reading, Site, Template, TokenizeError,
     Tokenizer, Workload, fit, probes,
@@ -113,17 +113,11 @@ pub(crate) fn learn(scenario: &Scenario, reached: &Reached) -> Result<Learned, R
 fn dialect(scenario: &Scenario, reached: &Reached) -> Dialect {
     let length = match scenario.workload.output_policy {
         OutputPolicy::Exact => LengthFields::IgnoreEosAndMinTokens,
-        OutputPolicy::Natural => LengthFields::LimitOnly,
+        OutputPolicy::Natural | OutputPolicy::Nothing => LengthFields::LimitOnly,
     };
     Dialect {
-        api: match scenario.api {
-            intent::Api::Chat => Api::Chat,
-            intent::Api::Completions => Api::Completions,
-        },
-        delivery: match scenario.delivery {
-            intent::Delivery::Streamed => Delivery::Streamed,
-            intent::Delivery::Whole => Delivery::Whole,
-        },
+        api: reached.report.api,
+        delivery: reached.delivery,
         model: reached.report.model.clone(),
         length,
         usage: UsageFields::Continuous,
@@ -171,11 +165,11 @@ impl Scout<'_> {
     /// Asks the server's `/tokenize` how it would count a probe, template included.
     fn tokenized(&self, probe: &Probe) -> Option<Reading> {
         let model = &self.dialect.model;
-        let body = match (&probe.prompt, self.dialect.api) {
-            (Prompt::Text(text), Api::Chat) => {
+        let body = match (&probe.prompt, self.dialect.api.is_chat()) {
+            (Prompt::Text(text), true) => {
                 json!({"model": model, "messages": [{"role": "user", "content": text}]})
             }
-            (Prompt::Text(text), Api::Completions) => json!({"model": model, "prompt": text}),
+            (Prompt::Text(text), false) => json!({"model": model, "prompt": text}),
             // Token ids are taken as they are.
             (Prompt::Tokens(ids), _) => {
                 return Some(Reading { units: probe.units, prompt_tokens: ids.len() as u32 });
@@ -230,7 +224,7 @@ impl Scout<'_> {
             output_policy: OutputPolicy::Exact,
         };
         let body = self.dialect.body(&ask)?;
-        let path = self.endpoint.path(self.dialect.path());
+        let path = self.endpoint.path(&self.dialect.path());
         let head = RequestHead {
             method: "POST",
             path: &path,

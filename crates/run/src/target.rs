@@ -1,16 +1,21 @@
 //! Who is measured: the embedded engine or a server, and what it says about itself.
 
+mod listing;
+mod probe;
+
 use std::sync::Arc;
 
-use infermark_drive::{Endpoint, Response, Roots, call};
+use infermark_drive::{Endpoint, Response, Roots};
 use infermark_scenario::intent::{Access, HeaderValue, Scenario, Target, Verification};
 use infermark_sim::serve::{ServePlan, Serving};
-use infermark_terms::{Excerpt, Nanos, Seed};
+use infermark_terms::{Api, Delivery, Excerpt, Nanos, OutputPolicy, Seed};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use self::listing::Asking;
 use crate::load::Secrets;
 use crate::{RunError, embedded};
+
+pub use self::listing::ServerKind;
 
 /// How long a call outside the measured load may take.
 pub(crate) const CALL_LIMIT: Nanos = Nanos::from_secs(30);
@@ -20,6 +25,8 @@ pub(crate) struct Reached {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) report: TargetReport,
+    /// Whether answers are streamed.
+    pub(crate) delivery: Delivery,
     /// Keeps the embedded engine going.
     pub(crate) embedded: Option<Serving>,
 }
@@ -31,6 +38,11 @@ pub struct TargetReport {
     pub url: String,
     /// Whether it is the engine embedded in this program.
     pub embedded: bool,
+    /// The API that is spoken.
+    pub api: Api,
+    /// Whether the API was found out, and not named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub api_found: bool,
     /// The model that is asked.
     pub model: String,
     /// What the server says it is.
@@ -50,38 +62,36 @@ pub struct ServerReport {
     pub version: Option<String>,
 }
 
-/// The software that serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServerKind {
-    /// vLLM, or something that says it is.
-    Vllm,
-    /// infermark's own simulator.
-    Infermark,
-    /// It does not say.
-    Unknown,
-}
-
 /// Reaches the target and finds out which model to ask.
 pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reached, RunError> {
     let access = &scenario.access;
-    let headers = headers(access, secrets)?;
+    let mut headers = headers(access, secrets)?;
     let (shown, embedded) = match &scenario.target {
         Target::Url(url) => (url.clone(), None),
         Target::Sim(text) => (format!("sim:{text}"), Some(embed(text, scenario.seed)?)),
     };
     let endpoint = endpoint(scenario, embedded.as_ref())?;
-    let listed =
-        models(&endpoint, &headers, scenario.model.as_deref(), access.timeout.min(CALL_LIMIT))?;
-    let version = version(&endpoint, &headers);
+    let limit = access.timeout.min(CALL_LIMIT);
+    let asking = Asking { endpoint: &endpoint, headers: &headers, limit };
+    let listed = asking.models(scenario.model.as_deref())?;
+    let model = scenario.model.clone().unwrap_or(listed.first);
+    let api = scenario.api.map_or_else(|| probe::find(asking, &model), Ok)?;
+    let exact = scenario.workload.output_policy == OutputPolicy::Exact;
+    if scenario.api.is_none() && exact && !api.orders_length() {
+        return Err(RunError::NoExactLength { url: endpoint.to_string(), api });
+    }
     let report = TargetReport {
         url: shown,
         embedded: embedded.is_some(),
-        model: scenario.model.clone().unwrap_or(listed.first),
-        server: ServerReport { name: listed.kind, version },
+        api,
+        api_found: scenario.api.is_none(),
+        model,
+        server: ServerReport { name: listed.kind, version: asking.version() },
         unverified: access.verification == Verification::Off,
     };
-    Ok(Reached { endpoint, headers, report, embedded })
+    let delivery = if api.streams() { scenario.delivery } else { Delivery::Whole };
+    headers.extend(api_headers(api, access, secrets));
+    Ok(Reached { endpoint, headers, report, delivery, embedded })
 }
 
 /// Starts the embedded engine anew where it is the target and was stopped.
@@ -120,6 +130,19 @@ fn embed(text: &str, seed: Seed) -> Result<Serving, RunError> {
     embedded::serve(ServePlan { seed, ..embedded::served(&target) }, engine)
 }
 
+/// Returns the headers that an API wants beside those of every call. Anthropic's servers read the
+/// key from a header of their own.
+fn api_headers(api: Api, access: &Access, secrets: &Secrets<'_>) -> Vec<(String, String)> {
+    let own = infermark_wire::dialect::headers(api).iter();
+    let mut headers: Vec<_> =
+        own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let key = access.api_key_env.as_deref().and_then(secrets);
+    if let Some(key) = key.filter(|_| api == Api::Anthropic) {
+        headers.push(("x-api-key".to_owned(), key.trim().to_owned()));
+    }
+    headers
+}
+
 /// Returns the headers of every call, with their secrets.
 fn headers(access: &Access, secrets: &Secrets<'_>) -> Result<Vec<(String, String)>, RunError> {
     let secret = |name: &str, setting: &str| {
@@ -141,59 +164,8 @@ fn headers(access: &Access, secrets: &Secrets<'_>) -> Result<Vec<(String, String
     Ok(headers)
 }
 
-struct Listed {
-    first: String,
-    kind: ServerKind,
-}
-
-/// Asks for the list of models. Without one the run goes on only if it knows its model.
-fn models(
-    endpoint: &Endpoint,
-    headers: &[(String, String)],
-    asked: Option<&str>,
-    limit: Nanos,
-) -> Result<Listed, RunError> {
-    const PATH: &str = "/v1/models";
-    let url = format!("{endpoint}{PATH}");
-    let response = call(endpoint, "GET", PATH, headers, None, limit)
-        .map_err(|source| RunError::Unreachable { url: url.clone(), source })?;
-    match (response.status, asked) {
-        (200, _) => {}
-        (404 | 405, Some(model)) => {
-            return Ok(Listed { first: model.to_owned(), kind: ServerKind::Unknown });
-        }
-        (status, _) => {
-            return Err(RunError::Refused { url, status, message: stated(&response) });
-        }
-    }
-    let body: Option<Value> = serde_json::from_slice(&response.body).ok();
-    let Some(list) = body.as_ref().and_then(|body| body.get("data")).and_then(Value::as_array)
-    else {
-        let found = format!("`{}`", Excerpt::from_bytes(&response.body));
-        return Err(RunError::NotTheApi { url, found });
-    };
-    let text = |model: &Value, key: &str| model.get(key).and_then(Value::as_str).map(str::to_owned);
-    let kind = match list.first().and_then(|model| text(model, "owned_by")).as_deref() {
-        Some("vllm") => ServerKind::Vllm,
-        Some("infermark") => ServerKind::Infermark,
-        Some(_) | None => ServerKind::Unknown,
-    };
-    match (list.first().and_then(|model| text(model, "id")), asked) {
-        (Some(first), _) => Ok(Listed { first, kind }),
-        (None, Some(model)) => Ok(Listed { first: model.to_owned(), kind }),
-        (None, None) => Err(RunError::NoModel { url }),
-    }
-}
-
-/// Asks for the server's version, which not every server tells.
-fn version(endpoint: &Endpoint, headers: &[(String, String)]) -> Option<String> {
-    let response = call(endpoint, "GET", "/version", headers, None, CALL_LIMIT).ok()?;
-    let body: Value = serde_json::from_slice(&response.body).ok()?;
-    Some(Excerpt::new(body.get("version")?.as_str()?).to_string())
-}
-
 /// Returns what a server says beside a status: the message of its JSON error, else the
 /// beginning of the body.
 pub(crate) fn stated(response: &Response) -> Excerpt {
-    infermark_wire::openai::stated(&response.body)
+    infermark_wire::stated(&response.body)
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+pub use infermark_terms::{Api, Delivery};
 use infermark_terms::{Nanos, OutputPolicy, Price, Seed, Slo};
 
 /// What one run intends.
@@ -12,8 +13,8 @@ pub struct Scenario {
     pub target: Target,
     /// Which model to ask for; absent: the first that the server lists.
     pub model: Option<String>,
-    /// Which API to speak.
-    pub api: Api,
+    /// Which API to speak; absent: the first that the server answers to.
+    pub api: Option<Api>,
     /// Whether answers are streamed.
     pub delivery: Delivery,
     /// When requests are due.
@@ -58,24 +59,6 @@ pub enum Target {
     Url(String),
     /// The embedded engine, with what follows `sim:`.
     Sim(String),
-}
-
-/// Which API to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
-    /// OpenAI `/v1/chat/completions`.
-    Chat,
-    /// OpenAI `/v1/completions`.
-    Completions,
-}
-
-/// Whether answers are streamed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// Server-sent events, chunk by chunk.
-    Streamed,
-    /// One body at the end; there is no TTFT then.
-    Whole,
 }
 
 /// When requests are due.

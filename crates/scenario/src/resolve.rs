@@ -19,8 +19,8 @@ use self::desk::Desk;
 use self::load::load;
 use crate::given::{Given, Origin};
 use crate::intent::{
-    Access, Api, Bounds, Distribution, FileLayout, MetricPage, Metrics, PromptForm, PromptSource,
-    Scenario, SharedPrefix, Target, TokenizerChoice, Verification, Workload,
+    Access, Api, Bounds, Delivery, Distribution, FileLayout, MetricPage, Metrics, PromptForm,
+    PromptSource, Scenario, SharedPrefix, Target, TokenizerChoice, Verification, Workload,
 };
 use crate::problem::Problems;
 use crate::settings::{self, Setting};
@@ -102,7 +102,7 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
     };
     let scenario = Scenario {
         model: desk.one(&settings::MODEL, &syntax::LINE),
-        delivery: desk.one_or_default(&settings::STREAM, &syntax::DELIVERY),
+        delivery: delivery(&mut desk, api),
         bounds: bounds(&mut desk),
         slo: objectives(&mut desk),
         workload: workload(&mut desk, api, &tokenizer),
@@ -155,32 +155,58 @@ fn objectives(desk: &mut Desk) -> Slo {
     joined
 }
 
-fn workload(desk: &mut Desk, api: Api, tokenizer: &TokenizerChoice) -> Workload {
+fn delivery(desk: &mut Desk, api: Option<Api>) -> Delivery {
+    if api.is_none_or(Api::streams) {
+        return desk.one_or_default(&settings::STREAM, &syntax::DELIVERY);
+    }
+    let asked = desk.one(&settings::STREAM, &syntax::DELIVERY);
+    if asked == Some(Delivery::Streamed) {
+        let found = "this API does not stream";
+        desk.rule_out(&settings::STREAM, &settings::API, found, "leave it out");
+    }
+    desk.fall_back(&settings::STREAM, &syntax::DELIVERY, Delivery::Whole)
+}
+
+fn workload(desk: &mut Desk, api: Option<Api>, tokenizer: &TokenizerChoice) -> Workload {
     let dataset = desk.one_or_default(&settings::DATASET, &syntax::DATASET);
     let is_file = matches!(dataset, Dataset::File { .. });
+    let generates = api.is_none_or(Api::generates);
     let mut output_tokens = desk.one(&settings::OUTPUT_TOKENS, &syntax::LENGTHS);
-    if !is_file && output_tokens.is_none() {
+    if !generates {
+        let found = "this API generates nothing";
+        desk.rule_out(&settings::OUTPUT_TOKENS, &settings::API, found, "leave it out");
+        desk.rule_out(&settings::OUTPUT_LENGTH, &settings::API, found, "leave it out");
+    } else if !is_file && output_tokens.is_none() {
         output_tokens = Some(desk.default_of(&settings::OUTPUT_TOKENS, &syntax::LENGTHS));
     }
     let policy = desk.one(&settings::OUTPUT_LENGTH, &syntax::OUTPUT_POLICY).unwrap_or_else(|| {
-        let policy = if is_file { OutputPolicy::Natural } else { OutputPolicy::Exact };
+        let ordered = !is_file && api.is_none_or(Api::orders_length);
+        let policy = match (generates, ordered) {
+            (false, _) => OutputPolicy::Nothing,
+            (true, false) => OutputPolicy::Natural,
+            (true, true) => OutputPolicy::Exact,
+        };
         desk.fall_back(&settings::OUTPUT_LENGTH, &syntax::OUTPUT_POLICY, policy)
     });
     let has_answers = matches!(dataset, Dataset::File { kind: FileKind::ShareGpt, .. })
         && *tokenizer != TokenizerChoice::None;
+    if policy == OutputPolicy::Nothing && generates {
+        let found = "this API generates something";
+        desk.rule_out(&settings::OUTPUT_LENGTH, &settings::API, found, "give `exact` or `natural`");
+    }
     if policy == OutputPolicy::Exact && output_tokens.is_none() && !has_answers {
         let found = "an exact length must be known";
         let hint = "give `output_tokens`; `sharegpt` with a `tokenizer` has lengths of its own";
         desk.rule_out(&settings::OUTPUT_LENGTH, &settings::DATASET, found, hint);
     }
     let is_conversation = matches!(dataset, Dataset::File { kind: FileKind::Conversations, .. });
-    if is_conversation && api == Api::Completions {
-        let found = "completions take one text, not a conversation";
+    if is_conversation && api.is_some_and(|api| !api.is_chat()) {
+        let found = "this API takes one text, not a conversation";
         desk.rule_out(&settings::DATASET, &settings::API, found, "give `api` `chat`");
     }
     let form = desk.one_or_default(&settings::PROMPT_FORM, &syntax::PROMPT_FORM);
-    if form == PromptForm::TokenIds && api == Api::Chat {
-        let found = "chat does not take token ids";
+    if form == PromptForm::TokenIds && api.is_some_and(|api| !api.takes_token_ids()) {
+        let found = "this API does not take token ids";
         desk.rule_out(&settings::PROMPT_FORM, &settings::API, found, "give `api` `completions`");
     }
     if form == PromptForm::TokenIds && *tokenizer == TokenizerChoice::None {

@@ -175,8 +175,11 @@ pub static API: Setting = Setting {
     env: "INFERMARK_API",
     value_name: "API",
     default: Some("chat"),
-    help: "The API to speak: `chat` or `completions`",
-    more: "OpenAI's `/v1/chat/completions` and `/v1/completions`.",
+    help: "The API to speak: `chat`, `completions`, `tgi`, `triton`, … or `auto`",
+    more: "OpenAI's `chat`, `completions`, `responses` and `embeddings`; vLLM's `pooling` and \
+           `rerank`; `tgi`; Triton's `triton` (vLLM backend), `trtllm` and `kserve` (v2 infer); \
+           `sglang`; `llamacpp`; `ollama` and `ollama-generate`; `anthropic`. `auto` asks the \
+           server which of them it answers to.",
     group: Group::Target,
     form: Form::Once,
 };

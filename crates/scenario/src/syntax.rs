@@ -160,10 +160,14 @@ fn parse_answer<T>(text: &str, yes: T, no: T) -> Result<T, Fault> {
     }
 }
 
-const APIS: [(&str, Api); 2] = [("chat", Api::Chat), ("completions", Api::Completions)];
+/// An API, or nothing where it is to be found out.
+pub(crate) const API: Codec<Option<Api>> =
+    Codec { parse: |text| choose(text, &apis()), print: |api| name_of(api, &apis()) };
 
-pub(crate) const API: Codec<Api> =
-    Codec { parse: |text| choose(text, &APIS), print: |api| name_of(api, &APIS) };
+fn apis() -> Vec<(&'static str, Option<Api>)> {
+    let named = Api::ALL.into_iter().map(|api| (api.name(), Some(api)));
+    named.chain([("auto", None)]).collect()
+}
 
 const FORMS: [(&str, PromptForm); 2] =
     [("text", PromptForm::Text), ("token-ids", PromptForm::TokenIds)];
@@ -171,8 +175,11 @@ const FORMS: [(&str, PromptForm); 2] =
 pub(crate) const PROMPT_FORM: Codec<PromptForm> =
     Codec { parse: |text| choose(text, &FORMS), print: |form| name_of(form, &FORMS) };
 
-const POLICIES: [(&str, OutputPolicy); 2] =
-    [("exact", OutputPolicy::Exact), ("natural", OutputPolicy::Natural)];
+const POLICIES: [(&str, OutputPolicy); 3] = [
+    ("exact", OutputPolicy::Exact),
+    ("natural", OutputPolicy::Natural),
+    ("nothing", OutputPolicy::Nothing),
+];
 
 pub(crate) const OUTPUT_POLICY: Codec<OutputPolicy> =
     Codec { parse: |text| choose(text, &POLICIES), print: |policy| name_of(policy, &POLICIES) };

@@ -48,4 +48,6 @@ pub enum OutputPolicy {
     Exact,
     /// At most so many: the model stops when it likes.
     Natural,
+    /// Nothing is generated: embeddings, ranks. Any answer will do.
+    Nothing,
 }

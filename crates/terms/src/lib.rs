@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`time`] | [`Nanos`], [`Stamp`] |
 //! | [`seed`] | [`Seed`] |
+//! | [`api`] | [`Api`], [`Delivery`]: how servers are asked |
 //! | [`ask`] | [`Ask`], [`Prompt`], [`OutputPolicy`]: what one request asks |
 //! | [`pace`] | [`Pacer`], [`Next`], [`Due`], [`Window`], [`Shard`]: when it is asked |
 //! | [`outcome`] | [`Outcome`] and its parts: how it ended |
@@ -19,6 +20,7 @@
 //! | [`slo`] | [`Slo`], [`slo::Bound`]: what a deployment is asked to achieve |
 //! | [`notation`] | how numbers and durations are written |
 
+pub mod api;
 pub mod ask;
 pub mod caveat;
 pub mod effort;
@@ -32,6 +34,7 @@ pub mod slo;
 pub mod telemetry;
 pub mod time;
 
+pub use api::{Api, Delivery, UnknownApi};
 pub use ask::{Ask, Message, OutputPolicy, Prompt};
 pub use caveat::{Caveat, CaveatCode, Trust};
 pub use effort::Effort;

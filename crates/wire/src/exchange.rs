@@ -2,17 +2,19 @@
 //! all that a driver sees of the protocol.
 //!
 //! ```text
-//!           ┌── 2xx, event stream ──▶ chunks … [DONE] … end of body ──▶ Finished
+//!           ┌── 2xx, events or lines ▶ chunks … last one … end of body ─▶ Finished
 //!  head ────┼── 2xx, JSON ──────────▶ end of body ──▶ Finished (one chunk if streaming was asked)
 //!           ├── 2xx, anything else ─▶ Garbled
 //!           └── other status ───────▶ end of body ──▶ Refused
 //! ```
 //!
-//! A stream has ended properly when its body has and `[DONE]` or a finish reason was seen; after
-//! `[DONE]` a closed connection will do too. An error event ends the exchange at once, and so
-//! does everything malformed. What follows `[DONE]` within the body is ignored.
+//! A stream's last event is `[DONE]`, or the one that its dialect ends with. A stream has ended
+//! properly when its body has and the last event or a finish reason was seen; after the last event
+//! a closed connection will do too. Where a dialect announces no end, the body's is the answer's.
+//! An error event ends the exchange at once, and so does everything malformed. What follows the
+//! last event within the body is ignored.
 //!
-//! The answer is complete with `[DONE]`, the response only with its body, which many servers end
+//! The answer is complete with its last event, the response only with its body, which many end
 //! in a write of its own. To wait for that keeps the connection; a server that never gets there
 //! must not turn its answer into a failure. So [`Exchange::is_done`] tells the one from the other,
 //! and [`Exchange::finish`] ends the wait.
@@ -30,13 +32,15 @@ use infermark_terms::{
     Usage,
 };
 
+use crate::dialect::{Api, Delivery, Framing, Spoken as _};
+use crate::event::{Counts, Event, Facts};
+use crate::fault;
 use crate::http1::{BODY_MAX, BodySink, ContentType, Message, ResponseDecoder, ResponseHead};
-use crate::openai::event::{self, Facts};
-use crate::openai::{self, Api, Delivery, fault};
+use crate::lines::LineDecoder;
 use crate::sse::{Item, SseDecoder};
 
+pub use crate::event::RawText;
 pub use crate::http1::Keep;
-pub use crate::openai::RawText;
 
 /// How much of a refusal's body is kept, in bytes.
 pub const REFUSAL_MAX: usize = 4 << 10;
@@ -88,6 +92,7 @@ struct Answer {
     delivery: Delivery,
     mode: Mode,
     sse: SseDecoder,
+    lines: LineDecoder,
     /// A body that is not a stream.
     body: Vec<u8>,
     /// The output of a whole answer.
@@ -104,6 +109,8 @@ enum Mode {
     Head,
     /// As a stream of events.
     Events,
+    /// As a stream of lines.
+    Lines,
     /// As one JSON text, at its end.
     Json,
     /// As what the server says beside this status.
@@ -120,6 +127,7 @@ impl Exchange {
                 delivery,
                 mode: Mode::Head,
                 sse: SseDecoder::new(),
+                lines: LineDecoder::default(),
                 body: Vec::new(),
                 output: Vec::new(),
                 tally: Tally::default(),
@@ -135,6 +143,7 @@ impl Exchange {
         self.http.reset();
         self.answer.mode = Mode::Head;
         self.answer.sse.reset();
+        self.answer.lines.reset();
         self.answer.body.clear();
         self.answer.output.clear();
         self.answer.tally = Tally::default();
@@ -176,14 +185,16 @@ impl Exchange {
             (Message::Complete, _) | (Message::Open, Mode::Refusal(_)) => {
                 self.answer.complete(phase, &mut |_| {})
             }
-            (Message::Open, Mode::Events) if self.answer.tally.done => self.answer.tally.finished(),
+            (Message::Open, Mode::Events | Mode::Lines) if self.answer.tally.done => {
+                self.answer.tally.finished()
+            }
             (Message::Open, _) => severed(phase),
         };
         Ended { outcome, connection: Keep::Close }
     }
 
-    /// Says whether the answer is complete though the response has not ended: `[DONE]` has been
-    /// read, and the end of the body has not.
+    /// Says whether the answer is complete though the response has not ended: its last event has
+    /// been read, and the end of the body has not.
     pub fn is_done(&self) -> bool {
         self.answer.tally.done && !self.ended
     }
@@ -211,7 +222,7 @@ impl Exchange {
 
     /// Returns the last usage that the server stated.
     pub fn usage(&self) -> Option<Usage> {
-        self.answer.tally.usage
+        self.answer.tally.usage()
     }
 
     /// Returns how many events were no chunks.
@@ -251,13 +262,21 @@ impl<F: FnMut(Chunk<'_>)> BodySink for AnswerSink<'_, F> {
 impl Answer {
     /// Decides by the head how the body is to be read.
     fn head(&mut self, head: ResponseHead) {
+        let framing = self.api.framing();
         self.mode = match (head.status, head.content, self.delivery) {
             (..200 | 300.., _, _) => Mode::Refusal(head.status),
+            // Some say only that lines of JSON are JSON.
+            (_, ContentType::JsonLines | ContentType::Json | ContentType::Unstated, streamed)
+                if framing == Framing::Lines && streamed == Delivery::Streamed =>
+            {
+                Mode::Lines
+            }
             (_, ContentType::EventStream | ContentType::Unstated, Delivery::Streamed) => {
                 Mode::Events
             }
             (_, ContentType::Json, _) | (_, ContentType::Unstated, Delivery::Whole) => Mode::Json,
-            (_, ContentType::Other, _) | (_, ContentType::EventStream, Delivery::Whole) => {
+            (_, ContentType::Other | ContentType::JsonLines, _)
+            | (_, ContentType::EventStream, Delivery::Whole) => {
                 self.outcome = Some(garbled(DecodeFault::ContentType));
                 Mode::Head
             }
@@ -270,6 +289,7 @@ impl Answer {
         }
         match self.mode {
             Mode::Events => self.events(bytes, chunk),
+            Mode::Lines => self.lines(bytes, chunk),
             Mode::Json if self.body.len() + bytes.len() > BODY_MAX => {
                 self.outcome = Some(garbled(DecodeFault::Shape));
             }
@@ -296,38 +316,76 @@ impl Answer {
         }
     }
 
+    fn lines(&mut self, bytes: &[u8], chunk: &mut impl FnMut(Chunk<'_>)) {
+        let Self { api, lines, tally, outcome, .. } = self;
+        let fed = lines.feed(bytes, &mut |line| {
+            if outcome.is_none() && !tally.done {
+                *outcome = tally.part(*api, line, chunk).err();
+            }
+        });
+        if let Err(fault) = fed
+            && self.outcome.is_none()
+        {
+            self.outcome = Some(garbled(fault));
+        }
+    }
+
+    /// Takes a last line that lacks its end.
+    fn last_line(&mut self, chunk: &mut impl FnMut(Chunk<'_>)) -> Result<(), Outcome> {
+        let Self { api, lines, tally, .. } = self;
+        let mut taken = Ok(());
+        lines.finish(&mut |line| {
+            if !tally.done {
+                taken = tally.part(*api, line, chunk);
+            }
+        });
+        taken
+    }
+
     /// Ends the answer at the body's proper end.
     fn complete(&mut self, phase: Phase, chunk: &mut impl FnMut(Chunk<'_>)) -> Outcome {
         match self.mode {
-            Mode::Events if self.tally.done || self.tally.finish.is_some() => self.tally.finished(),
+            Mode::Lines => match self.last_line(chunk) {
+                Ok(()) if self.has_ended() => self.tally.finished(),
+                Ok(()) => severed(phase),
+                Err(outcome) => outcome,
+            },
+            Mode::Events if self.has_ended() => self.tally.finished(),
             Mode::Events | Mode::Head => severed(phase),
             Mode::Json => self.whole(chunk).unwrap_or_else(|outcome| outcome),
             Mode::Refusal(status) => refused(status, &self.body),
         }
     }
 
+    /// Says whether a stream whose body has ended was complete.
+    fn has_ended(&self) -> bool {
+        let Self { api, tally, .. } = self;
+        tally.done || tally.finish.is_some() || (api.ends_with_body() && tally.parts > 0)
+    }
+
     /// Ends the answer at a fault of the framing. A refusal stays one.
     fn broken(&mut self, fault: DecodeFault) -> Outcome {
         match self.mode {
             Mode::Refusal(status) => refused(status, &self.body),
-            Mode::Head | Mode::Events | Mode::Json => garbled(fault),
+            Mode::Head | Mode::Events | Mode::Lines | Mode::Json => garbled(fault),
         }
     }
 
     /// Reads an answer that came as one JSON text.
     fn whole(&mut self, chunk: &mut impl FnMut(Chunk<'_>)) -> Result<Outcome, Outcome> {
         let Self { api, delivery, body, output, tally, .. } = self;
-        let facts = event::read(*api, body).map_err(garbled)?;
-        if facts.failed {
-            return Err(errored(body));
-        }
+        let facts = match api.read(body).map_err(garbled)? {
+            Event::Failed => return Err(errored(body)),
+            Event::Alive => return Err(garbled(DecodeFault::Shape)),
+            Event::Part(facts) => facts,
+        };
         let choice = facts.choice.as_ref().ok_or(garbled(DecodeFault::Shape))?;
         match delivery {
             Delivery::Whole => {
                 choice.text.append_to(output);
                 tally.note(&facts);
             }
-            Delivery::Streamed => tally.event(&facts, chunk),
+            Delivery::Streamed => tally.event(*api, &facts, chunk),
         }
         Ok(tally.finished())
     }
@@ -336,12 +394,16 @@ impl Answer {
 /// What has been seen of an answer.
 #[derive(Debug, Default)]
 struct Tally {
-    usage: Option<Usage>,
+    counts: Counts,
     events: EventCounts,
+    /// Events that spoke of the answer.
+    parts: u32,
     chunks: u32,
     finish: Option<FinishReason>,
-    /// `[DONE]` was seen.
+    /// The last event was seen.
     done: bool,
+    /// Of an answer whose events carry all the text so far, the bytes that were handed out.
+    shown: u32,
     /// Tokens that the server has spoken of so far.
     told: u32,
     /// Those of them that went to a chunk.
@@ -362,50 +424,84 @@ impl Tally {
             Item::Event { name: Some(b"error"), data } => return Err(errored(data)),
             Item::Comment | Item::Event { data: b"", .. } => self.events.comments += 1,
             Item::Event { data, .. } if data.trim_ascii() == b"[DONE]" => self.done = true,
-            Item::Event { data, .. } => {
-                let facts = event::read(api, data).map_err(garbled)?;
-                if facts.failed {
-                    return Err(errored(data));
-                }
-                self.event(&facts, chunk);
-            }
+            Item::Event { data, .. } => self.part(api, data, chunk)?,
+        }
+        Ok(())
+    }
+
+    /// Takes one event's data, or one line.
+    fn part(
+        &mut self,
+        api: Api,
+        data: &[u8],
+        chunk: &mut impl FnMut(Chunk<'_>),
+    ) -> Result<(), Outcome> {
+        match api.read(data).map_err(garbled)? {
+            Event::Failed => return Err(errored(data)),
+            Event::Alive => self.events.comments += 1,
+            Event::Part(facts) => self.event(api, &facts, chunk),
         }
         Ok(())
     }
 
     /// Takes one event: as a chunk, or into the counts.
-    fn event(&mut self, facts: &Facts<'_>, chunk: &mut impl FnMut(Chunk<'_>)) {
+    fn event(&mut self, api: Api, facts: &Facts<'_>, chunk: &mut impl FnMut(Chunk<'_>)) {
+        self.parts += 1;
         self.note(facts);
         match &facts.choice {
-            Some(choice) => match choice.kind {
-                Some(kind) => {
+            Some(choice) => match (choice.kind, self.fresh(api, choice.text)) {
+                (Some(kind), Some(text)) => {
                     let tokens = self.told.saturating_sub(self.credited);
                     self.credited = self.told;
                     self.chunks += 1;
                     let tokens = (!self.untold).then_some(tokens);
-                    chunk(Chunk { kind, tokens, text: choice.text });
+                    chunk(Chunk { kind, tokens, text });
                 }
-                None if choice.role => self.events.role_only += 1,
-                None => self.events.empty += 1,
+                _ if choice.role => self.events.role_only += 1,
+                _ => self.events.empty += 1,
             },
-            None if facts.usage.is_some() => self.events.usage_only += 1,
+            None if !facts.counts.is_empty() => self.events.usage_only += 1,
             None => self.events.empty += 1,
         }
+        self.done |= facts.last;
+    }
+
+    /// Returns what of an event's text is new; nothing if none is.
+    fn fresh<'a>(&mut self, api: Api, text: RawText<'a>) -> Option<RawText<'a>> {
+        if !api.repeats_text() {
+            return Some(text);
+        }
+        let text = text.after(self.shown);
+        self.shown += text.len_utf8();
+        (text.len_utf8() > 0).then_some(text)
     }
 
     /// Keeps what an event says beside its text.
     fn note(&mut self, facts: &Facts<'_>) {
-        self.usage = facts.usage.or(self.usage);
+        self.counts = facts.counts.or(self.counts);
         let choice = facts.choice.as_ref();
         let tokens = choice.and_then(|choice| choice.tokens);
-        match (facts.usage, tokens) {
-            (Some(usage), _) => self.told = usage.completion_tokens,
+        match (facts.counts.completion, tokens) {
+            (Some(completion), _) => self.told = completion,
             (None, Some(tokens)) => self.told = self.told.saturating_add(tokens),
             (None, None) => self.untold |= choice.is_some_and(|choice| choice.kind.is_some()),
         }
-        if let Some(word) = choice.and_then(|choice| choice.finish) {
-            self.finish = Some(openai::finish_reason(&word.decoded()));
+        if let Some(reason) = choice.and_then(|choice| choice.finish.clone()) {
+            self.finish = Some(reason);
         }
+    }
+
+    /// Returns the server's counts, if both are known. A server that states the tokens of each
+    /// event has stated their sum.
+    fn usage(&self) -> Option<Usage> {
+        let Counts { prompt, completion, cached, reasoning } = self.counts;
+        let summed = (!self.untold && self.told > 0).then_some(self.told);
+        Some(Usage {
+            prompt_tokens: prompt?,
+            completion_tokens: completion.or(summed)?,
+            cached_tokens: cached,
+            reasoning_tokens: reasoning,
+        })
     }
 
     fn finished(&mut self) -> Outcome {

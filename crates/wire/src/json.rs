@@ -142,6 +142,58 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
+    /// Reads a whole number as [`count`](Self::count) does; a number of another make is `None`, and
+    /// no fault of the shape.
+    pub(crate) fn whole(&mut self) -> Result<Option<u32>, Malformed> {
+        let misshapen = self.misshapen;
+        let value = self.count()?;
+        self.misshapen = misshapen;
+        Ok(value)
+    }
+
+    /// Reads one count of an object of counts.
+    pub(crate) fn count_in(&mut self, wanted: &[u8]) -> Result<Option<u32>, Malformed> {
+        let mut count = None;
+        let _object = self.object(|json, key| {
+            if key == wanted {
+                count = json.count()?;
+                Ok(())
+            } else {
+                json.skip()
+            }
+        })?;
+        Ok(count)
+    }
+
+    /// Reads a string; `None`, and no fault of the shape, for another type.
+    pub(crate) fn text(&mut self) -> Result<Option<RawString<'a>>, Malformed> {
+        if self.kind()? == Kind::String {
+            return self.string();
+        }
+        self.skip()?;
+        Ok(None)
+    }
+
+    /// Reads `true` or `false`; `None` for another type.
+    pub(crate) fn flag(&mut self) -> Result<Option<bool>, Malformed> {
+        let kind = self.kind()?;
+        if kind != Kind::True && !self.expects(Kind::False)? {
+            return Ok(None);
+        }
+        self.skip()?;
+        Ok(Some(kind == Kind::True))
+    }
+
+    /// Says whether the next value is a string.
+    pub(crate) fn is_string(&mut self) -> Result<bool, Malformed> {
+        Ok(self.kind()? == Kind::String)
+    }
+
+    /// Says whether the next value is a number.
+    pub(crate) fn is_number(&mut self) -> Result<bool, Malformed> {
+        Ok(self.kind()? == Kind::Number)
+    }
+
     /// Skips a value and says whether it was `null`.
     pub(crate) fn skip_null(&mut self) -> Result<bool, Malformed> {
         let null = self.kind()? == Kind::Null;
@@ -343,6 +395,16 @@ pub(crate) struct RawString<'a> {
 }
 
 impl<'a> RawString<'a> {
+    /// Returns the string whose text between the quotes is `raw`, which was read before.
+    pub(crate) fn trusted(raw: &'a [u8]) -> Self {
+        Self { raw, escaped: memchr::memchr(b'\\', raw).is_some() }
+    }
+
+    /// Returns its text as it stands between the quotes.
+    pub(crate) fn raw(self) -> &'a [u8] {
+        self.raw
+    }
+
     /// Returns the number of bytes of the text that it stands for.
     pub(crate) fn len_utf8(self) -> usize {
         if !self.escaped {

@@ -2,11 +2,15 @@
 //!
 //! ```text
 //!  client   Ask ──▶ Dialect::body ──▶ http1::request ──▶ bytes
-//!           bytes ──▶ http1::ResponseDecoder ──▶ sse::SseDecoder ──▶ openai ──▶ chunks, outcome
-//!                    └──────────────────── exchange::Exchange ────────────────────┘
-//!  server   bytes ──▶ http1::RequestDecoder ──▶ openai::server::parse ──▶ Asked
-//!           Answer ──▶ http1::write_chunk ──▶ bytes
+//!           bytes ──▶ http1::ResponseDecoder ──▶ sse, lines ──▶ Api::read ──▶ chunks, outcome
+//!                    └──────────────────── exchange::Exchange ──────────────────────┘
+//!  server   bytes ──▶ http1::RequestDecoder ──▶ server::parse ──▶ Asked
+//!           server::Answer ──▶ http1::write_chunk ──▶ bytes
 //! ```
+//!
+//! Every dialect is one module: `openai`, `responses`, `pooling`, `tgi`, `triton`, `sglang`,
+//! `llamacpp`, `ollama`, `anthropic`. What they share is in [`dialect`] (who speaks what) and
+//! `event` (what an event can say).
 //!
 //! # Invariants
 //!
@@ -17,14 +21,28 @@
 //!
 //! Not here: sockets, TLS, instants, retries.
 
+mod anthropic;
+pub mod dialect;
+mod event;
 pub mod exchange;
+mod fault;
 pub mod http1;
 mod json;
-pub mod openai;
+pub mod lines;
+mod llamacpp;
+mod ollama;
+mod openai;
+mod pooling;
+mod responses;
+pub mod server;
+mod sglang;
 pub mod sse;
+mod tgi;
+mod triton;
 
-pub use exchange::{Chunk, Ended, Exchange, Keep, Progress};
-pub use openai::{Api, Delivery, Dialect, LengthFields, RawText, UnsupportedPrompt, UsageFields};
+pub use dialect::{Api, Delivery, Dialect, LengthFields, UnsupportedPrompt, UsageFields};
+pub use exchange::{Chunk, Ended, Exchange, Keep, Progress, RawText};
+pub use fault::message as stated;
 
 #[cfg(test)]
 mod laws;

@@ -3,7 +3,7 @@
 use infermark_drive::{CallError, Endpoint, Roots, call, probe};
 use infermark_terms::{DecodeFault, Nanos, Outcome, Phase, TransportFault};
 use infermark_wire::http1::{RequestHead, request};
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::{Api, Delivery};
 use rustls::version::{TLS12, TLS13};
 
 use crate::load::LONG;

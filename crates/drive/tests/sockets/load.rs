@@ -13,7 +13,7 @@ use infermark_terms::{
     Window,
 };
 use infermark_wire::http1::{RequestHead, request};
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::{Api, Delivery};
 
 /// Longer than any test takes: what reaches it has hung.
 pub(crate) const LONG: Nanos = Nanos::from_secs(60);

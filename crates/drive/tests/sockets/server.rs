@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use infermark_drive::{Endpoint, Roots};
-use infermark_terms::{FinishReason, Usage};
+use infermark_terms::{FinishReason, Prompt, Usage};
 use infermark_wire::http1::{
     Request, RequestDecoder, end_chunked, start_chunked, write_chunk, write_response,
 };
-use infermark_wire::openai::Api;
-use infermark_wire::openai::server::Answer;
+use infermark_wire::server::{Answer, Asked, End, Part};
+use infermark_wire::{Api, Delivery, UsageFields};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrIn, bind, getsockname,
     listen, setsockopt, socket, sockopt,
@@ -223,7 +223,8 @@ pub(crate) fn once(said: impl Into<Vec<u8>>) -> impl Fn(Peer) + Send + Sync + 's
 }
 
 fn answer() -> Answer {
-    Answer::new(Api::Chat, 7, "model", 1)
+    let asked = Asked::plain(Prompt::Text(String::new()), Delivery::Streamed, UsageFields::Final);
+    Answer::new(Api::Chat, &asked, 7, "model", 1)
 }
 
 /// Returns the head of a streamed answer.
@@ -236,7 +237,7 @@ pub(crate) fn head() -> Vec<u8> {
 /// Returns an event of this text, framed as a chunk.
 pub(crate) fn event(text: &str) -> Vec<u8> {
     let mut event = Vec::new();
-    answer().text(&mut event, text, None, None, None);
+    answer().part(&mut event, &Part { text, ends: &[text.len()], ids: &[1], usage: None });
     framed(&event)
 }
 
@@ -250,9 +251,9 @@ pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
 /// Returns what ends a streamed answer.
 pub(crate) fn tail() -> Vec<u8> {
     let (mut event, usage) = (Vec::new(), Usage { completion_tokens: 3, ..Usage::default() });
-    answer().text(&mut event, "", None, Some(&FinishReason::Length), None);
-    answer().usage(&mut event, usage);
-    Answer::done(&mut event);
+    let part = Part { text: "", ends: &[], ids: &[], usage: None };
+    let end = End { finish: &FinishReason::Length, usage: Some(usage) };
+    answer().last(&mut event, &part, &end);
     let mut out = framed(&event);
     end_chunked(&mut out);
     out
@@ -270,7 +271,8 @@ pub(crate) fn streamed(texts: &[&str]) -> Vec<u8> {
 pub(crate) fn whole(text: &str) -> Vec<u8> {
     let (mut out, mut body) = (Vec::new(), Vec::new());
     let usage = Usage { prompt_tokens: 5, completion_tokens: 3, ..Usage::default() };
-    answer().whole(&mut body, text, &FinishReason::Stop, usage);
+    let end = End { finish: &FinishReason::Stop, usage: Some(usage) };
+    answer().whole(&mut body, text, &end);
     write_response(&mut out, 200, &[("content-type", "application/json")], &body);
     out
 }

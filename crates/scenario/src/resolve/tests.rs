@@ -36,7 +36,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
     let expected = Scenario {
         target: Target::Sim(String::new()),
         model: None,
-        api: Api::Chat,
+        api: Some(Api::Chat),
         delivery: Delivery::Streamed,
         load: Load::Closed { concurrency: 1 },
         slo: Slo::default(),

@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use infermark_terms::{Nanos, OutcomeKind, Seed, Stamp};
+use infermark_wire::Api;
 use infermark_wire::http1::{self, Keep, Request, RequestDecoder};
-use infermark_wire::openai::server::Refusal;
+use infermark_wire::server::Refusal;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -409,7 +410,7 @@ impl Listener {
                     let message = fault.to_string();
                     let refusal = Refusal { status: fault.status(), ..Refusal::bad(None, message) };
                     connection.parting = Afterwards::Close;
-                    connection.outbox.put(&reply::refusal(&refusal, Afterwards::Close));
+                    connection.outbox.put(&reply::refusal(Api::Chat, &refusal, Afterwards::Close));
                 }
             }
             self.settle(index);
@@ -438,7 +439,7 @@ impl Listener {
         let Some(connection) = self.connection(index) else { return };
         connection.parting = afterwards;
         let mut bytes = match page {
-            Err(refusal) => reply::refusal(&refusal, afterwards),
+            Err(refusal) => reply::refusal(Api::Chat, &refusal, afterwards),
             Ok(body) => {
                 let headers = [("Content-Type", kind), reply::connection(afterwards)];
                 let mut bytes = Vec::new();

@@ -1,7 +1,7 @@
 //! One request under way: what to send for each step of the engine.
 //!
 //! ```text
-//!  head ─▶ (role) ─▶ text ─▶ text ─▶ … ─▶ text with finish reason ─▶ (usage) ─▶ [DONE]
+//!  head ─▶ (opening) ─▶ text ─▶ text ─▶ … ─▶ the last text and what ends the stream
 //!     ↑ held back?         ↑ stall?  ↑ cut short by a fault?
 //! ```
 //!
@@ -13,8 +13,8 @@
 
 use infermark_terms::{FinishReason, Stamp, Usage};
 use infermark_wire::http1;
-use infermark_wire::openai::server::{Answer, Refusal};
-use infermark_wire::openai::{Delivery, UsageFields};
+use infermark_wire::server::{Answer, End, Part, Refusal};
+use infermark_wire::{Api, Delivery, UsageFields};
 
 use super::faults::{Drawn, EndFault, Fault};
 use super::outbox::{Afterwards, Outbox};
@@ -24,9 +24,9 @@ use super::words::{self, Voice, WORD_BYTES};
 /// What a request is to get.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
+    pub(crate) api: Api,
     pub(crate) delivery: Delivery,
     pub(crate) usage: UsageFields,
-    pub(crate) token_ids: TokenIds,
     pub(crate) voice: Voice,
     pub(crate) prompt_tokens: u32,
     pub(crate) output_tokens: u32,
@@ -34,13 +34,6 @@ pub(crate) struct Order {
     pub(crate) faults: Drawn,
     /// What the client and the request's framing leave of the connection.
     pub(crate) afterwards: Afterwards,
-}
-
-/// Whether events carry the ids of their tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenIds {
-    Sent,
-    Unsent,
 }
 
 /// A request under way.
@@ -86,10 +79,18 @@ struct Template {
     letters_at: usize,
 }
 
+/// Where in an answer an event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Within,
+    Last,
+}
+
 /// Buffers that replies share: nothing is allocated for a token.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     text: String,
+    ends: Vec<usize>,
     ids: Vec<u32>,
     events: Vec<u8>,
     frame: Vec<u8>,
@@ -168,7 +169,7 @@ impl Reply {
             return self.fault_event(refusal, out, scratch);
         }
         self.hold_head(out, now);
-        out.put(&self::refusal(refusal, self.order.afterwards));
+        out.put(&self::refusal(self.order.api, refusal, self.order.afterwards));
         self.complete();
     }
 
@@ -231,17 +232,16 @@ impl Reply {
         self.hold_head(out, now);
         let Scratch { events, frame, .. } = scratch;
         frame.clear();
-        let headers = [
-            ("Content-Type", "text/event-stream; charset=utf-8"),
-            connection(self.order.afterwards),
-        ];
+        let headers =
+            [("Content-Type", self.answer.content_type()), connection(self.order.afterwards)];
         http1::start_chunked(frame, 200, &headers);
         events.clear();
         if self.order.faults.has(Fault::Comments) {
-            events.extend_from_slice(COMMENT);
+            self.answer.comment(events);
         }
         if self.order.faults.has(Fault::RoleOnly) {
-            self.answer.role(events, self.usage_on_each(0));
+            let usage = self.usage_on_each(0);
+            self.answer.opening(events, usage);
         }
         self.end_lines(events);
         http1::write_chunk(frame, events);
@@ -263,52 +263,67 @@ impl Reply {
             return out.put(&template.frame);
         }
         scratch.events.clear();
-        self.write_text(None, scratch);
+        self.write_text(Place::Within, scratch);
         self.send(out, scratch, b"");
     }
 
     /// Sends the last event and everything after it.
     fn last_event(&mut self, out: &mut Outbox, scratch: &mut Scratch) {
         scratch.events.clear();
-        let finish = self.order.finish.clone();
-        self.write_text(Some(&finish), scratch);
-        if self.order.usage != UsageFields::None && !self.order.faults.has(Fault::NoUsage) {
-            let usage = self.usage();
-            self.tell(usage);
-            self.answer.usage(&mut scratch.events, usage);
-        }
-        Answer::done(&mut scratch.events);
+        self.write_text(Place::Last, scratch);
         self.send(out, scratch, LAST_CHUNK);
         self.complete();
     }
 
-    /// Appends the event of all tokens that have not been said, with what comes in front of it.
-    fn write_text(&mut self, finish: Option<&FinishReason>, scratch: &mut Scratch) {
-        let Scratch { text, ids, events, .. } = scratch;
+    /// Appends the event of all tokens that have not been said, with what comes in front of it,
+    /// and behind the last.
+    fn write_text(&mut self, at: Place, scratch: &mut Scratch) {
+        let Scratch { text, ends, ids, events, .. } = scratch;
         text.clear();
+        ends.clear();
         ids.clear();
         let first = self.said == 0;
         for place in self.said..self.generated {
             let id = self.order.voice.token(place);
             ids.push(id);
             self.spell(id, text);
+            ends.push(text.len());
         }
         self.said = self.generated;
-        let faults = &self.order.faults;
-        if first && !faults.has(Fault::RoleOnly) {
-            self.answer.role(events, self.usage_on_each(0));
-        }
-        if faults.has(Fault::Comments) {
-            events.extend_from_slice(COMMENT);
+        if first && !self.order.faults.has(Fault::RoleOnly) {
+            let usage = self.usage_on_each(0);
+            self.answer.opening(events, usage);
         }
         let usage = self.usage_on_each(self.said);
-        if faults.has(Fault::Empty) {
-            self.answer.text(events, "", None, None, usage);
-        }
-        let ids = (self.order.token_ids == TokenIds::Sent).then_some(ids.as_slice());
-        self.answer.text(events, text, ids, finish, usage);
-        if let Some(usage) = usage {
+        self.precede(events, usage);
+        let part = Part { text, ends, ids, usage };
+        let told = match at {
+            Place::Within => {
+                self.answer.part(events, &part);
+                usage
+            }
+            Place::Last => {
+                let told =
+                    self.order.usage != UsageFields::None && !self.order.faults.has(Fault::NoUsage);
+                let end = End { finish: &self.order.finish, usage: told.then(|| self.usage()) };
+                self.answer.last(events, &part, &end);
+                end.usage
+            }
+        };
+        if let Some(usage) = told {
             self.tell(usage);
+        }
+    }
+
+    /// Appends what faults put in front of an event.
+    fn precede(&mut self, events: &mut Vec<u8>, usage: Option<Usage>) {
+        if self.order.faults.has(Fault::Comments) {
+            self.answer.comment(events);
+        }
+        if self.order.faults.has(Fault::Empty) {
+            // The counts of an event without tokens are those of the event before.
+            let usage = usage.filter(|_| !self.answer.counts_each());
+            self.answer.part(events, &Part { text: "", ends: &[], ids: &[], usage });
         }
     }
 
@@ -335,26 +350,21 @@ impl Reply {
 
     /// Says whether all usual events have the same length and differ in their letters alone.
     fn is_uniform(&self) -> bool {
-        self.order.token_ids == TokenIds::Unsent
+        self.answer.is_uniform()
             && self.order.usage != UsageFields::Continuous
             && !self.order.faults.has(Fault::SplitUtf8)
     }
 
     /// Lays out the usual event: it is written with two words that share no letter, and where
     /// the results differ are the letters.
-    fn lay_out(&self, scratch: &mut Scratch) -> Template {
+    fn lay_out(&mut self, scratch: &mut Scratch) -> Template {
         let [frame, other] = [0, words::VOCABULARY - 1].map(|id| {
-            let events = &mut scratch.events;
+            let Scratch { text, events, .. } = &mut *scratch;
             events.clear();
-            if self.order.faults.has(Fault::Comments) {
-                events.extend_from_slice(COMMENT);
-            }
-            if self.order.faults.has(Fault::Empty) {
-                self.answer.text(events, "", None, None, None);
-            }
-            scratch.text.clear();
-            self.spell(id, &mut scratch.text);
-            self.answer.text(events, &scratch.text, None, None, None);
+            self.precede(events, None);
+            text.clear();
+            self.spell(id, text);
+            self.answer.part(events, &Part { text, ends: &[text.len()], ids: &[id], usage: None });
             self.end_lines(events);
             let mut frame = Vec::new();
             http1::write_chunk(&mut frame, events);
@@ -413,7 +423,7 @@ impl Reply {
             Some(EndFault::Truncate) => self.break_off(Ending::Truncated),
             Some(EndFault::Garbage) => {
                 scratch.events.clear();
-                scratch.events.extend_from_slice(GARBAGE);
+                self.answer.garbage(&mut scratch.events);
                 self.close_stream(out, scratch);
             }
             _ => self.fault_event(&broken_engine(), out, scratch),
@@ -428,13 +438,12 @@ impl Reply {
 
     fn fault_event(&mut self, refusal: &Refusal, out: &mut Outbox, scratch: &mut Scratch) {
         scratch.events.clear();
-        Answer::fault(&mut scratch.events, refusal);
+        self.answer.fault(&mut scratch.events, refusal);
         self.close_stream(out, scratch);
     }
 
     /// Sends the events in `scratch` and ends the stream properly.
     fn close_stream(&mut self, out: &mut Outbox, scratch: &mut Scratch) {
-        Answer::done(&mut scratch.events);
         self.end_lines(&mut scratch.events);
         scratch.frame.clear();
         http1::write_chunk(&mut scratch.frame, &scratch.events);
@@ -457,7 +466,7 @@ impl Reply {
         self.hold_head(out, now);
         let end = self.order.faults.end();
         let body = match end {
-            Some(EndFault::Error) => broken_engine().body(),
+            Some(EndFault::Error) => broken_engine().body(self.order.api),
             Some(EndFault::Garbage) => GARBAGE.to_vec(),
             _ => self.whole_body(scratch),
         };
@@ -493,16 +502,11 @@ impl Reply {
             self.spell(self.order.voice.token(place), &mut scratch.text);
         }
         self.said = self.generated;
-        let usage = self.usage();
+        let told = (!self.order.faults.has(Fault::NoUsage)).then(|| self.usage());
         let mut body = Vec::new();
-        self.answer.whole(&mut body, &scratch.text, &self.order.finish, usage);
-        if self.order.faults.has(Fault::NoUsage) {
-            // Usage is the last field.
-            let key = br#","usage":"#;
-            let at = body.windows(key.len()).rposition(|window| window == key);
-            body.truncate(at.expect("a whole answer states its usage"));
-            body.push(b'}');
-        } else {
+        let end = End { finish: &self.order.finish, usage: told };
+        self.answer.whole(&mut body, &scratch.text, &end);
+        if let Some(usage) = told {
             self.tell(usage);
         }
         body
@@ -510,13 +514,13 @@ impl Reply {
 }
 
 /// Returns a refusal as a response of its own.
-pub(crate) fn refusal(refusal: &Refusal, afterwards: Afterwards) -> Vec<u8> {
+pub(crate) fn refusal(api: Api, refusal: &Refusal, afterwards: Afterwards) -> Vec<u8> {
     let mut headers = vec![JSON, connection(afterwards)];
     if matches!(refusal.status, 429 | 503) {
         headers.push(RETRY_AFTER);
     }
     let mut bytes = Vec::new();
-    http1::write_response(&mut bytes, refusal.status, &headers, &refusal.body());
+    http1::write_response(&mut bytes, refusal.status, &headers, &refusal.body(api));
     bytes
 }
 
@@ -532,7 +536,6 @@ fn broken_engine() -> Refusal {
     Refusal::internal("EngineCore encountered an issue, on request.")
 }
 
-const COMMENT: &[u8] = b": keep-alive\n\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 const GARBAGE: &[u8] = b"data: {\"id\":\xff\xfe{]\n\n";
 const HTML: &[u8] = b"<!DOCTYPE html>\n<html><body><h1>It works!</h1></body></html>\n";

@@ -3,9 +3,9 @@
 //! Shapes and words are vLLM 0.32's.
 
 use infermark_terms::{FinishReason, Message, Prompt};
+use infermark_wire::Api;
 use infermark_wire::http1::Request;
-use infermark_wire::openai::Api;
-use infermark_wire::openai::server::{Asked, Refusal, parse};
+use infermark_wire::server::{Asked, Endpoint, Refusal};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,6 +24,7 @@ pub(crate) struct Served {
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
+    /// A prompt to answer, in the dialect that the path alone tells.
     Answer(Api),
     Models,
     Tokenize,
@@ -38,15 +39,16 @@ impl Route {
     pub(crate) fn of(method: &str, target: &str) -> Result<Self, Refusal> {
         let path = target.split('?').next().unwrap_or_default();
         let (expected, route) = match path {
-            "/v1/chat/completions" => ("POST", Self::Answer(Api::Chat)),
-            "/v1/completions" => ("POST", Self::Answer(Api::Completions)),
             "/v1/models" => ("GET", Self::Models),
             "/tokenize" => ("POST", Self::Tokenize),
             "/detokenize" => ("POST", Self::Detokenize),
             "/health" => ("GET", Self::Health),
             "/metrics" => ("GET", Self::Metrics),
             "/version" => ("GET", Self::Version),
-            _ => return Err(nothing_there(404, "Not Found")),
+            other => match Endpoint::of(other) {
+                Some(endpoint) => ("POST", Self::Answer(endpoint.api())),
+                None => return Err(nothing_there(404, "Not Found")),
+            },
         };
         // "All general-purpose servers MUST support the methods GET and HEAD" (RFC 9110, section
         // 9.1), and clients look with HEAD whether there are metrics.
@@ -62,6 +64,7 @@ fn nothing_there(status: u16, message: &'static str) -> Refusal {
 /// A request that the engine may have.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
+    pub(crate) api: Api,
     pub(crate) asked: Asked,
     /// The prompt's tokens, template included.
     pub(crate) prompt: Vec<u32>,
@@ -78,8 +81,10 @@ impl Served {
     ///
     /// Without `ignore_eos` the model stops after [`Voice::natural_length`] tokens, but not
     /// before `min_tokens`.
-    pub(crate) fn admit(&self, api: Api, body: &[u8]) -> Result<Admitted, Refusal> {
-        let asked = parse(api, body)?;
+    pub(crate) fn admit(&self, target: &str, body: &[u8]) -> Result<Admitted, Refusal> {
+        let path = target.split('?').next().unwrap_or_default();
+        let endpoint = Endpoint::of(path).ok_or_else(|| nothing_there(404, "Not Found"))?;
+        let (api, asked) = endpoint.parse(body)?;
         self.check_model(asked.model.as_deref())?;
         let prompt = match &asked.prompt {
             Prompt::Text(text) => encode(text),
@@ -94,7 +99,7 @@ impl Served {
         } else {
             (natural, FinishReason::Stop)
         };
-        Ok(Admitted { asked, prompt, voice, max_tokens, output_tokens, finish })
+        Ok(Admitted { api, asked, prompt, voice, max_tokens, output_tokens, finish })
     }
 
     fn check_model(&self, model: Option<&str>) -> Result<(), Refusal> {
@@ -116,10 +121,8 @@ impl Served {
             );
             return Err(Refusal::bad(Some("input_tokens"), message));
         }
-        let default = match api {
-            Api::Chat => room,
-            Api::Completions => room.min(COMPLETIONS_DEFAULT),
-        };
+        let completions = api == Api::Completions;
+        let default = if completions { room.min(COMPLETIONS_DEFAULT) } else { room };
         let max_tokens = asked.unwrap_or(default);
         if max_tokens > room {
             let message = format!(

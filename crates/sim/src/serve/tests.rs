@@ -5,9 +5,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use infermark_terms::{ChunkKind, OutcomeKind, Usage};
+use infermark_terms::{Ask, ChunkKind, OutcomeKind, OutputPolicy, Prompt, RequestId, Usage};
+use infermark_wire::dialect::path;
 use infermark_wire::exchange::{Exchange, Keep, Progress};
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::{Api, Delivery, Dialect, LengthFields, UsageFields};
 use serde_json::{Value, json};
 
 use super::truth::{Ending, TruthHeader, TruthRecord};
@@ -144,14 +145,35 @@ fn read_answer(stream: &mut TcpStream, api: Api, delivery: Delivery) -> Seen {
 
 fn ask(api: Api, tokens: u32, more: &Value) -> Vec<u8> {
     let mut fields = json!({ "model": "toy", "max_tokens": tokens, "ignore_eos": true });
-    match api {
-        Api::Chat => fields["messages"] = json!([{ "role": "user", "content": "hello there" }]),
-        Api::Completions => fields["prompt"] = json!("hello there friend"),
+    if api == Api::Chat {
+        fields["messages"] = json!([{ "role": "user", "content": "hello there" }]);
+    } else {
+        fields["prompt"] = json!("hello there friend");
     }
     for (key, value) in more.as_object().unwrap() {
         fields[key] = value.clone();
     }
-    post(api.path(), &fields)
+    post(&path(api, Delivery::Whole, "toy"), &fields)
+}
+
+/// Asks as this program's client does.
+fn ask_in(api: Api, delivery: Delivery, tokens: u32) -> Vec<u8> {
+    let dialect = Dialect {
+        api,
+        delivery,
+        model: "toy".to_owned(),
+        length: LengthFields::IgnoreEosAndMinTokens,
+        usage: UsageFields::Final,
+    };
+    let ask = Ask {
+        id: RequestId(0),
+        prompt: Prompt::Text("hello there".to_owned()),
+        input_tokens: None,
+        output_tokens: Some(tokens),
+        output_policy: OutputPolicy::Exact,
+    };
+    let body = dialect.body(&ask).unwrap();
+    post(&dialect.path(), &serde_json::from_slice(&body).unwrap())
 }
 
 fn streamed() -> Value {
@@ -160,10 +182,7 @@ fn streamed() -> Value {
 
 /// The prompt's tokens in [`ask`].
 fn prompt_tokens(api: Api) -> u32 {
-    match api {
-        Api::Chat => 5 + 3 + 2,
-        Api::Completions => 3,
-    }
+    if api == Api::Chat { 5 + 3 + 2 } else { 3 }
 }
 
 #[test]
@@ -471,12 +490,13 @@ fn every_fault_ends_as_the_truth_says() {
         "crlf,comments,empty,split-utf8,coalesce=1:3,stall=1:1ms",
     ] {
         let (serving, kept) = timed("ttft=100us,itl=50us", faults);
-        for api in [Api::Chat, Api::Completions] {
-            for (delivery, more) in [(Delivery::Streamed, streamed()), (Delivery::Whole, json!({}))]
-            {
-                for tokens in [1, 10] {
+        for api in Api::ALL.into_iter().filter(|api| api.streams()) {
+            for delivery in [Delivery::Streamed, Delivery::Whole] {
+                // One token is a case of its own in what comes before and after it.
+                let counts: &[u32] = if api.is_chat() { &[1, 10] } else { &[10] };
+                for &tokens in counts {
                     let mut stream = connect(&serving);
-                    stream.write_all(&ask(api, tokens, &more)).unwrap();
+                    stream.write_all(&ask_in(api, delivery, tokens)).unwrap();
                     let seen = read_answer(&mut stream, api, delivery);
                     let record = kept.recv().unwrap();
                     let place = format!("{faults} {api:?} {delivery:?} {tokens}");
@@ -484,7 +504,8 @@ fn every_fault_ends_as_the_truth_says() {
                     let told = seen.usage.map(|u| (u.prompt_tokens, u.completion_tokens));
                     assert_eq!(told, record.told, "{place}");
                     if seen.outcome == OutcomeKind::Finished {
-                        assert_eq!(words::count(&seen.text), tokens as usize, "{place}");
+                        let tokens = record.output_tokens as usize;
+                        assert_eq!(words::count(&seen.text), tokens, "{place}");
                     }
                 }
             }

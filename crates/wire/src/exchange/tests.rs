@@ -437,7 +437,7 @@ fn streams() -> impl Strategy<Value = (Api, Vec<u8>)> {
         1 => prop::sample::select(vec![ERROR, "{}", "{", "[DONE]"])
             .prop_map(|data| format!("data: {data}")),
     ];
-    let api = prop_oneof![Just(Api::Chat), Just(Api::Completions)];
+    let api = prop::sample::select(Api::ALL.to_vec());
     let end = prop::sample::select(vec!["\n\n", "\r\n\r\n", "\r\r"]);
     let events = prop::collection::vec(event, 0..12);
     let framing = 0..4_u8;

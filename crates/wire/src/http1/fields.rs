@@ -14,6 +14,8 @@ pub enum ContentType {
     EventStream,
     /// `application/json`, or another type whose syntax is JSON.
     Json,
+    /// `application/x-ndjson`, or another name for JSON texts line by line.
+    JsonLines,
     /// Anything else, and anything compressed.
     Other,
 }
@@ -72,6 +74,14 @@ impl Fields {
     }
 }
 
+/// The names under which servers send JSON line by line; none is registered.
+const JSON_LINES: [&[u8]; 4] = [
+    b"application/x-ndjson",
+    b"application/ndjson",
+    b"application/jsonl",
+    b"application/x-jsonlines",
+];
+
 fn whole_number(value: &[u8]) -> Option<u64> {
     // `parse` would accept a sign.
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -87,6 +97,8 @@ fn content_type(value: &[u8]) -> ContentType {
         || media[suffix..].eq_ignore_ascii_case(b"+json")
     {
         ContentType::Json
+    } else if JSON_LINES.iter().any(|name| media.eq_ignore_ascii_case(name)) {
+        ContentType::JsonLines
     } else {
         ContentType::Other
     }

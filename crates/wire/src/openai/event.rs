@@ -17,7 +17,8 @@
 
 use infermark_terms::{ChunkKind, DecodeFault, Usage};
 
-use super::Api;
+use super::Shape;
+use crate::event::{self, Counts, RawText};
 use crate::json::{Malformed, RawString, Reader};
 
 /// What an event or a whole answer says.
@@ -49,31 +50,41 @@ pub(crate) struct Choice<'a> {
     pub(crate) finish: Option<RawString<'a>>,
 }
 
-/// Generated text as it lies in the event that carries it.
-#[derive(Clone, Copy, Debug)]
-pub struct RawText<'a> {
-    /// The choice that carries it, as JSON.
-    choice: &'a [u8],
-    api: Api,
-    len: u32,
+/// Appends the output of a choice that was read before. It is read a second time: only a run that
+/// counts tokens itself needs the text.
+fn write_choice(shape: Shape, choice: &[u8], out: &mut Vec<u8>) {
+    let mut walk = Walk::new(shape, Some(out));
+    walk.choice(&mut Reader::trusted(choice)).expect("the choice was read before");
 }
 
-impl RawText<'_> {
-    /// Returns its length in bytes of UTF-8.
-    pub fn len_utf8(&self) -> u32 {
-        self.len
+/// Returns how the output of a choice is read.
+fn writer(shape: Shape) -> fn(&[u8], &mut Vec<u8>) {
+    match shape {
+        Shape::Chat => |choice, out| write_choice(Shape::Chat, choice, out),
+        Shape::Completions => |choice, out| write_choice(Shape::Completions, choice, out),
     }
+}
 
-    /// Appends it, without JSON's escapes.
-    ///
-    /// # Panics
-    ///
-    /// Never: the choice was read before.
-    pub fn append_to(&self, out: &mut Vec<u8>) {
-        // The choice is read a second time: only a run that counts tokens itself needs the text.
-        let mut walk = Walk::new(self.api, Some(out));
-        walk.choice(&mut Reader::trusted(self.choice)).expect("the choice was read before");
+/// Reads an event or a whole answer, in the terms of all dialects.
+pub(crate) fn event(shape: Shape, event: &[u8]) -> Result<event::Event<'_>, DecodeFault> {
+    let facts = read(shape, event)?;
+    if facts.failed {
+        return Ok(event::Event::Failed);
     }
+    let choice = facts.choice.map(|choice| event::Choice {
+        role: choice.role,
+        kind: choice.kind,
+        text: choice.text,
+        tokens: choice.tokens,
+        finish: choice.finish.map(|word| super::finish_reason(&word.decoded())),
+    });
+    let counts = facts.usage.map_or_else(Counts::default, |usage| Counts {
+        prompt: Some(usage.prompt_tokens),
+        completion: Some(usage.completion_tokens),
+        cached: usage.cached_tokens,
+        reasoning: usage.reasoning_tokens,
+    });
+    Ok(event::Event::Part(event::Facts { choice, counts, last: false }))
 }
 
 /// Reads an event or a whole answer.
@@ -82,9 +93,9 @@ impl RawText<'_> {
 ///
 /// [`DecodeFault::Json`] when it is not JSON; [`DecodeFault::Shape`] when it is, but neither an
 /// error nor of the API's shape.
-pub(crate) fn read(api: Api, event: &[u8]) -> Result<Facts<'_>, DecodeFault> {
+pub(crate) fn read(shape: Shape, event: &[u8]) -> Result<Facts<'_>, DecodeFault> {
     let mut json = Reader::new(event).map_err(|Malformed| DecodeFault::Json)?;
-    let facts = facts(api, &mut json).map_err(|Malformed| DecodeFault::Json)?;
+    let facts = facts(shape, &mut json).map_err(|Malformed| DecodeFault::Json)?;
     match facts {
         Some(facts) if facts.failed => Ok(facts),
         Some(facts) if !json.is_misshapen() && (facts.has_choices || facts.usage.is_some()) => {
@@ -94,11 +105,11 @@ pub(crate) fn read(api: Api, event: &[u8]) -> Result<Facts<'_>, DecodeFault> {
     }
 }
 
-fn facts<'a>(api: Api, json: &mut Reader<'a>) -> Result<Option<Facts<'a>>, Malformed> {
+fn facts<'a>(shape: Shape, json: &mut Reader<'a>) -> Result<Option<Facts<'a>>, Malformed> {
     let mut facts = Facts { failed: false, has_choices: false, choice: None, usage: None };
     let object = json.object(|json, key| {
         match key {
-            b"choices" => facts.has_choices |= choices(api, json, &mut facts.choice)?,
+            b"choices" => facts.has_choices |= choices(shape, json, &mut facts.choice)?,
             b"usage" => facts.usage = usage(json)?,
             b"error" => facts.failed |= !json.skip_null()?,
             b"object" => {
@@ -114,18 +125,18 @@ fn facts<'a>(api: Api, json: &mut Reader<'a>) -> Result<Option<Facts<'a>>, Malfo
 
 /// Reads the list of choices and says whether there is one.
 fn choices<'a>(
-    api: Api,
+    shape: Shape,
     json: &mut Reader<'a>,
     found: &mut Option<Choice<'a>>,
 ) -> Result<bool, Malformed> {
     let count = json.array(|json| {
-        let mut walk = Walk::new(api, None);
+        let mut walk = Walk::new(shape, None);
         let (choice, ()) = json.spanned(|json| walk.choice(json))?;
         if walk.index.unwrap_or(0) == 0 && found.is_none() {
             *found = Some(Choice {
                 role: walk.role,
                 kind: walk.kind,
-                text: RawText { choice, api, len: walk.len },
+                text: RawText::new(choice, writer(shape), walk.len),
                 tokens: walk.token_ids.or(walk.logprobs),
                 finish: walk.finish,
             });
@@ -137,7 +148,7 @@ fn choices<'a>(
 
 /// A walk through one choice: gathers its facts, and its output where it is wanted.
 struct Walk<'a, 'out> {
-    api: Api,
+    shape: Shape,
     out: Option<&'out mut Vec<u8>>,
     index: Option<u32>,
     role: bool,
@@ -149,9 +160,9 @@ struct Walk<'a, 'out> {
 }
 
 impl<'a, 'out> Walk<'a, 'out> {
-    fn new(api: Api, out: Option<&'out mut Vec<u8>>) -> Self {
+    fn new(shape: Shape, out: Option<&'out mut Vec<u8>>) -> Self {
         Self {
-            api,
+            shape,
             out,
             index: None,
             role: false,
@@ -165,13 +176,13 @@ impl<'a, 'out> Walk<'a, 'out> {
 
     fn choice(&mut self, json: &mut Reader<'a>) -> Result<(), Malformed> {
         let object = json.object(|json, key| {
-            match (key, self.api) {
+            match (key, self.shape) {
                 (b"index", _) => self.index = json.count()?,
                 (b"finish_reason", _) => self.finish = json.string()?,
                 (b"token_ids", _) => self.token_ids = json.array(Reader::skip)?,
                 (b"logprobs", _) => self.logprobs(json)?,
-                (b"text", Api::Completions) => self.output(json, ChunkKind::Answer)?,
-                (b"delta" | b"message", Api::Chat) => self.message(json)?,
+                (b"text", Shape::Completions) => self.output(json, ChunkKind::Answer)?,
+                (b"delta" | b"message", Shape::Chat) => self.message(json)?,
                 _ => json.skip()?,
             }
             Ok(())
@@ -185,8 +196,8 @@ impl<'a, 'out> Walk<'a, 'out> {
     /// Counts the tokens of `logprobs`: `content` in chats, `tokens` in completions.
     fn logprobs(&mut self, json: &mut Reader<'a>) -> Result<(), Malformed> {
         let _object = json.object(|json, key| {
-            match (key, self.api) {
-                (b"content", Api::Chat) | (b"tokens", Api::Completions) => {
+            match (key, self.shape) {
+                (b"content", Shape::Chat) | (b"tokens", Shape::Completions) => {
                     self.logprobs = json.array(Reader::skip)?;
                 }
                 _ => json.skip()?,
@@ -258,8 +269,8 @@ fn usage(json: &mut Reader<'_>) -> Result<Option<Usage>, Malformed> {
         match key {
             b"prompt_tokens" => prompt = json.count()?,
             b"completion_tokens" => completion = json.count()?,
-            b"prompt_tokens_details" => cached = detail(json, b"cached_tokens")?,
-            b"completion_tokens_details" => reasoning = detail(json, b"reasoning_tokens")?,
+            b"prompt_tokens_details" => cached = json.count_in(b"cached_tokens")?,
+            b"completion_tokens_details" => reasoning = json.count_in(b"reasoning_tokens")?,
             _ => json.skip()?,
         }
         Ok(())
@@ -270,20 +281,6 @@ fn usage(json: &mut Reader<'_>) -> Result<Option<Usage>, Malformed> {
         cached_tokens: cached,
         reasoning_tokens: reasoning,
     }))
-}
-
-/// Reads one count of an object of counts.
-fn detail(json: &mut Reader<'_>, wanted: &[u8]) -> Result<Option<u32>, Malformed> {
-    let mut count = None;
-    let _object = json.object(|json, key| {
-        if key == wanted {
-            count = json.count()?;
-            Ok(())
-        } else {
-            json.skip()
-        }
-    })?;
-    Ok(count)
 }
 
 #[cfg(test)]

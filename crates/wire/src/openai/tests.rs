@@ -1,9 +1,11 @@
 //! Tests of `openai`: what is asked, and what failures say.
 
-use infermark_terms::{Excerpt, RequestId};
+use infermark_terms::{Excerpt, Message, OutputPolicy, Prompt, RequestId};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dialect::Delivery;
+use crate::fault;
 
 fn dialect(api: Api) -> Dialect {
     Dialect {
@@ -67,9 +69,9 @@ fn a_conversation_goes_as_it_is() {
 #[test]
 fn prompts_that_an_api_does_not_take_are_errors() {
     let tokens = dialect(Api::Chat).body(&ask(Prompt::Tokens(vec![1])));
-    assert_eq!(tokens, Err(UnsupportedPrompt::TokensInChat));
+    assert_eq!(tokens, Err(UnsupportedPrompt::Tokens(Api::Chat)));
     let messages = dialect(Api::Completions).body(&ask(Prompt::Messages(Vec::new())));
-    assert_eq!(messages, Err(UnsupportedPrompt::MessagesInCompletions));
+    assert_eq!(messages, Err(UnsupportedPrompt::Messages(Api::Completions)));
 }
 
 #[test]

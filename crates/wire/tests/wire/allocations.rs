@@ -4,8 +4,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use infermark_terms::{FinishReason, Usage};
+use infermark_wire::dialect::path;
 use infermark_wire::http1::{end_chunked, start_chunked, write_chunk};
-use infermark_wire::openai::server::Answer;
+use infermark_wire::server::{Answer, Asked, End, Endpoint, Part};
 use infermark_wire::{Api, Delivery, Exchange, Progress};
 
 /// The system's allocator, counting the calls of each thread.
@@ -40,18 +41,33 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Returns a request that asks for counts with every event, where that can be asked.
+fn asked(api: Api) -> Asked {
+    let target = path(api, Delivery::Streamed, "m");
+    let body = r#"{"model": "m", "messages": [{"role": "user", "content": "a"}], "prompt": "a",
+        "text_input": "a", "inputs": "a", "text": "a", "input": "a", "max_tokens": 9,
+        "stream": true, "stream_options": {"include_usage": true, "continuous_usage_stats": true},
+        "return_num_input_tokens": true}"#;
+    Endpoint::of(&target).expect("it is served").parse(body.as_bytes()).expect("it is a request").1
+}
+
 fn response(api: Api, chunks: u32) -> Vec<u8> {
-    let (answer, mut out, mut event) = (Answer::new(api, 7, "model", 1), Vec::new(), Vec::new());
-    start_chunked(&mut out, 200, &[("content-type", "text/event-stream")]);
+    let mut answer = Answer::new(api, &asked(api), 7, "model", 1);
+    let (mut out, mut event) = (Vec::new(), Vec::new());
+    start_chunked(&mut out, 200, &[("content-type", answer.content_type())]);
     for index in 1..=chunks {
         let usage = Usage { completion_tokens: index, ..Usage::default() };
-        let finish = (index == chunks).then_some(&FinishReason::Length);
-        answer.text(&mut event, "some \"text\"\n", Some(&[index]), finish, Some(usage));
+        let text = "some \"text\"\n";
+        let part = Part { text, ends: &[text.len()], ids: &[index], usage: Some(usage) };
+        if index == chunks {
+            let end = End { finish: &FinishReason::Length, usage: Some(usage) };
+            answer.last(&mut event, &part, &end);
+        } else {
+            answer.part(&mut event, &part);
+        }
         write_chunk(&mut out, &event);
         event.clear();
     }
-    Answer::done(&mut event);
-    write_chunk(&mut out, &event);
     end_chunked(&mut out);
     out
 }
@@ -63,7 +79,7 @@ fn allocations(exchange: &mut Exchange, bytes: &[u8], length: usize) -> u64 {
     for piece in bytes.chunks(length) {
         let progress = exchange.receive(piece, &mut |chunk| {
             chunks += 1;
-            tokens += chunk.tokens.expect("usage is continuous");
+            tokens += chunk.tokens.unwrap_or(1);
             text += chunk.text.len_utf8();
         });
         ended = progress != Progress::Open;
@@ -77,12 +93,12 @@ fn allocations(exchange: &mut Exchange, bytes: &[u8], length: usize) -> u64 {
 
 #[test]
 fn chunks_cost_no_allocation_after_the_first_response() {
-    for api in [Api::Chat, Api::Completions] {
+    for api in Api::ALL.into_iter().filter(|api| api.streams()) {
         let bytes = response(api, 200);
         let mut exchange = Exchange::new(api, Delivery::Streamed);
         for length in [3, 100, 1000, 100_000] {
             let _warm_up = allocations(&mut exchange, &bytes, length);
-            assert_eq!(allocations(&mut exchange, &bytes, length), 0, "in reads of {length}");
+            assert_eq!(allocations(&mut exchange, &bytes, length), 0, "{api} in reads of {length}");
         }
     }
 }

@@ -174,9 +174,8 @@ fn recorded_responses_say_what_their_recorder_found_however_they_are_split() {
         let facts = fs::read(path.with_extension("json")).unwrap();
         let facts: Facts = serde_json::from_slice(&facts).unwrap_or_else(|e| panic!("{name}: {e}"));
         let api = match facts.api.as_deref() {
-            Some("chat") => Some(Api::Chat),
-            Some("completions") => Some(Api::Completions),
-            _ => None,
+            Some(name) => name.parse().ok(),
+            None => None,
         };
         for length in [usize::MAX, 1, 2, 3, 7, 100, 1000] {
             let Some(api) = api else {

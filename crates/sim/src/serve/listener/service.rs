@@ -2,15 +2,15 @@
 
 use infermark_terms::{OutcomeKind, Stamp};
 use infermark_wire::http1::Request;
-use infermark_wire::openai::server::{Answer, Refusal};
-use infermark_wire::openai::{Api, Delivery};
+use infermark_wire::server::{Answer, Refusal};
+use infermark_wire::{Api, Delivery};
 
 use super::Listener;
 use crate::engine::{EngineEvent, EventKind, Job, JobId, RejectReason};
 use crate::serve::faults::{Drawn, EndFault};
 use crate::serve::metrics::{Course, JobEnd};
 use crate::serve::outbox::Afterwards;
-use crate::serve::reply::{self, Order, Reply, Said, TokenIds};
+use crate::serve::reply::{self, Order, Reply, Said};
 use crate::serve::routes::Admitted;
 use crate::serve::truth::{Ending, TokenTruth, TruthRecord};
 use crate::serve::words;
@@ -53,7 +53,7 @@ impl Listener {
         let number = self.summary.requests;
         self.summary.requests += 1;
         let faults = self.duty.faults.draw(self.duty.seed.named("faults"), number);
-        let admitted = self.duty.served.admit(api, &request.body);
+        let admitted = self.duty.served.admit(&request.path, &request.body);
         let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
         let arrival = connection.turn.max(self.past);
         let mut record = TruthRecord {
@@ -77,11 +77,11 @@ impl Listener {
         match admitted {
             Ok(admitted) => {
                 let order = order(&admitted, faults, afterwards);
-                self.engage(index, api, admitted, order, record, arrival);
+                self.engage(index, admitted, order, record, arrival);
             }
             Err(refusal) => {
                 connection.parting = afterwards;
-                connection.outbox.put(&reply::refusal(&refusal, afterwards));
+                connection.outbox.put(&reply::refusal(api, &refusal, afterwards));
                 record.status = refusal.status;
                 record.end_ns = self.clock.monotonic_ns(self.clock.now());
                 self.keep(record);
@@ -93,18 +93,17 @@ impl Listener {
     fn engage(
         &mut self,
         index: u32,
-        api: Api,
         admitted: Admitted,
         order: Order,
         mut record: TruthRecord,
         arrival: Stamp,
     ) {
-        let Admitted { asked, prompt, voice, max_tokens, output_tokens, .. } = admitted;
+        let Admitted { api, asked, prompt, voice, max_tokens, output_tokens, .. } = admitted;
         let prompt_tokens = order.prompt_tokens;
         let name = self.duty.seed.named("names").at(record.index).0;
         let created = self.clock.wall_secs(arrival);
-        let answer = Answer::new(api, name, &self.duty.served.model, created);
-        record.id = Some(answer_id(api, name));
+        let answer = Answer::new(api, &asked, name, &self.duty.served.model, created);
+        record.id = Some(answer.id().to_owned());
         record.prompt_tokens = prompt_tokens;
         record.output_tokens = output_tokens;
         record.faults = order.faults.words();
@@ -210,24 +209,17 @@ impl Listener {
 }
 
 fn order(admitted: &Admitted, faults: Drawn, afterwards: Afterwards) -> Order {
-    let Admitted { asked, prompt, voice, output_tokens, finish, .. } = admitted;
+    let Admitted { api, asked, prompt, voice, output_tokens, finish, .. } = admitted;
     Order {
+        api: *api,
         delivery: asked.delivery,
         usage: asked.usage,
-        token_ids: if asked.return_token_ids { TokenIds::Sent } else { TokenIds::Unsent },
         voice: *voice,
         prompt_tokens: prompt.len() as u32,
         output_tokens: *output_tokens,
         finish: finish.clone(),
         faults,
         afterwards,
-    }
-}
-
-fn answer_id(api: Api, name: u64) -> String {
-    match api {
-        Api::Chat => format!("chatcmpl-{name:032x}"),
-        Api::Completions => format!("cmpl-{name:032x}"),
     }
 }
 

@@ -25,8 +25,8 @@ struct SeenChoice {
     finish: Option<String>,
 }
 
-fn seen(api: Api, event: &[u8]) -> Result<Seen, DecodeFault> {
-    let facts = read(api, event)?;
+fn seen(shape: Shape, event: &[u8]) -> Result<Seen, DecodeFault> {
+    let facts = read(shape, event)?;
     let choice = facts.choice.map(|choice| {
         let mut text = Vec::new();
         choice.text.append_to(&mut text);
@@ -42,7 +42,7 @@ fn seen(api: Api, event: &[u8]) -> Result<Seen, DecodeFault> {
 }
 
 /// The same facts, taken from a parsed value. `Err` where a looked-at value has another type.
-fn oracle(api: Api, event: &[u8]) -> Result<Seen, DecodeFault> {
+fn oracle(shape: Shape, event: &[u8]) -> Result<Seen, DecodeFault> {
     let event: Value = serde_json::from_slice(event).map_err(|_| DecodeFault::Json)?;
     let members = event.as_object().ok_or(DecodeFault::Shape)?;
     let object = typed(members.get("object"), Value::as_str);
@@ -50,7 +50,7 @@ fn oracle(api: Api, event: &[u8]) -> Result<Seen, DecodeFault> {
     let facts = || -> Result<Seen, ()> {
         let _object = object?;
         let choices = typed(members.get("choices"), Value::as_array)?;
-        let read = choices.into_iter().flatten().map(|choice| oracle_choice(api, choice));
+        let read = choices.into_iter().flatten().map(|choice| oracle_choice(shape, choice));
         let read: Vec<_> = read.collect::<Result<_, _>>()?;
         let choice = read.into_iter().find(|(index, _)| *index == 0).map(|(_, choice)| choice);
         let usage = typed(members.get("usage"), Value::as_object)?;
@@ -77,17 +77,17 @@ fn oracle(api: Api, event: &[u8]) -> Result<Seen, DecodeFault> {
     }
 }
 
-fn oracle_choice(api: Api, choice: &Value) -> Result<(u32, SeenChoice), ()> {
+fn oracle_choice(shape: Shape, choice: &Value) -> Result<(u32, SeenChoice), ()> {
     let choice = choice.as_object().ok_or(())?;
     let index = typed(choice.get("index"), count)?.unwrap_or(0);
     let finish = typed(choice.get("finish_reason"), Value::as_str)?.map(str::to_owned);
     let ids = typed(choice.get("token_ids"), Value::as_array)?;
     let logprobs = typed(choice.get("logprobs"), Value::as_object)?;
-    let key = if api == Api::Chat { "content" } else { "tokens" };
+    let key = if shape == Shape::Chat { "content" } else { "tokens" };
     let logprobs = logprobs.map_or(Ok(None), |l| typed(l.get(key), Value::as_array))?;
     let tokens = ids.or(logprobs).map(|all| all.len() as u32);
     let (mut role, mut texts) = (false, Vec::new());
-    if api == Api::Completions {
+    if shape == Shape::Completions {
         texts.push((ChunkKind::Answer, typed(choice.get("text"), Value::as_str)?));
     } else if let Some(message) = typed(choice.get("delta"), Value::as_object)? {
         let text = |key| typed(message.get(key), Value::as_str);
@@ -194,8 +194,8 @@ fn events() -> BoxedStrategy<Tree> {
     ])
 }
 
-fn api() -> impl Strategy<Value = Api> {
-    prop_oneof![Just(Api::Chat), Just(Api::Completions)]
+fn shape() -> impl Strategy<Value = Shape> {
+    prop_oneof![Just(Shape::Chat), Just(Shape::Completions)]
 }
 
 /// Facts of an error do not matter beyond that it is one.
@@ -213,21 +213,21 @@ proptest! {
 
     #[test]
     fn the_facts_are_those_that_serde_json_finds(
-        event in events(), space in space(), api in api(),
+        event in events(), space in space(), shape in shape(),
     ) {
         let event = event.print(space);
         let text = String::from_utf8_lossy(&event).into_owned();
-        prop_assert_eq!(told(seen(api, &event)), told(oracle(api, &event)), "{}", text);
+        prop_assert_eq!(told(seen(shape, &event)), told(oracle(shape, &event)), "{}", text);
     }
 
     #[test]
     fn damaged_events_are_told_as_serde_json_tells_them(
-        event in events(), space in space(), api in api(), changes in changes(),
+        event in events(), space in space(), shape in shape(), changes in changes(),
     ) {
         let event = mutated(event.print(space), &changes);
         if well_formed(&event).is_some() {
             let text = String::from_utf8_lossy(&event).into_owned();
-            prop_assert_eq!(told(seen(api, &event)), told(oracle(api, &event)), "{}", text);
+            prop_assert_eq!(told(seen(shape, &event)), told(oracle(shape, &event)), "{}", text);
         }
     }
 }
@@ -236,7 +236,7 @@ proptest! {
 fn texts_come_in_the_order_of_their_keys() {
     let event = br#"{"choices":[{"delta":{"reasoning":"a\n","content":"b\u00e9","tool_calls":[
         {"function":{"arguments":"{}"}},{"function":{"name":"f","arguments":"\"c\""}}]}}]}"#;
-    let choice = read(Api::Chat, event).unwrap().choice.unwrap();
+    let choice = read(Shape::Chat, event).unwrap().choice.unwrap();
     let mut text = b"> ".to_vec();
     choice.text.append_to(&mut text);
     assert_eq!(String::from_utf8(text).unwrap(), "> a\nbé{}\"c\"");
@@ -246,25 +246,25 @@ fn texts_come_in_the_order_of_their_keys() {
 #[test]
 fn reasoning_under_two_names_counts_once() {
     let event = br#"{"choices":[{"delta":{"reasoning":"ab","reasoning_content":"ab"}}]}"#;
-    let choice = read(Api::Chat, event).unwrap().choice.unwrap();
+    let choice = read(Shape::Chat, event).unwrap().choice.unwrap();
     assert_eq!((choice.kind, choice.text.len_utf8()), (Some(ChunkKind::Reasoning), 2));
     let event = br#"{"choices":[{"delta":{"reasoning":"","reasoning_content":"ab"}}]}"#;
-    assert_eq!(read(Api::Chat, event).unwrap().choice.unwrap().text.len_utf8(), 2);
+    assert_eq!(read(Shape::Chat, event).unwrap().choice.unwrap().text.len_utf8(), 2);
 }
 
 #[test]
 fn a_function_name_is_no_output() {
     let event = br#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f"}}]}}]}"#;
-    assert_eq!(read(Api::Chat, event).unwrap().choice.unwrap().kind, None);
+    assert_eq!(read(Shape::Chat, event).unwrap().choice.unwrap().kind, None);
 }
 
 #[test]
 fn json_of_another_shape_is_told_from_what_is_no_json() {
     for event in ["7", "[]", "{}", "null", "{\"choices\":7}", "{\"choices\":[7]}", "{\"usage\":{}}"]
     {
-        assert_eq!(read(Api::Chat, event.as_bytes()).err(), Some(DecodeFault::Shape), "{event}");
+        assert_eq!(read(Shape::Chat, event.as_bytes()).err(), Some(DecodeFault::Shape), "{event}");
     }
     for event in ["", "{\"choices\":7", "{\"choices\":[]} x", "[DONE]"] {
-        assert_eq!(read(Api::Chat, event.as_bytes()).err(), Some(DecodeFault::Json), "{event}");
+        assert_eq!(read(Shape::Chat, event.as_bytes()).err(), Some(DecodeFault::Json), "{event}");
     }
 }

@@ -3,44 +3,18 @@
 use infermark_terms::{Message, Prompt};
 use serde::Deserialize;
 
-use super::Refusal;
-use crate::openai::{Api, Delivery, UsageFields};
-
-/// What a request asks of the server. Fields that do not bear on load are left unread.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The model, where one is named.
-    pub model: Option<String>,
-    /// The input.
-    pub prompt: Prompt,
-    /// The most tokens to generate; absent: the API's own default.
-    pub max_tokens: Option<u32>,
-    /// How many tokens to generate before the model may stop.
-    pub min_tokens: u32,
-    /// Whether the model's wish to stop is overruled.
-    pub ignore_eos: bool,
-    /// Whether the answer is streamed.
-    pub delivery: Delivery,
-    /// What usage a streamed answer carries.
-    pub usage: UsageFields,
-    /// Whether each event carries its token ids.
-    pub return_token_ids: bool,
-    /// The priority, where the server schedules by it; lower goes first.
-    pub priority: i64,
-}
+use crate::dialect::{Api, Delivery, UsageFields};
+use crate::server::{Asked, Refusal, delivery, fields};
 
 /// Reads the body of a request of this API.
 ///
 /// # Errors
 ///
 /// When it is no JSON object, lacks a prompt, or contradicts itself: status 400, as vLLM says it.
-pub fn parse(api: Api, body: &[u8]) -> Result<Asked, Refusal> {
-    let fields: Fields = serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad(None, format!("1 validation error: {error}")))?;
-    let prompt = match api {
-        Api::Chat => conversation(fields.messages)?,
-        Api::Completions => input(fields.prompt)?,
-    };
+pub(crate) fn parse(api: Api, body: &[u8]) -> Result<Asked, Refusal> {
+    let fields: Fields = fields(body)?;
+    let prompt =
+        if api == Api::Chat { conversation(fields.messages)? } else { input(fields.prompt)? };
     let max_tokens = fields.max_completion_tokens.or(fields.max_tokens);
     let min_tokens = fields.min_tokens.unwrap_or(0);
     if max_tokens == Some(0) {
@@ -66,7 +40,7 @@ pub fn parse(api: Api, body: &[u8]) -> Result<Asked, Refusal> {
         max_tokens,
         min_tokens,
         ignore_eos: fields.ignore_eos.unwrap_or(false),
-        delivery: if streamed { Delivery::Streamed } else { Delivery::Whole },
+        delivery: delivery(fields.stream, Delivery::Whole),
         usage: fields.stream_options.map_or(UsageFields::None, StreamOptions::usage),
         return_token_ids: fields.return_token_ids.unwrap_or(false),
         priority: fields.priority.unwrap_or(0),

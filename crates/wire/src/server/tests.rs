@@ -1,12 +1,22 @@
 //! Tests of `server`: what is read, and that answers have the shape of vLLM's.
 
-use infermark_terms::{
-    Ask, Excerpt, FinishReason, Message, OutputPolicy, Prompt, RequestId, Usage,
-};
+use infermark_terms::{Ask, Excerpt, Message, OutputPolicy, RequestId};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::openai::{Api, Delivery, Dialect, LengthFields, UsageFields};
+use crate::dialect::{Dialect, LengthFields, path};
+
+fn parse(api: Api, body: &[u8]) -> Result<Asked, Refusal> {
+    let target = path(api, Delivery::Streamed, "m");
+    let (found, asked) = Endpoint::of(&target).unwrap().parse(body)?;
+    assert_eq!(found, api);
+    Ok(asked)
+}
+
+fn answer(api: Api, id: u64) -> Answer {
+    let asked = Asked::plain(Prompt::Text(String::new()), Delivery::Streamed, UsageFields::None);
+    Answer::new(api, &asked, id, "m", 5)
+}
 
 #[test]
 fn what_a_dialect_writes_is_read_back() {
@@ -88,7 +98,7 @@ fn contradictions_are_refused_with_the_field_that_is_wrong() {
 
 #[test]
 fn a_refusal_has_the_shape_of_vllm() {
-    let body: Value = serde_json::from_slice(&Refusal::unknown_model("x").body()).unwrap();
+    let body: Value = serde_json::from_slice(&Refusal::unknown_model("x").body(Api::Chat)).unwrap();
     let expected = json!({"error": {
         "message": "The model `x` does not exist.",
         "type": "NotFoundError", "param": "model", "code": 404,
@@ -103,17 +113,21 @@ fn usage(completion_tokens: u32) -> Usage {
 fn events(out: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(out).unwrap();
     text.split_terminator("\n\n")
+        .filter(|event| *event != "data: [DONE]")
         .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
         .collect()
 }
 
 #[test]
 fn a_streamed_chat_has_the_shape_of_vllm() {
-    let (answer, mut out) = (Answer::new(Api::Chat, 1, "m", 5), Vec::new());
-    answer.role(&mut out, Some(usage(0)));
-    answer.text(&mut out, "a\"", None, None, Some(usage(1)));
-    answer.text(&mut out, "b", Some(&[3]), Some(&FinishReason::Length), None);
-    answer.usage(&mut out, Usage { cached_tokens: Some(4), reasoning_tokens: Some(1), ..usage(2) });
+    let (mut answer, mut out) = (answer(Api::Chat, 1), Vec::new());
+    answer.opening(&mut out, Some(usage(0)));
+    let part = |text, usage| Part { text, ends: &[1], ids: &[3], usage };
+    answer.part(&mut out, &part("a\"", Some(usage(1))));
+    answer.token_ids = true;
+    let total = Usage { cached_tokens: Some(4), reasoning_tokens: Some(1), ..usage(2) };
+    let end = End { finish: &FinishReason::Length, usage: Some(total) };
+    answer.last(&mut out, &part("b", None), &end);
     let event = |choices: Value| {
         json!({"id": "chatcmpl-00000000000000000000000000000001", "created": 5, "model": "m",
             "object": "chat.completion.chunk", "choices": choices})
@@ -145,9 +159,11 @@ fn a_streamed_chat_has_the_shape_of_vllm() {
 
 #[test]
 fn a_streamed_completion_has_the_shape_of_vllm() {
-    let (answer, mut out) = (Answer::new(Api::Completions, 1, "m", 5), Vec::new());
-    answer.role(&mut out, None);
-    answer.text(&mut out, "a", Some(&[3, 4]), Some(&FinishReason::Stop), None);
+    let (mut answer, mut out) = (answer(Api::Completions, 1), Vec::new());
+    answer.token_ids = true;
+    answer.opening(&mut out, None);
+    let part = Part { text: "a", ends: &[0, 1], ids: &[3, 4], usage: None };
+    answer.last(&mut out, &part, &End { finish: &FinishReason::Stop, usage: None });
     assert_eq!(
         events(&out),
         [json!({
@@ -157,12 +173,11 @@ fn a_streamed_completion_has_the_shape_of_vllm() {
                 "stop_reason": null, "prompt_token_ids": null, "token_ids": [3, 4]}],
         })]
     );
+    assert!(out.ends_with(b"data: [DONE]\n\n"));
     out.clear();
-    Answer::fault(&mut out, &Refusal::internal("died"));
+    answer.fault(&mut out, &Refusal::internal("died"));
     assert_eq!(events(&out)[0]["error"]["message"], json!("died"));
-    out.clear();
-    Answer::done(&mut out);
-    assert_eq!(out, b"data: [DONE]\n\n");
+    assert!(out.ends_with(b"data: [DONE]\n\n"));
 }
 
 #[test]
@@ -170,7 +185,8 @@ fn a_whole_answer_is_json_of_the_api() {
     for (api, object) in [(Api::Chat, "chat.completion"), (Api::Completions, "text_completion")] {
         let mut out = Vec::new();
         let reason = FinishReason::Other(Excerpt::new("abort"));
-        Answer::new(api, 1, "m", 5).whole(&mut out, "a\n", &reason, usage(2));
+        let end = End { finish: &reason, usage: Some(usage(2)) };
+        answer(api, 1).whole(&mut out, "a\n", &end);
         let body: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(body["object"], json!(object));
         assert_eq!(body["choices"][0]["finish_reason"], json!("abort"));
@@ -178,4 +194,11 @@ fn a_whole_answer_is_json_of_the_api() {
         assert_eq!(body["choices"][0].pointer(text), Some(&json!("a\n")));
         assert_eq!(body["usage"]["total_tokens"], json!(9));
     }
+}
+
+#[test]
+fn seconds_read_as_dates() {
+    assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+    assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+    assert_eq!(rfc3339(1_767_225_599), "2025-12-31T23:59:59Z");
 }

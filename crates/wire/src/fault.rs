@@ -15,6 +15,6 @@ pub(crate) fn stated_error(body: &[u8]) -> Option<Excerpt> {
 }
 
 /// Returns what a failed server said: its message, else the beginning of the body.
-pub(crate) fn message(body: &[u8]) -> Excerpt {
+pub fn message(body: &[u8]) -> Excerpt {
     stated_error(body).unwrap_or_else(|| Excerpt::from_bytes(body))
 }
