@@ -13,12 +13,12 @@ use infermark_measure::{Build, LoadPlan, PointPlan, WindowPlan, measure};
 use infermark_scenario::intent::{Arrivals, Bounds, Load, RateCurve};
 use infermark_schedule::pacer;
 use infermark_terms::{
-    ChunkKind, ChunkRow, EventCounts, FinishReason, Nanos, Next, Outcome, OutputPolicy, RequestId,
-    RequestRow, Seed, Shard, Stamp, StampSource, Usage,
+    ChunkKind, ChunkRow, EventCounts, FinishReason, Nanos, Next, Outcome, OutputPolicy, Prompt,
+    RequestId, RequestRow, Seed, Shard, Stamp, StampSource, Usage,
 };
 use infermark_wire::http1::{end_chunked, start_chunked, write_chunk};
-use infermark_wire::openai::server::Answer;
-use infermark_wire::{Api, Delivery, Exchange, Progress};
+use infermark_wire::server::{Answer, Asked, End, Part as Event};
+use infermark_wire::{Api, Delivery, Exchange, Progress, UsageFields};
 
 /// Events of the response that is decoded.
 const EVENTS: u32 = 1000;
@@ -74,18 +74,23 @@ fn parts() -> Vec<Part> {
 
 /// A streamed chat in HTTP's chunked coding, as the server's role writes it.
 fn response() -> Vec<u8> {
-    let answer = Answer::new(Api::Chat, 7, "meta-llama/Llama-3.1-8B-Instruct", 1_763_800_000);
+    let asked = Asked::plain(Prompt::Text(String::new()), Delivery::Streamed, UsageFields::Final);
+    let model = "meta-llama/Llama-3.1-8B-Instruct";
+    let mut answer = Answer::new(Api::Chat, &asked, 7, model, 1_763_800_000);
     let (mut out, mut event) = (Vec::new(), Vec::new());
     start_chunked(&mut out, 200, &[("Content-Type", "text/event-stream; charset=utf-8")]);
     for index in 1..=EVENTS {
-        let finish = (index == EVENTS).then_some(&FinishReason::Length);
-        let usage = Usage { completion_tokens: index, ..Usage::default() };
-        answer.text(&mut event, " token", None, finish, (index == EVENTS).then_some(usage));
+        let part = Event { text: " token", ends: &[6], ids: &[index], usage: None };
+        if index == EVENTS {
+            let usage = Usage { completion_tokens: index, ..Usage::default() };
+            let end = End { finish: &FinishReason::Length, usage: Some(usage) };
+            answer.last(&mut event, &part, &end);
+        } else {
+            answer.part(&mut event, &part);
+        }
         write_chunk(&mut out, &event);
         event.clear();
     }
-    Answer::done(&mut event);
-    write_chunk(&mut out, &event);
     end_chunked(&mut out);
     out
 }

@@ -426,7 +426,8 @@ struct Stated<'a> {
 /// Returns an instant, in seconds since 1970, as RFC 3339 has it.
 pub(crate) fn rfc3339(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Civil from days, in years that begin in March: https://howardhinnant.github.io/date_algorithms.html
+    // Civil from days, in years that begin in March: Howard Hinnant, "chrono-compatible low-level
+    // date algorithms".
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
