@@ -74,14 +74,21 @@ fn run() -> Command {
 
 fn report() -> Command {
     Command::new("report")
-        .about("Reads a run's record back, complete or partial, and prints its result")
+        .about("Reads records of runs back, complete or partial, and reports their results")
+        .long_about(
+            "Reads records of runs back, complete or partial, and reports their results.\n\n\
+             Of one run, `html` is a page with its verdict, figures and charts; of several, it \
+             sets them side by side: throughput, latency, scaling and cost over the load. With \
+             `svg` the charts go as files into the folder that --output names.",
+        )
         .after_help(EXIT_CODES)
         .arg(
             Arg::new("run")
                 .value_name("RUN_DIR")
                 .required(true)
+                .num_args(1..)
                 .value_parser(value_parser!(PathBuf))
-                .help("The run's directory"),
+                .help("The directories of the runs"),
         )
         .arg(
             Arg::new("view")
@@ -90,7 +97,7 @@ fn report() -> Command {
                 .value_parser(PossibleValuesParser::new(View::ALL.map(View::name)))
                 .help("The figures by another tool's own definitions, recomputed from the record"),
         )
-        .args(output(&["table", "json"]))
+        .args(output(&["table", "json", "html", "svg"]))
 }
 
 fn shells() -> Command {

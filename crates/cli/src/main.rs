@@ -14,6 +14,7 @@ mod runs;
 mod sheet;
 mod sim;
 mod study;
+mod subject;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

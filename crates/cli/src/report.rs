@@ -8,29 +8,94 @@ use anyhow::Context;
 use clap::ArgMatches;
 use infermark_measure::{Decision, Point};
 use infermark_peers::{Point as PeerPoint, View, page};
-use infermark_report::Colour;
+use infermark_report::{Colour, Subject};
 use infermark_run::study::{Found, open};
 use infermark_run::{Measured, RunFile};
 use infermark_terms::Trust;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
-use crate::{print, runs, sheet, study};
+use crate::{print, runs, say, sheet, study, subject};
 
-/// Reads a record back and prints its result.
+/// Reads records back and reports their results.
 pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let dir = matches.get_one::<PathBuf>("run").expect("clap requires it");
+    let mut dirs = matches.get_many::<PathBuf>("run").expect("clap requires one");
     if let Some(name) = matches.get_one::<String>("view") {
         let view = View::named(name).expect("clap accepts no other");
+        let (Some(dir), None) = (dirs.next(), dirs.next()) else {
+            return Err(Failure::usage(anyhow::anyhow!("`--view` shows one run at a time")));
+        };
         return show_view(view, dir, matches);
     }
-    match open(dir)? {
-        Found::Run(measured) => {
-            let printed = show(&measured, matches)?;
-            Ok(vouch(&measured.point, printed))
+    let found = dirs.map(|dir| open(dir)).collect::<Result<Vec<_>, _>>()?;
+    let done = match format(matches) {
+        "html" => deliver(&infermark_report::html(&subjects(&found)?), matches),
+        "svg" => files(infermark_report::svg_files(&subjects(&found)?), "svg", matches),
+        "json" => match &found[..] {
+            [one] => deliver(&json(header(one)), matches),
+            _ => deliver(&json(&found.iter().map(header).collect::<Vec<_>>()), matches),
+        },
+        _ => {
+            let pages = found.iter().map(|found| match found {
+                Found::Run(run) => sheet::table_of(run, colour(matches)),
+                Found::Study(studied) => study::page(studied, colour(matches)),
+                Found::Adopted(header) => adopted_page(header),
+            });
+            deliver(&pages.collect::<Vec<_>>().join("\n"), matches)
         }
-        Found::Study(studied) => study::show(&studied, matches),
-        Found::Adopted(header) => show_adopted(&header, matches),
+    }?;
+    Ok(found.iter().fold(done, |done, found| match found {
+        Found::Run(run) => vouch(&run.point, done),
+        Found::Study(studied) => study::vouch(studied, done),
+        Found::Adopted(_) => done,
+    }))
+}
+
+fn subjects(found: &[Found]) -> Result<Vec<Subject>, Failure> {
+    let subject = |found: &Found| match found {
+        Found::Run(run) => Ok(subject::of(run)),
+        Found::Study(studied) => Ok(subject::of_study(studied)),
+        Found::Adopted(header) => {
+            let error = anyhow::anyhow!("{} was imported: it has no charts", header.id);
+            Err(Failure::usage(error).hint("`infermark report` prints its figures as a table"))
+        }
+    };
+    found.iter().map(subject).collect()
+}
+
+fn header(found: &Found) -> &RunFile {
+    match found {
+        Found::Run(run) => &run.header,
+        Found::Study(studied) => &studied.header,
+        Found::Adopted(header) => header,
+    }
+}
+
+/// Writes files into the folder that the command line names.
+fn files<C: AsRef<[u8]>>(
+    files: Vec<(String, C)>,
+    extension: &str,
+    matches: &ArgMatches,
+) -> Result<Exit, Failure> {
+    let Some(folder) = file(matches) else {
+        let error = anyhow::anyhow!("`--format {extension}` writes several files");
+        return Err(Failure::usage(error).hint("name a folder for them with `--output`"));
+    };
+    let failed = |path: &Path| format!("cannot write {}", path.display());
+    fs::create_dir_all(folder).with_context(|| failed(folder)).map_err(Failure::usage)?;
+    for (name, content) in files {
+        let path = folder.join(format!("{name}.{extension}"));
+        fs::write(&path, content).with_context(|| failed(&path)).map_err(Failure::usage)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes the page about a run into its directory.
+pub(crate) fn leave_page(measured: &Measured) {
+    let path = measured.dir.join("report.html");
+    // The record is complete without it, and it can be made again.
+    if let Err(error) = fs::write(&path, infermark_report::html(&[subject::of(measured)])) {
+        say(&format!("warning: cannot write {}: {error}\n", path.display()));
     }
 }
 
@@ -46,15 +111,12 @@ fn show_view(view: View, dir: &Path, matches: &ArgMatches) -> Result<Exit, Failu
     deliver(&text, matches)
 }
 
-/// Prints a run that was imported: what its file said.
-fn show_adopted(header: &RunFile, matches: &ArgMatches) -> Result<Exit, Failure> {
-    if format(matches) == "json" {
-        return deliver(&json(header), matches);
-    }
+/// Returns the page about a run that was imported: what its file said.
+fn adopted_page(header: &RunFile) -> String {
     let model = header.target["model"].as_str().unwrap_or("model not stated");
     let title = format!("{} · {model} · imported: definitions {}", header.id, header.definitions);
     let pages = header.points.iter().map(|point| page(&title, &PeerPoint::from_json(point)));
-    deliver(&pages.collect::<Vec<_>>().join("\n"), matches)
+    pages.collect::<Vec<_>>().join("\n")
 }
 
 /// Turns the exit into that of a void result, or else of a missed objective, where it is one.

@@ -18,7 +18,7 @@ use infermark_terms::{Caveat, CaveatCode, Seed};
 
 use crate::exit::{Exit, Failure};
 use crate::progress::Line;
-use crate::report::{claim, show, vouch};
+use crate::report::{claim, leave_page, show, vouch};
 use crate::{arguments, calibrate, say};
 
 /// Makes a run and prints its result.
@@ -54,6 +54,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     );
     drop(line);
     let measured = measured?;
+    leave_page(&measured);
     let printed = show(&measured, matches)?;
     let bound = |caveat: &Caveat| caveat.code == CaveatCode::ClientBound;
     if !quiet && calibration.is_none() && measured.point.trust.caveats.iter().any(bound) {

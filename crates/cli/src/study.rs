@@ -1,27 +1,21 @@
 //! Studies for people: several points as one page, and what happens while they are measured.
 
-use clap::ArgMatches;
 use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
 use infermark_run::study::{Kind, Studied, Taken};
 use infermark_terms::Trust;
 use serde_json::Value;
 
-use crate::exit::{Exit, Failure};
-use crate::report::{colour, deliver, format, json};
+use crate::exit::Exit;
 use crate::sheet;
 
-/// Prints a study as the command line asks.
-pub(crate) fn show(studied: &Studied, matches: &ArgMatches) -> Result<Exit, Failure> {
-    let text = match format(matches) {
-        "json" => json(&studied.header),
-        _ => page(studied, colour(matches)),
-    };
-    let printed = deliver(&text, matches)?;
+/// Turns the exit into that of a void result, where a point is.
+pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
     let is_void = |taken: &Taken| taken.point.trust.verdict == Trust::Void;
-    Ok(if studied.points.iter().any(is_void) { Exit::Void } else { printed })
+    if studied.points.iter().any(is_void) { Exit::Void } else { printed }
 }
 
-fn page(studied: &Studied, colour: Colour) -> String {
+/// Prints a study as a page.
+pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
     let header = &studied.header;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (target, model) = (text(&header.target["url"]), text(&header.target["model"]));

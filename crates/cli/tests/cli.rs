@@ -138,6 +138,33 @@ fn a_run_of_the_embedded_engine_says_so_first_and_leaves_a_record() {
 }
 
 #[test]
+fn a_run_leaves_its_page_and_several_are_reported_side_by_side() {
+    let dir = fresh();
+    for (record, slots) in [("one", "1"), ("four", "4")] {
+        let options = ["--requests", "12", "--output-tokens", "4", "--price", "2/h"];
+        ran(&run(
+            &dir,
+            &[&[QUICK, "--record", record, "--concurrency", slots], &options[..]].concat(),
+        ));
+        let page = std::fs::read_to_string(dir.path().join(record).join("report.html")).unwrap();
+        assert!(page.contains("id=\"timeline\"") && page.contains("per 1M output"));
+    }
+    let report = |options: &[&str]| {
+        infermark(&dir).args(["report", "one", "four"]).args(options).output().unwrap()
+    };
+    let page = report(&["--format", "html"]);
+    ran(&page);
+    assert!(String::from_utf8(page.stdout).unwrap().contains("2 runs, 2 operating points"));
+    fails(&report(&["--format", "svg"]), 2, &["several files", "--output"]);
+    ran(&report(&["--format", "svg", "--output", "charts"]));
+    for name in ["dashboard", "throughput", "latency", "heatmap", "scaling", "cost"] {
+        let file = dir.path().join("charts").join(format!("{name}.svg"));
+        assert!(std::fs::read_to_string(file).unwrap().starts_with("<svg"), "{name}");
+    }
+    assert_eq!(json(&report(&["--format", "json"])).as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn counts_and_lengths_are_exact() {
     let dir = fresh();
     for (api, delivery) in [("chat", "yes"), ("completions", "yes"), ("chat", "no")] {

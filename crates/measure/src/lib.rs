@@ -30,6 +30,7 @@ pub mod compare;
 mod concurrency;
 mod cost;
 mod counts;
+pub mod details;
 mod diagnosis;
 mod estimate;
 mod figures;
@@ -57,12 +58,15 @@ pub use client::{Client, ClientFigures, ThreadFigures, attest};
 pub use concurrency::Concurrency;
 pub use cost::Cost;
 pub use counts::{Counts, Reason};
+pub use details::Details;
 pub use diagnosis::{Finding, Limit, diagnose};
 pub use estimate::{Estimate, Interval};
 pub use figures::{TokenSource, output_tokens};
 pub use observe::observe;
 pub use plan::{ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan};
-pub use point::{Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure};
+pub use point::{
+    Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure, measure_in_detail,
+};
 pub use rates::{Rates, WholeRun};
 pub use ruling::{Decision, Ruling};
 pub use telemetry::{ClientHost, Energy, Gpu, SourceReport, Telemetry};

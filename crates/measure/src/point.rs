@@ -7,7 +7,9 @@ use infermark_terms::{
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Evidence, audit};
+use crate::details::{Curve, Sketch};
 use crate::goodput::Goodput;
+use crate::pool::Weighing;
 use crate::population::{Population, Roster};
 use crate::rates::Spread;
 use crate::ruling::{Bench, Levels};
@@ -15,9 +17,9 @@ use crate::sample::Sample;
 use crate::span::Span;
 use crate::streams::Streams;
 use crate::{
-    ClientFigures, ClientHost, Concurrency, Cost, Counts, Decision, Energy, Estimate, Finding, Gpu,
-    LoadPlan, PointPlan, Rates, Ruling, SourceReport, Telemetry, TokenSource, WholeRun,
-    concurrency, figures, rates,
+    ClientFigures, ClientHost, Concurrency, Cost, Counts, Decision, Details, Energy, Estimate,
+    Finding, Gpu, LoadPlan, PointPlan, Rates, Ruling, SourceReport, Telemetry, TokenSource,
+    WholeRun, concurrency, figures, rates,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -212,17 +214,28 @@ pub fn measure(
     requests: &[RequestRow],
     chunks: impl IntoIterator<Item = ChunkRow>,
 ) -> Point {
+    measure_in_detail(plan, requests, chunks).0
+}
+
+/// Measures one operating point likewise, and draws it for a report, in the same pass.
+pub fn measure_in_detail(
+    plan: &PointPlan,
+    requests: &[RequestRow],
+    chunks: impl IntoIterator<Item = ChunkRow>,
+) -> (Point, Details) {
     let window = Span::measured(plan.window, requests);
     let run = Span::whole_run(requests);
     let roster = Roster::new(requests);
     let population = Population::new(&roster, window, plan.output_policy);
+    let mut sketch = Sketch::new(&roster);
+    let chunks = chunks.into_iter().inspect(|chunk| sketch.take(chunk));
     let mut streams = Streams::read(&roster, &population, window, chunks);
     let rates = rates::in_window(&roster, &streams, window);
     let whole_run = rates::in_whole_run(&roster, &streams, run);
     let read_delay_ms = streams.delays.observations().map(|delays| Estimate::of(&delays));
     let goodput = Goodput::of(&plan.slo, &population, &streams);
     let mut bench = Bench::new(&plan.slo);
-    let latency = Latency::of(&population, streams, &mut bench);
+    let (latency, gaps) = Latency::of(&population, streams, &mut bench);
     let counts = Counts::of(&population);
     let spread = Spread::of(&roster, window);
     let rates = rates.zip(window.seconds()).map(|(rates, seconds)| {
@@ -273,31 +286,40 @@ pub fn measure(
         audit(&Evidence { plan, point: &point, roster: &roster, population: &population, window });
     let verdict = caveats.iter().map(|caveat| caveat.lowers_to).max().unwrap_or(Trust::Sound);
     point.trust = Verdict { verdict, caveats };
-    point
+    (point, Details::of(&population, gaps, sketch.finish()))
 }
 
 impl Latency {
-    /// Estimates every figure, before a bench that judges those that are bounded.
-    fn of(population: &Population<'_>, streams: Streams, bench: &mut Bench<'_>) -> Self {
+    /// Estimates every figure, before a bench that judges those that are bounded. Returns the
+    /// distribution of the gaps between tokens, else between chunks, beside.
+    fn of(
+        population: &Population<'_>,
+        streams: Streams,
+        bench: &mut Bench<'_>,
+    ) -> (Self, Option<(&'static str, Curve)>) {
         use LatencyFigure as F;
         let stalls = population.successes().filter_map(|member| streams.stall(member.place));
         let stalls = Sample::new(stalls.map(|gap| gap.0).collect());
         let mut gaps = streams.gaps;
+        let between_chunks = bench.estimate(F::Icl, gaps.observations());
         let mut over = |figure, of: fn(&RequestRow) -> Option<Nanos>| {
             bench.estimate(figure, population.over_successes(of))
         };
-        Self {
+        let chunks = gaps.curve(Weighing::Once).map(|curve| ("icl_ms", curve));
+        let latency = Self {
             ttft_ms: over(F::Ttft, figures::ttft),
             service_ttft_ms: over(F::ServiceTtft, figures::service_ttft),
             ttfa_ms: over(F::Ttfa, figures::ttfa),
             tpot_ms: over(F::Tpot, figures::tpot),
             e2e_ms: over(F::E2e, figures::e2e),
             service_e2e_ms: over(F::ServiceE2e, figures::service_e2e),
-            icl_ms: bench.estimate(F::Icl, gaps.observations()),
+            icl_ms: between_chunks,
             itl_ms: bench.estimate(F::Itl, gaps.per_token()),
             lag_ms: bench.estimate(F::Lag, population.over_all(figures::lag)),
             stall_ms: bench.estimate(F::Stall, stalls),
-        }
+        };
+        let tokens = gaps.curve(Weighing::Tokens).map(|curve| ("itl_ms", curve));
+        (latency, tokens.or(chunks))
     }
 }
 

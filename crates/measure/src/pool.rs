@@ -7,6 +7,7 @@
 //! distribution (Woodruff 1952, J. Am. Stat. Assoc. 47:635).
 
 use crate::batches::{BATCHES, Batches, REQUESTS_MIN, more_for_width};
+use crate::details::Curve;
 use crate::estimate::Distribution;
 use crate::percentile::Percentile;
 
@@ -101,6 +102,12 @@ impl Pool {
         self.sorted(Weighing::Tokens)
     }
 
+    /// Draws the distribution of what was sorted last.
+    pub(crate) fn curve(&self, weighing: Weighing) -> Option<Curve> {
+        debug_assert!(self.entries.is_sorted());
+        Curve::of(self.entries.iter().map(|&entry| (entry.nanos(), weighing.of(entry))))
+    }
+
     fn sorted(&mut self, weighing: Weighing) -> Option<Sorted<'_>> {
         self.entries.sort_unstable();
         let requests = self.requests;
@@ -110,7 +117,7 @@ impl Pool {
 
 /// How often an observation counts.
 #[derive(Clone, Copy, Debug)]
-enum Weighing {
+pub(crate) enum Weighing {
     Once,
     Tokens,
 }

@@ -1,8 +1,8 @@
 //! Estimates become bytes.
 //!
 //! [`table`] shows one run to a person, on one screen, [`curve`] a study, [`comparison_table`] two
-//! runs side by side. None decides or computes anything but what a reader's eye needs: every
-//! figure comes from `measure`, every verdict too.
+//! runs side by side; [`html`] shows one or several on a page with charts. None decides or computes
+//! anything but what a reader's eye needs: every figure comes from `measure`, every verdict too.
 //!
 //! # Invariants
 //!
@@ -15,14 +15,20 @@
 //!
 //! Not here: JSON, which is the serialised estimate itself; progress; terminals and their size.
 
+mod chart;
 mod comparison;
 mod curve;
+mod definitions;
+mod document;
 mod figure;
+mod gallery;
+mod html;
 mod latency;
 mod objectives;
 mod observed;
 mod page;
 mod sheet;
+mod subject;
 mod table;
 mod text;
 
@@ -34,6 +40,9 @@ pub use comparison::{
     comparison_junit, comparison_markdown, comparison_table,
 };
 pub use curve::{CurveSheet, Dot, Saturated, curve};
+pub use document::html;
+pub use gallery::svg_files;
 pub use page::{COLUMNS, Colour};
 pub use sheet::{Sheet, Source, State, Verification};
+pub use subject::{Origin, Subject};
 pub use table::table;

@@ -14,11 +14,12 @@ const VERDICT: usize = 11;
 pub(crate) fn write(page: &mut Page, point: &Point) {
     let mut label = "slo";
     for ruling in &point.slo {
-        let (tone, verdict) = match ruling.verdict {
-            Decision::Met => (Tone::Good, "met"),
-            Decision::Missed => (Tone::Bad, "missed"),
-            Decision::Undecided => (Tone::Warning, "undecided"),
+        let tone = match ruling.verdict {
+            Decision::Met => Tone::Good,
+            Decision::Missed => Tone::Bad,
+            Decision::Undecided => Tone::Warning,
         };
+        let verdict = name(ruling.verdict);
         let lines = wrap(&said(ruling), ROOM - VERDICT);
         let verdicts = std::iter::once(verdict).chain(std::iter::repeat(""));
         let lines = lines.into_iter().zip(verdicts);
@@ -31,7 +32,17 @@ pub(crate) fn write(page: &mut Page, point: &Point) {
     }
 }
 
-fn said(ruling: &Ruling) -> String {
+/// Returns a verdict's name.
+pub(crate) fn name(verdict: Decision) -> &'static str {
+    match verdict {
+        Decision::Met => "met",
+        Decision::Missed => "missed",
+        Decision::Undecided => "undecided",
+    }
+}
+
+/// Says how a bound fared.
+pub(crate) fn said(ruling: &Ruling) -> String {
     let unit = ruling.bound.subject.unit();
     let Some(value) = ruling.value else {
         return format!("{}: not observed{}", ruling.bound, more(ruling));
@@ -79,7 +90,8 @@ fn rounded(number: u64) -> u64 {
     number.div_ceil(grain) * grain
 }
 
-fn good_items(point: &Point) -> Vec<String> {
+/// Returns how many requests were good, and how fast they came.
+pub(crate) fn good_items(point: &Point) -> Vec<String> {
     let Some(rates) = &point.rates else { return Vec::new() };
     let items = [
         rates

@@ -26,10 +26,10 @@ const SCREEN: usize = 45;
 const OUTPUT: u32 = 16;
 
 /// A run under construction: requests that wait about 50 ms and then get a token every 10 ms.
-struct Run {
-    plan: PointPlan,
-    rows: Vec<RequestRow>,
-    chunks: Vec<ChunkRow>,
+pub(crate) struct Run {
+    pub(crate) plan: PointPlan,
+    pub(crate) rows: Vec<RequestRow>,
+    pub(crate) chunks: Vec<ChunkRow>,
 }
 
 /// Returns a number from (0, 1), spread evenly over successive `k`.
@@ -43,7 +43,7 @@ fn millis(ms: f64) -> Nanos {
 
 impl Run {
     /// `count` Poisson arrivals at 20/s after a warm-up of 5 s.
-    fn open(count: u64) -> Self {
+    pub(crate) fn open(count: u64) -> Self {
         let load = LoadPlan::Open {
             rate_rps: 20.0,
             arrivals: ArrivalLaw::Poisson,
@@ -59,7 +59,7 @@ impl Run {
     }
 
     /// Two slots, each filled again at once.
-    fn closed(count: u64) -> Self {
+    pub(crate) fn closed(count: u64) -> Self {
         let mut run = Self::empty(LoadPlan::Closed { concurrency: 2 });
         for k in 0..count {
             let due = Stamp::ZERO + Nanos::from_millis(250 * (k / 2) + k % 2);
@@ -126,7 +126,7 @@ impl Run {
     }
 
     /// Makes every `nth` request end like this, without an answer.
-    fn fail(mut self, nth: usize, outcome: &Outcome) -> Self {
+    pub(crate) fn fail(mut self, nth: usize, outcome: &Outcome) -> Self {
         for row in self.rows.iter_mut().step_by(nth) {
             row.outcome = outcome.clone();
             (row.first_token, row.first_answer, row.last_token) = (None, None, None);

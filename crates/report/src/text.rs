@@ -15,7 +15,7 @@ pub(crate) fn clean(text: &str) -> String {
 
 /// Says whether a character shows nothing by itself: joiners, marks of direction, selectors of
 /// variants, tags.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}'

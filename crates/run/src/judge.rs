@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use infermark_measure::{Client, Point, PointPlan, WindowPlan, attest, measure, observe};
+use infermark_measure::{
+    Client, Details, Point, PointPlan, WindowPlan, attest, measure_in_detail, observe,
+};
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
 use infermark_terms::{
     Caveat, CaveatCode, ChunkRow, Nanos, Price, RequestId, RequestRow, Stamp, TelemetryRow, Trust,
@@ -60,6 +62,8 @@ pub struct Measured {
     pub header: RunFile,
     /// The results.
     pub point: Point,
+    /// What a report draws of them.
+    pub details: Details,
 }
 
 /// Reads a record back, complete or partial, and measures it.
@@ -74,11 +78,11 @@ pub fn measure_again(dir: &Path) -> Result<Measured, RunError> {
     let partial = run.header.partial || matches!(run.state, State::Partial { .. });
     let rows = run.requests()?;
     let reach = if partial { Reach::Cut } else { Reach::Whole };
-    let point = judge(&run, &plan, &rows, reach, &mut Recounts::default())?;
+    let (point, details) = judge(&run, &plan, &rows, reach, &mut Recounts::default())?;
     let mut header = run.header;
     header.partial = partial;
     header.points = vec![value(&point)];
-    Ok(Measured { dir: dir.to_owned(), header, point })
+    Ok(Measured { dir: dir.to_owned(), header, point, details })
 }
 
 /// Measures what the recorder wrote and completes the record.
@@ -98,7 +102,7 @@ pub(crate) fn finish(
     writer.append_requests(&recounts.amend_requests(&mut rows))?;
     writer.flush()?;
     let reach = if plan.stopped.is_some() { Reach::Cut } else { Reach::Whole };
-    let point = judge(&run, plan, &rows, reach, &mut recounts.clone())?;
+    let (point, details) = judge(&run, plan, &rows, reach, &mut recounts.clone())?;
     header.plan = serde_json::to_value(plan).expect("a plan is plain data");
     header.partial = plan.stopped.is_some();
     header.points = vec![value(&point)];
@@ -107,7 +111,7 @@ pub(crate) fn finish(
     writer.finish_amended(&header, keep, &mut |chunk| recounts.amend_chunk(chunk))?;
     // As it was written, with what the store added.
     let header = open(&dir)?.header;
-    Ok(Measured { dir, header, point })
+    Ok(Measured { dir, header, point, details })
 }
 
 /// Whether a record covers its planned window.
@@ -148,7 +152,7 @@ fn judge(
     rows: &[RequestRow],
     reach: Reach,
     recounts: &mut Recounts,
-) -> Result<Point, RunError> {
+) -> Result<(Point, Details), RunError> {
     let window = loaded(plan, rows, reach);
     let planned = PointPlan { window, ..plan.point.clone() };
     let mut failure = None;
@@ -157,7 +161,7 @@ fn judge(
         recounts.amend_chunk(&mut chunk);
         chunk
     });
-    let mut point = measure(&planned, rows, chunks);
+    let (mut point, details) = measure_in_detail(&planned, rows, chunks);
     if let Some(client) = &plan.client {
         attest(&mut point, client);
     }
@@ -174,7 +178,7 @@ fn judge(
     }
     match failure {
         Some(error) => Err(error.into()),
-        None => Ok(point),
+        None => Ok((point, details)),
     }
 }
 

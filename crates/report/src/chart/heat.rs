@@ -1,0 +1,85 @@
+//! A table whose cells are the darker the greater their values are.
+
+use super::picture::{Anchor, Ink, Picture, Shape, fit_width, text_width};
+use super::{Draw, Scale};
+use crate::figure::{ABSENT, cell};
+
+/// The height of a row.
+const ROW: f64 = 30.0;
+
+/// The opacity from which on text stands out better in the ground's colour.
+const DARK: f64 = 0.55;
+
+/// A heat map.
+#[derive(Clone, Debug)]
+pub(crate) struct Heat {
+    /// What it shows, in words.
+    pub(crate) label: String,
+    /// What the values are, with their unit.
+    pub(crate) title: String,
+    /// What the columns are.
+    pub(crate) columns_title: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<(String, Vec<Option<f64>>)>,
+}
+
+impl Draw for Heat {
+    fn draw(&self, width: f64) -> Picture {
+        let height = 44.0 + ROW * self.rows.len() as f64 + 24.0;
+        let mut picture = Picture::new(width, height, &self.label);
+        picture.text([2.0, 11.0], &fit_width(&self.title, width), Ink::Faint, Anchor::Start);
+        let names = self.rows.iter().map(|row| text_width(&row.0)).fold(0.0, f64::max);
+        let left = (names + 12.0).min(width * 0.3);
+        let room = (width - left - 4.0) / self.columns.len().max(1) as f64;
+        let every = self.rows.iter().flat_map(|row| row.1.iter().flatten().copied());
+        let scale = Scale::log(every);
+        for (index, name) in self.columns.iter().enumerate() {
+            let x = left + room * (index as f64 + 0.5);
+            picture.text([x, 34.0], &fit_width(name, room - 2.0), Ink::Faint, Anchor::Middle);
+        }
+        for (index, (name, values)) in self.rows.iter().enumerate() {
+            let y = 42.0 + ROW * index as f64;
+            let name = fit_width(name, left - 8.0);
+            picture.text([left - 8.0, y + 19.0], &name, Ink::Text, Anchor::End);
+            for (place, value) in values.iter().enumerate() {
+                let at = [left + room * place as f64 + 1.0, y + 1.0];
+                self.cell(&mut picture, at, room, *value, &scale, (index, place));
+            }
+        }
+        let title = fit_width(&self.columns_title, width);
+        picture.text([width - 4.0, height - 8.0], &title, Ink::Faint, Anchor::End);
+        picture
+    }
+
+    fn data(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        let rows = self.rows.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| value.map_or(ABSENT.to_owned(), cell));
+            std::iter::once(name.clone()).chain(values).collect()
+        });
+        let heads = std::iter::once(self.title.clone()).chain(self.columns.iter().cloned());
+        (heads.collect(), rows.collect())
+    }
+}
+
+impl Heat {
+    fn cell(
+        &self,
+        picture: &mut Picture,
+        at: [f64; 2],
+        room: f64,
+        value: Option<f64>,
+        scale: &Scale,
+        (row, column): (usize, usize),
+    ) {
+        let opacity = value.map_or(0.0, |value| 0.08 + 0.87 * scale.place(value));
+        let shown = value.map_or(ABSENT.to_owned(), cell);
+        let note = format!("{}, {}: {shown}", self.rows[row].0, self.columns[column]);
+        let size = [room - 2.0, ROW - 2.0];
+        picture.shapes.push(Shape::Rect { at, size, ink: Ink::Series(0), opacity, note });
+        if text_width(&shown) <= room {
+            let ink = if opacity > DARK { Ink::Ground } else { Ink::Text };
+            let at = [at[0] + size[0] / 2.0, at[1] + 18.0];
+            picture.text(at, &shown, ink, Anchor::Middle);
+        }
+    }
+}

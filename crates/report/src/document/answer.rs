@@ -1,0 +1,207 @@
+//! The answer: the figures that a reader came for.
+
+use infermark_measure::{Estimate, Point};
+use infermark_terms::OutcomeKind;
+
+use super::{Html, Load, Subject, count, defined, figure, interval, money, percent, series};
+use crate::figure::ABSENT;
+use crate::objectives;
+
+/// A figure that stands out: its name, value, unit, and what else to know.
+type Tile = (&'static str, String, &'static str, String);
+
+/// Writes the figures of one point that stand out.
+pub(super) fn tiles(page: &mut Html, point: &Point) {
+    let _: &mut Html = page.open("div", &[("class", "tiles")]);
+    for (name, value, unit, more) in all_tiles(point) {
+        let _: &mut Html = page.markup("<div class=\"tile\"><span>");
+        defined(page, name);
+        let _: &mut Html = page.markup("</span><b>").text(&value).markup(" <i>").text(unit);
+        let _: &mut Html = page.markup("</i></b>").element("small", &[], &more);
+        let _: &mut Html = page.close("div");
+    }
+    let _: &mut Html = page.close("div");
+}
+
+fn all_tiles(point: &Point) -> Vec<Tile> {
+    let mut tiles = Vec::new();
+    if let Some(rates) = &point.rates {
+        let per_user = rates.output_tokens_per_s_per_user;
+        let more = per_user.map(|rate| format!("{} tok/s/user", figure(rate))).unwrap_or_default();
+        tiles.push(("output tok/s", figure(rates.output_tokens_per_s), "", more));
+        let input = rates.input_tokens_per_s;
+        let more = input.map(|rate| format!("{} input tok/s", figure(rate))).unwrap_or_default();
+        tiles.push(("requests/s", figure(rates.requests_per_s), "", more));
+    }
+    let latency = &point.latency;
+    let figures = [("TTFT", latency.ttft_ms), ("TPOT", latency.tpot_ms), ("E2E", latency.e2e_ms)];
+    for (name, estimate) in figures {
+        let Some(estimate) = estimate else { continue };
+        let (statistic, value) =
+            if name == "TPOT" { ("mean", estimate.mean) } else { estimate.tail() };
+        tiles.push((name, figure(value), "ms", beside(&estimate, statistic)));
+    }
+    let counts = &point.counts;
+    let rate = counts.failure_rate.map_or(ABSENT.to_owned(), percent);
+    let more = format!("{} of {} requests", count(counts.failed), count(counts.due));
+    tiles.push(("failure", rate, "", more));
+    if let Some(concurrency) = point.concurrency {
+        let more = format!("{} at most", count(concurrency.peak));
+        tiles.push(("in flight", figure(concurrency.mean), "", more));
+    }
+    tiles.extend(cost_tile(point));
+    tiles
+}
+
+fn cost_tile(point: &Point) -> Option<Tile> {
+    let cost = point.cost?;
+    let (output, shown) = (cost.per_1m_output?, |amount| money(cost.currency, amount));
+    let kinds =
+        [(cost.per_1m_input, "input"), (cost.per_1m_total, "total"), (cost.per_1m_good, "good")];
+    let kinds = kinds.into_iter().filter_map(|(amount, kind)| Some((amount?, kind)));
+    let kinds = kinds.map(|(amount, kind)| format!("{} {kind}", shown(amount)));
+    let per_thousand = format!("{} per 1K", shown(output / 1e3));
+    let hour = format!("at {} an hour", shown(cost.per_hour));
+    let more: Vec<_> = kinds.chain([per_thousand, hour]).collect();
+    Some(("cost", shown(output), "per 1M output", more.join(" · ")))
+}
+
+/// Says which statistic a tile shows, how sure it is, and what is usual.
+fn beside(estimate: &Estimate, statistic: &str) -> String {
+    let ends = match statistic {
+        "mean" => estimate.mean_ci95,
+        "p99" => estimate.p99_ci95,
+        "p95" => estimate.p95_ci95,
+        "p90" => estimate.p90_ci95,
+        _ => estimate.p50_ci95,
+    };
+    let ends = ends.map(|ends| format!(", 95 %: {}", interval(ends)));
+    let usual = (statistic != "p50").then(|| format!(" · p50 {}", figure(estimate.p50)));
+    format!("{statistic}{}{}", ends.unwrap_or_default(), usual.unwrap_or_default())
+}
+
+/// Writes how each objective fared, where any were asked for.
+pub(super) fn objectives(page: &mut Html, point: &Point) {
+    let good = objectives::good_items(point);
+    if point.slo.is_empty() && good.is_empty() {
+        return;
+    }
+    super::heading(page, "Objectives");
+    if !point.slo.is_empty() {
+        let _: &mut Html = page.markup("<table class=\"setup\"><tbody>");
+    }
+    for ruling in &point.slo {
+        let verdict = objectives::name(ruling.verdict);
+        let _: &mut Html = page.markup("<tr><td>").element("span", &[("class", verdict)], verdict);
+        let said = objectives::said(ruling);
+        let _: &mut Html = page.markup("</td>").element("td", &[], &said).markup("</tr>");
+    }
+    if !point.slo.is_empty() {
+        let _: &mut Html = page.markup("</tbody></table>");
+    }
+    if !good.is_empty() {
+        let _: &mut Html = page.markup("<p>");
+        defined(page, "goodput");
+        let _: &mut Html = page.text(": ").text(&good.join(" · ")).markup("</p>");
+    }
+}
+
+/// Writes how the requests ended, where some failed, and why.
+pub(super) fn ends(page: &mut Html, point: &Point) {
+    let counts = &point.counts;
+    if counts.failed == 0 {
+        return;
+    }
+    super::heading(page, "Outcomes");
+    let kinds = [
+        (OutcomeKind::Finished, counts.finished),
+        (OutcomeKind::Refused, counts.refused),
+        (OutcomeKind::Severed, counts.severed),
+        (OutcomeKind::Garbled, counts.garbled),
+        (OutcomeKind::Errored, counts.errored),
+        (OutcomeKind::Expired, counts.expired),
+        (OutcomeKind::Shed, counts.shed),
+        (OutcomeKind::Abandoned, counts.abandoned),
+    ];
+    let happened = kinds.iter().filter(|kind| kind.1 > 0);
+    let words = happened.map(|(kind, number)| format!("{} {}", count(*number), kind.name()));
+    let words = words.collect::<Vec<_>>().join(" · ");
+    let _: &mut Html = page.element("p", &[], &words);
+    let _: &mut Html = page.markup(
+        "<div class=\"scroll\"><table><thead><tr><th class=\"words\">why requests failed</th>\
+         <th>outcome</th><th>requests</th></tr></thead><tbody>",
+    );
+    for reason in &counts.reasons {
+        let _: &mut Html = page.markup("<tr>").element("td", &[("class", "words")], &reason.reason);
+        let _: &mut Html = page.element("td", &[], reason.outcome.name());
+        let _: &mut Html = page.element("td", &[], &count(reason.count)).markup("</tr>");
+    }
+    let _: &mut Html = page.markup("</tbody></table></div>");
+}
+
+/// Writes what a study found.
+pub(super) fn findings(page: &mut Html, subject: &Subject) {
+    if subject.findings.is_empty() {
+        return;
+    }
+    super::heading(page, "Findings");
+    let _: &mut Html = page.markup("<table class=\"setup\"><tbody>");
+    for (name, finding) in &subject.findings {
+        let _: &mut Html = page.markup("<tr><td>");
+        defined(page, name);
+        let _: &mut Html = page.markup("</td>").element("td", &[], finding).markup("</tr>");
+    }
+    let _: &mut Html = page.markup("</tbody></table>");
+}
+
+/// Writes a line for each point.
+pub(super) fn points(page: &mut Html, subjects: &[Subject]) {
+    let (heads, rows) = point_rows(subjects);
+    super::table(page, &heads, &rows);
+}
+
+/// Returns a line for each point, with headings.
+pub(crate) fn point_rows(subjects: &[Subject]) -> (Vec<String>, Vec<Vec<String>>) {
+    let load = Load::of(subjects);
+    let heads = [
+        "",
+        load.title(),
+        "output tok/s",
+        "requests/s",
+        "tok/s/user",
+        "TTFT p50, ms",
+        "TTFT p99, ms",
+        "TPOT mean, ms",
+        "E2E p50, ms",
+        "E2E p99, ms",
+        "failed",
+        "per 1M output",
+        "trust",
+    ];
+    let optional = |value: Option<f64>| value.map_or(ABSENT.to_owned(), figure);
+    let mut rows = Vec::new();
+    for series in series(subjects, load) {
+        for (at, point) in &series.points {
+            let (rates, latency) = (point.rates.as_ref(), &point.latency);
+            let p50 = |estimate: Option<Estimate>| optional(estimate.map(|e| e.p50));
+            let p99 = |estimate: Option<Estimate>| optional(estimate.and_then(|e| e.p99));
+            let cost = point.cost.and_then(|cost| Some((cost.currency, cost.per_1m_output?)));
+            rows.push(vec![
+                series.name.clone(),
+                figure(*at),
+                optional(rates.map(|rates| rates.output_tokens_per_s)),
+                optional(rates.map(|rates| rates.requests_per_s)),
+                optional(rates.and_then(|rates| rates.output_tokens_per_s_per_user)),
+                p50(latency.ttft_ms),
+                p99(latency.ttft_ms),
+                optional(latency.tpot_ms.map(|e| e.mean)),
+                p50(latency.e2e_ms),
+                p99(latency.e2e_ms),
+                point.counts.failure_rate.map_or(ABSENT.to_owned(), percent),
+                cost.map_or(ABSENT.to_owned(), |(currency, amount)| money(currency, amount)),
+                format!("{:?}", point.trust.verdict).to_lowercase(),
+            ]);
+        }
+    }
+    (heads.map(str::to_owned).to_vec(), rows)
+}

@@ -1,0 +1,122 @@
+//! Markup that cannot be broken by what stands in it.
+//!
+//! [`Html`] is the only way from text to markup: text and the values of attributes are escaped
+//! as they enter, and nothing enters unescaped but what this program's source spells out. The
+//! same escapes hold in HTML and in XML, so SVG is written by it too.
+
+use crate::text::is_invisible;
+
+/// A piece of markup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Html(String);
+
+/// Names and values of an element's attributes.
+pub(crate) type Attributes<'a> = &'a [(&'static str, &'a str)];
+
+impl Html {
+    /// Adds markup of our own, word for word.
+    pub(crate) fn markup(&mut self, markup: &'static str) -> &mut Self {
+        self.0.push_str(markup);
+        self
+    }
+
+    /// Adds text, whoever wrote it.
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        for c in text.chars() {
+            match c {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&#39;"),
+                c if c.is_control() => self.0.push(' '),
+                // Marks of direction and the like could make text seem what it is not.
+                c if is_invisible(c) => {}
+                c => self.0.push(c),
+            }
+        }
+        self
+    }
+
+    /// Adds a piece that was made elsewhere.
+    pub(crate) fn piece(&mut self, piece: &Self) -> &mut Self {
+        self.0.push_str(&piece.0);
+        self
+    }
+
+    /// Opens an element.
+    pub(crate) fn open(&mut self, tag: &'static str, attributes: Attributes<'_>) -> &mut Self {
+        self.start(tag, attributes);
+        self.0.push('>');
+        self
+    }
+
+    /// Closes an element.
+    pub(crate) fn close(&mut self, tag: &'static str) -> &mut Self {
+        self.0.push_str("</");
+        self.0.push_str(tag);
+        self.0.push('>');
+        self
+    }
+
+    /// Adds an element without content, as XML and inline SVG write it.
+    pub(crate) fn empty(&mut self, tag: &'static str, attributes: Attributes<'_>) -> &mut Self {
+        self.start(tag, attributes);
+        self.0.push_str("/>");
+        self
+    }
+
+    /// Adds an element that holds text.
+    pub(crate) fn element(
+        &mut self,
+        tag: &'static str,
+        attributes: Attributes<'_>,
+        text: &str,
+    ) -> &mut Self {
+        self.open(tag, attributes).text(text).close(tag)
+    }
+
+    fn start(&mut self, tag: &'static str, attributes: Attributes<'_>) {
+        self.0.push('<');
+        self.0.push_str(tag);
+        for (name, value) in attributes {
+            self.0.push(' ');
+            self.0.push_str(name);
+            self.0.push_str("=\"");
+            let _: &mut Self = self.text(value);
+            self.0.push('"');
+        }
+    }
+
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn foreign_text_stays_text() {
+        let mut html = Html::default();
+        let _: &mut Html = html
+            .element("b", &[("title", "\"><script>")], "</b><script>alert('x & y')</script>")
+            .text("\u{202e}\0");
+        assert_eq!(
+            html.into_string(),
+            "<b title=\"&quot;&gt;&lt;script&gt;\">&lt;/b&gt;&lt;script&gt;\
+             alert(&#39;x &amp; y&#39;)&lt;/script&gt;</b> "
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_opens_an_element_or_ends_an_attribute(text in any::<String>()) {
+            let mut html = Html::default();
+            let _: &mut Html = html.text(&text);
+            prop_assert!(!html.into_string().contains(['<', '>', '"', '\'']));
+        }
+    }
+}
