@@ -66,6 +66,7 @@ pub(crate) fn title(subjects: &[Subject]) -> String {
         return format!("{}{}", subject.model, server.unwrap_or_default());
     }
     let mut names = names(subjects);
+    names.sort();
     names.dedup();
     match names.len() {
         0..=4 => names.join(" against "),
@@ -76,7 +77,7 @@ pub(crate) fn title(subjects: &[Subject]) -> String {
 fn one(page: &mut Html, subject: &Subject) {
     let _: &mut Html = page.element("h1", &[], &title(std::slice::from_ref(subject)));
     whereabouts(page, subject);
-    banners(page, subject);
+    banners(page, std::slice::from_ref(subject));
     for point in subject.points.iter().take(1) {
         if subject.points.len() == 1 {
             trust::write(page, subject, point);
@@ -107,9 +108,7 @@ fn several(page: &mut Html, subjects: &[Subject], title: &str) {
     let points: usize = series.iter().map(|series| series.points.len()).sum();
     let words = format!("{} runs, {points} operating points", subjects.len());
     let _: &mut Html = page.element("p", &[("class", "where")], &words);
-    for subject in subjects {
-        banners(page, subject);
-    }
+    banners(page, subjects);
     trust::summary(page, subjects);
     heading(page, "Side by side");
     answer::points(page, subjects);
@@ -140,19 +139,35 @@ fn date(created: &str) -> String {
     second.map_or_else(|| created.to_owned(), |text| text.replace('T', " ") + " UTC")
 }
 
+/// What a reader must not overlook, of whom it holds, and how it is said.
+type Fact = (fn(&Subject) -> bool, &'static str);
+
 /// Writes what a reader must not overlook.
-fn banners(page: &mut Html, subject: &Subject) {
-    let source = match subject.origin {
-        Origin::Server => None,
-        Origin::Embedded => Some("The embedded engine was measured: no real server."),
-        Origin::Predicted => Some("A prediction: nothing was measured."),
-    };
-    let partial = (subject.state == State::Partial)
-        .then_some("Partial: the run did not come to its end; the figures are over its record.");
-    let insecure = (subject.verification == Verification::Off)
-        .then_some("Insecure: the server's certificate was not checked.");
-    for text in [source, partial, insecure].into_iter().flatten() {
-        let _: &mut Html = page.element("div", &[("class", "banner")], text);
+fn banners(page: &mut Html, subjects: &[Subject]) {
+    let facts: [Fact; 4] = [
+        (|s| s.origin == Origin::Embedded, "The embedded engine was measured: no real server."),
+        (|s| s.origin == Origin::Predicted, "A prediction: nothing was measured."),
+        (
+            |s| s.state == State::Partial,
+            "Partial: the run did not come to its end; the figures are over its record.",
+        ),
+        (
+            |s| s.verification == Verification::Off,
+            "Insecure: the server's certificate was not checked.",
+        ),
+    ];
+    for (holds, text) in facts {
+        let concerned: Vec<_> = subjects.iter().filter(|subject| holds(subject)).collect();
+        if concerned.is_empty() {
+            continue;
+        }
+        let ids: Vec<_> = concerned.iter().map(|subject| subject.id.as_str()).collect();
+        let whom = if ids.len() == subjects.len() {
+            String::new()
+        } else {
+            format!(" ({})", ids.join(", "))
+        };
+        let _: &mut Html = page.element("div", &[("class", "banner")], &format!("{text}{whom}"));
     }
 }
 

@@ -257,7 +257,9 @@ fn draw(picture: &mut Picture, frame: &Frame<'_>, mark: &Mark) {
             let y = frame.y(*at);
             picture.dashed(vec![[frame.left, y], [frame.right, y]], Ink::Text, 1.0);
             let name = fit_width(name, frame.right - frame.left);
-            picture.text([frame.left + 4.0, y - 4.0], &name, Ink::Text, Anchor::Start);
+            // Below the line where there is no room above it.
+            let base = if y - 14.0 < frame.top { y + 13.0 } else { y - 4.0 };
+            picture.text([frame.left + 4.0, base], &name, Ink::Text, Anchor::Start);
         }
     }
 }

@@ -4,6 +4,7 @@ use infermark_measure::{Estimate, Point};
 use infermark_terms::OutcomeKind;
 
 use super::{Html, Load, Subject, count, defined, figure, interval, money, percent, series};
+use crate::chart::short;
 use crate::figure::ABSENT;
 use crate::objectives;
 
@@ -188,7 +189,7 @@ pub(crate) fn point_rows(subjects: &[Subject]) -> (Vec<String>, Vec<Vec<String>>
             let cost = point.cost.and_then(|cost| Some((cost.currency, cost.per_1m_output?)));
             rows.push(vec![
                 series.name.clone(),
-                figure(*at),
+                short(*at),
                 optional(rates.map(|rates| rates.output_tokens_per_s)),
                 optional(rates.map(|rates| rates.requests_per_s)),
                 optional(rates.and_then(|rates| rates.output_tokens_per_s_per_user)),

@@ -1,7 +1,7 @@
 //! How far the figures can be trusted: what a report says first.
 
 use infermark_measure::Point;
-use infermark_terms::{Caveat, Trust};
+use infermark_terms::{Caveat, CaveatCode, Trust};
 
 use super::{Html, Origin, Subject};
 use crate::subject::names;
@@ -58,11 +58,12 @@ pub(super) fn summary(page: &mut Html, subjects: &[Subject]) {
     );
     let _: &mut Html = page.open("div", &[("class", class)]).markup("<p>");
     let _: &mut Html = page.element("strong", &[], &words).text(".").markup("</p><ul>");
+    let mut said: Vec<(String, CaveatCode)> = Vec::new();
     for (subject, name) in subjects.iter().zip(names(subjects)) {
-        let mut said: Vec<&Caveat> = Vec::new();
         for caveat in subject.points.iter().flat_map(|point| &point.trust.caveats) {
-            if !said.iter().any(|other| other.code == caveat.code) {
-                said.push(caveat);
+            let doubt = (name.clone(), caveat.code);
+            if !said.contains(&doubt) {
+                said.push(doubt);
                 let _: &mut Html = page.open("li", &[]).text(&name).text(", ");
                 let code = format!("{:?}", caveat.code);
                 let _: &mut Html = page.element("strong", &[], &code).text(": ");
