@@ -12,7 +12,7 @@ use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{calibrate, compare, print, runs, say, sim};
+use crate::{calibrate, compare, doctor, print, runs, say, sim};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -29,6 +29,7 @@ pub(crate) fn command() -> Command {
         .subcommand(runs::command())
         .subcommand(sim::command())
         .subcommand(calibrate::command())
+        .subcommand(doctor::command())
         .subcommand(shells())
 }
 

@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Internal = 1,
     /// The command line or the scenario is wrong.
     Usage = 2,
-    /// An objective is missed, or a gate is shut.
+    /// An objective is missed, a gate is shut, or something that was examined fails.
     Missed = 3,
     /// The instrument cannot vouch for the result.
     Void = 4,
@@ -29,7 +29,7 @@ Exit codes:
   0    done
   1    internal fault
   2    usage or scenario error
-  3    an objective is missed, or a gate is shut
+  3    an objective is missed, a gate is shut, or an examination failed
   4    result void: the instrument cannot vouch for it
   5    target unreachable or refused
   130  interrupted; the record is kept, marked partial";

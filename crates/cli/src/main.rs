@@ -6,6 +6,7 @@
 mod arguments;
 mod calibrate;
 mod compare;
+mod doctor;
 mod exit;
 mod progress;
 mod report;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Some(("runs", matches)) => runs::runs(matches),
         Some(("sim", matches)) => sim::sim(matches),
         Some(("calibrate", matches)) => calibrate::calibrate(matches),
+        Some(("doctor", matches)) => doctor::doctor(matches),
         Some(("completions", matches)) => arguments::completions(matches),
         _ => unreachable!("clap accepts no other command"),
     };

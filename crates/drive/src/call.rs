@@ -67,6 +67,8 @@ pub struct Response {
     pub status: u16,
     /// The body.
     pub body: Vec<u8>,
+    /// The date that the server gave it, as it stands there.
+    pub date: Option<String>,
 }
 
 /// What a probe of the API brought.
@@ -103,24 +105,37 @@ pub fn call(
     let bytes = http1::request(&head, content, body.unwrap_or_default());
     let mut decoder = ResponseDecoder::new();
     let mut collected = Collected::default();
-    let mut fault = None;
+    let (mut fault, mut date) = (None, None);
     converse(endpoint, &bytes, limit, |piece| match piece {
-        Piece::Bytes(bytes) => match decoder.feed(bytes, &mut collected) {
-            Ok(Message::Open) => ControlFlow::Continue(()),
-            Ok(Message::Complete) => ControlFlow::Break(()),
-            Err(found) => {
-                fault = Some(found);
-                ControlFlow::Break(())
+        Piece::Bytes(bytes) => {
+            if collected.head.is_none() {
+                date = dated(bytes);
             }
-        },
+            match decoder.feed(bytes, &mut collected) {
+                Ok(Message::Open) => ControlFlow::Continue(()),
+                Ok(Message::Complete) => ControlFlow::Break(()),
+                Err(found) => {
+                    fault = Some(found);
+                    ControlFlow::Break(())
+                }
+            }
+        }
         Piece::End if decoder.closed() == Message::Complete => ControlFlow::Break(()),
         Piece::End => ControlFlow::Continue(()),
     })?;
     match (fault, collected.head) {
         (Some(fault), _) => Err(CallError::Garbled { fault }),
         (None, None) => Err(CallError::Garbled { fault: DecodeFault::Head }),
-        (None, Some(head)) => Ok(Response { status: head.status, body: collected.body }),
+        (None, Some(head)) => Ok(Response { status: head.status, body: collected.body, date }),
     }
+}
+
+/// Returns the `Date` field of a head that came in one read, as heads do.
+fn dated(bytes: &[u8]) -> Option<String> {
+    let lines = bytes.split(|&byte| byte == b'\n').take_while(|line| !line.trim_ascii().is_empty());
+    let mut fields = lines.filter_map(|line| line.split_at_checked(b"date:".len()));
+    let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case(b"date:"))?;
+    Some(String::from_utf8_lossy(value.trim_ascii()).into_owned())
 }
 
 /// Sends one complete request of the measured API and says how it went.

@@ -21,6 +21,7 @@
 
 pub mod calibration;
 pub mod compare;
+pub mod doctor;
 pub mod embedded;
 mod environment;
 mod error;

@@ -76,7 +76,7 @@ pub(crate) fn learn(scenario: &Scenario, reached: &Reached) -> Result<Learned, R
         headers: &reached.headers,
         dialect: dialect(scenario, reached),
         limit: scenario.access.timeout,
-        settled: reached.report.server.name != ServerKind::Unknown,
+        settled: matches!(reached.report.server.name, ServerKind::Vllm | ServerKind::Infermark),
         usage: Usage::Reported,
         preflight: Preflight::default(),
     };

@@ -11,7 +11,7 @@ use infermark_sim::serve::{ServePlan, Serving};
 use infermark_terms::{Api, Delivery, Excerpt, Nanos, OutputPolicy, Seed};
 use serde::{Deserialize, Serialize};
 
-use self::listing::Asking;
+pub(crate) use self::listing::Asking;
 use crate::load::Secrets;
 use crate::{RunError, embedded};
 
@@ -106,7 +106,10 @@ pub(crate) fn revive(reached: &mut Reached, scenario: &Scenario) -> Result<(), R
 }
 
 /// Resolves where the target is.
-fn endpoint(scenario: &Scenario, embedded: Option<&Serving>) -> Result<Arc<Endpoint>, RunError> {
+pub(crate) fn endpoint(
+    scenario: &Scenario,
+    embedded: Option<&Serving>,
+) -> Result<Arc<Endpoint>, RunError> {
     let url = match (&scenario.target, embedded) {
         (_, Some(serving)) => format!("http://{}", serving.address()),
         (Target::Url(url), None) => url.clone(),
@@ -144,7 +147,10 @@ fn api_headers(api: Api, access: &Access, secrets: &Secrets<'_>) -> Vec<(String,
 }
 
 /// Returns the headers of every call, with their secrets.
-fn headers(access: &Access, secrets: &Secrets<'_>) -> Result<Vec<(String, String)>, RunError> {
+pub(crate) fn headers(
+    access: &Access,
+    secrets: &Secrets<'_>,
+) -> Result<Vec<(String, String)>, RunError> {
     let secret = |name: &str, setting: &str| {
         secrets(name)
             .ok_or_else(|| RunError::Secret { name: name.to_owned(), setting: setting.to_owned() })

@@ -9,6 +9,8 @@
 //!
 //! Not here: which API is spoken (`probe`).
 
+use std::fmt;
+
 use infermark_drive::{Endpoint, Response, call};
 use infermark_terms::{Excerpt, Nanos};
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,21 @@ pub enum ServerKind {
     Unknown,
 }
 
+impl fmt::Display for ServerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vllm => "vLLM",
+            Self::Infermark => "infermark's simulator",
+            Self::Sglang => "SGLang",
+            Self::Llamacpp => "llama.cpp",
+            Self::Ollama => "Ollama",
+            Self::Tgi => "TGI",
+            Self::Triton => "Triton",
+            Self::Unknown => "a server that does not name itself,",
+        })
+    }
+}
+
 /// What is served.
 pub(super) struct Listed {
     /// The first model.
@@ -48,10 +65,10 @@ pub(super) struct Listed {
 
 /// A server that is asked.
 #[derive(Clone, Copy)]
-pub(super) struct Asking<'a> {
-    pub(super) endpoint: &'a Endpoint,
-    pub(super) headers: &'a [(String, String)],
-    pub(super) limit: Nanos,
+pub(crate) struct Asking<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) headers: &'a [(String, String)],
+    pub(crate) limit: Nanos,
 }
 
 impl Asking<'_> {
@@ -59,7 +76,7 @@ impl Asking<'_> {
         format!("{}{path}", self.endpoint)
     }
 
-    pub(super) fn get(&self, path: &str) -> Result<Response, RunError> {
+    pub(crate) fn get(&self, path: &str) -> Result<Response, RunError> {
         call(self.endpoint, "GET", path, self.headers, None, self.limit)
             .map_err(|source| RunError::Unreachable { url: self.url(path), source })
     }

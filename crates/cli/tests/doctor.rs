@@ -1,0 +1,154 @@
+//! `infermark doctor`, and the API that is found by asking, against the embedded engine and a
+//! served one.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn infermark(args: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infermark"));
+    command
+        .args(args)
+        .env("INFERMARK_CALIBRATION", dir.path().join("none.json"))
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn findings(output: &Output) -> Vec<(String, String)> {
+    let page: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(page["schema"], "infermark.doctor/1");
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let all = page["findings"].as_array().unwrap();
+    all.iter().map(|found| (word(&found["subject"]), word(&found["state"]))).collect()
+}
+
+/// A served engine; it ends with the test.
+struct Served {
+    process: Child,
+    url: String,
+}
+
+impl Served {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_infermark"))
+            .args(["sim", "serve", "sim:ttft=1ms,itl=100us", "--address", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        let url = loop {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0, "it said no address");
+            if let Some(at) = line.find("http://") {
+                let url: String = line[at..].chars().take_while(|c| !c.is_whitespace()).collect();
+                break url;
+            }
+        };
+        // What else it says must not block it.
+        let _: std::thread::JoinHandle<()> = std::thread::spawn(move || {
+            drop(said.read_to_end(&mut Vec::new()));
+        });
+        Self { process, url }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[test]
+fn a_sound_target_is_understood_from_its_name_to_its_clock() {
+    let served = Served::start();
+    let output = infermark(&["doctor", &served.url, "--tokenizer", "server", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let found = findings(&output);
+    for subject in [
+        "name",
+        "connection",
+        "access",
+        "server",
+        "model",
+        "api",
+        "streaming",
+        "usage",
+        "chunk_tokens",
+        "exact_length",
+        "tokenizer",
+        "metrics",
+    ] {
+        assert!(found.contains(&(subject.to_owned(), "ok".to_owned())), "{subject}: {found:?}");
+    }
+}
+
+#[test]
+fn an_api_that_cannot_order_a_length_is_a_warning() {
+    let served = Served::start();
+    let output = infermark(&["doctor", &served.url, "--api", "tgi", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let found = findings(&output);
+    assert!(found.contains(&("exact_length".to_owned(), "warning".to_owned())), "{found:?}");
+}
+
+#[test]
+fn a_closed_port_is_a_failure_of_the_target() {
+    let output = infermark(&["doctor", "http://127.0.0.1:1", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(findings(&output).contains(&("connection".to_owned(), "failure".to_owned())));
+}
+
+#[test]
+fn every_streaming_api_is_run_against_the_embedded_engine() {
+    let apis = [
+        "chat",
+        "completions",
+        "responses",
+        "tgi",
+        "triton",
+        "trtllm",
+        "sglang",
+        "llamacpp",
+        "ollama",
+        "ollama-generate",
+        "anthropic",
+        "auto",
+    ];
+    for api in apis {
+        let output = infermark(&[
+            "run",
+            "sim:ttft=1ms,itl=100us",
+            "--api",
+            api,
+            "--requests",
+            "4",
+            "--concurrency",
+            "2",
+            "--input-tokens",
+            "32",
+            "--output-tokens",
+            "8",
+            "--format",
+            "json",
+            "--quiet",
+        ]);
+        let page: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{api}: {}", String::from_utf8_lossy(&output.stderr)));
+        let point = &page["points"][0];
+        assert_eq!(point["counts"]["success"], 4, "{api}");
+        assert_eq!(point["tokens"]["input_mean"], 32.0, "{api}");
+        assert_eq!(point["tokens"]["source"], "server", "{api}");
+        let found = if api == "auto" { "chat" } else { api };
+        assert_eq!(page["target"]["api"], found);
+    }
+}
