@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use infermark_calibrate::machine::now_ns;
-use infermark_measure::{Build, LoadPlan, PointPlan, WindowPlan, measure};
+use infermark_measure::{Build, LoadPlan, PointPlan, WindowPlan, WindowSearch, measure};
 use infermark_scenario::intent::{Arrivals, Bounds, Load, RateCurve};
 use infermark_schedule::pacer;
 use infermark_terms::{
@@ -145,6 +145,7 @@ fn measuring() -> Part {
         build: Build::Release,
         gpus: None,
         slo: infermark_terms::slo::Slo::default(),
+        search: WindowSearch::Given,
     };
     let rows: Vec<_> = (0..REQUESTS).map(row).collect();
     let chunks: Vec<_> =

@@ -6,7 +6,7 @@ use infermark_run::Measured;
 use serde_json::Value;
 
 /// Settings that say what was asked, in the order in which they are shown.
-const ASKED: [&str; 20] = [
+const ASKED: [&str; 21] = [
     "concurrency",
     "rate",
     "ramp",
@@ -16,6 +16,7 @@ const ASKED: [&str; 20] = [
     "requests",
     "duration",
     "warmup",
+    "window",
     "stream",
     "dataset",
     "input_tokens",
@@ -63,8 +64,10 @@ pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
     let found = |key: &&'static str| {
         let value = values.iter().find(|value| value["key"] == **key)?;
         let text = value["text"].as_str()?;
-        let idle =
-            matches!((*key, text), ("throughput", "no") | ("stream", "yes") | ("warmup", "0s"));
+        let idle = matches!(
+            (*key, text),
+            ("throughput", "no") | ("stream", "yes") | ("warmup", "0s") | ("window", "given")
+        );
         (!idle).then(|| (*key, text.to_owned()))
     };
     ASKED.iter().filter_map(found).collect()

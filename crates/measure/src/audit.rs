@@ -2,8 +2,7 @@
 //! follow from the plan and the rows alone.
 //!
 //! Not here: doubts that need the server's metrics (`CacheContaminated`, `CountsDisagree`:
-//! `observe`), knowledge of model and hardware (`BelowPhysics`), or a search for the steady state
-//! (`NotSteady`, `Saturated`).
+//! `observe`), or knowledge of model and hardware (`BelowPhysics`).
 
 use infermark_terms::{
     Caveat, CaveatCode, Nanos, Outcome, OutputPolicy, RequestRow, Stamp, StampSource,
@@ -14,8 +13,9 @@ use crate::concurrency::sweep;
 use crate::figures::{self, TokenSource, is_finished, output_tokens};
 use crate::percentile::Percentile;
 use crate::population::{Population, Roster};
+use crate::saturation::Backlog;
 use crate::span::Span;
-use crate::{ArrivalLaw, Build, LoadPlan, Point, PointPlan, RateCourse, Stamps, arrivals};
+use crate::{ArrivalLaw, Build, Found, LoadPlan, Point, PointPlan, RateCourse, Stamps, arrivals};
 
 // Thresholds of docs/metrics.md, section 9.
 
@@ -61,6 +61,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) roster: &'a Roster<'a>,
     pub(crate) population: &'a Population<'a>,
     pub(crate) window: Span,
+    pub(crate) saturation: Option<Backlog>,
 }
 
 /// Returns every doubt, in the order of docs/metrics.md, section 9.
@@ -78,6 +79,8 @@ pub(crate) fn audit(evidence: &Evidence<'_>) -> Vec<Caveat> {
         latency_identity_broken,
         littles_law_broken,
         peak_below_mean,
+        not_steady,
+        saturated,
         too_few_samples,
         mixed_counts,
         mixed_stamps,
@@ -412,6 +415,30 @@ fn identity_broken(detail: String) -> Caveat {
                a machine whose clock was stepped during the run would explain it too"
             .to_owned(),
     }
+}
+
+/// "\"No steady state\" is a result, printed as such." (docs/metrics.md, section 4)
+fn not_steady(evidence: &Evidence<'_>) -> Option<Caveat> {
+    (evidence.point.window.found == Found::None).then(|| Caveat {
+        code: CaveatCode::NotSteady,
+        lowers_to: Trust::Doubtful,
+        detail: "no steady state was found: these figures are over the whole load".to_owned(),
+        hint: "measure for longer; a load that is too much for the server never becomes steady"
+            .to_owned(),
+    })
+}
+
+fn saturated(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let Backlog { arrived, ended } = evidence.saturation?;
+    Some(Caveat {
+        code: CaveatCode::Saturated,
+        lowers_to: Trust::Doubtful,
+        detail: format!(
+            "in the second half of the load {arrived} requests arrived and {ended} ended: \
+             latencies hang on how long the load lasts"
+        ),
+        hint: "lower the rate".to_owned(),
+    })
 }
 
 fn too_few_samples(evidence: &Evidence<'_>) -> Option<Caveat> {

@@ -5,7 +5,7 @@
 //! is what would vary between repetitions. A ratio of sums over batches (a mean: sum ÷ number; a
 //! share: number below ÷ number) then has the standard error of a ratio of cluster totals.
 
-/// How many batches: "≥ 20 batches" (docs/metrics.md, section 5). Schmeiser (1982, Operations
+/// How many batches (docs/metrics.md, section 5). Schmeiser (1982, Operations
 /// Research 30:556) shows that more than 30 gain next to nothing and cost independence.
 pub(crate) const BATCHES: usize = 20;
 
@@ -14,6 +14,12 @@ pub(crate) const REQUESTS_MIN: u64 = 2 * BATCHES as u64;
 
 /// The 97.5 % point of Student's t with `BATCHES − 1` degrees of freedom.
 const T_975: f64 = 2.093_024_054_408_263;
+
+/// Of so few batches no greater correlation can be told from a trend.
+const LIKENESS_MAX: f64 = 0.8;
+
+/// The same of the normal law.
+const Z_975: f64 = 1.959_963_984_540_054;
 
 /// Returns the batch of the `index`-th of `count` requests in the order of `due`.
 pub(crate) fn batch_of(index: usize, count: usize) -> u8 {
@@ -49,10 +55,26 @@ impl Batches {
     /// With equal weights this is the classical interval of batch means.
     pub(crate) fn half_width(&self) -> f64 {
         let ratio = self.ratio();
-        let squares: f64 =
-            self.0.iter().map(|t| (t.sum as f64 - ratio * t.weight as f64).powi(2)).sum();
-        let count = BATCHES as f64;
-        T_975 * (count / (count - 1.0) * squares).sqrt() / self.weight()
+        let residuals = self.0.map(|t| t.sum as f64 - ratio * t.weight as f64);
+        T_975 * (BATCHES as f64 * variance(&residuals)).sqrt() / self.weight()
+    }
+
+    /// Returns of how many independent observations the share that this ratio is would be known as
+    /// well as it is from these `size`: at most `size`, at least 1.
+    ///
+    /// The share's variance between batches, over that of independent observations, is the design
+    /// effect; size ÷ effect takes the place of the size in exact intervals, less the part that
+    /// pays for an effect known from so few batches (Korn and Graubard 1998, Survey Methodology
+    /// 24:193).
+    pub(crate) fn effective_size(&self, size: u64) -> u64 {
+        let share = self.ratio();
+        let independent = share * (1.0 - share) / size as f64;
+        if independent <= 0.0 {
+            return size;
+        }
+        // half² ÷ T² is the variance, and T² ÷ Z² what few batches cost.
+        let effect = (self.half_width() / Z_975).powi(2) / independent;
+        ((size as f64 / effect.max(1.0)).round() as u64).max(1)
     }
 
     fn weight(&self) -> f64 {
@@ -77,8 +99,26 @@ pub(crate) fn more_for_width(requests: u64, half: Option<f64>, distance: f64) ->
 pub(crate) fn half_width_of_mean(values: &[f64; BATCHES]) -> f64 {
     let count = BATCHES as f64;
     let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    T_975 * (squares / (count - 1.0) / count).sqrt()
+    T_975 * (variance(&values.map(|value| value - mean)) / count).sqrt()
+}
+
+/// Returns the variance of batches from their residuals, in their order in time: what it would be
+/// were they independent.
+///
+/// Batches shorter than the memory of a queue resemble their neighbours. If their correlation
+/// dies out as that of a first-order autoregression, the mean's variance is (1 + ρ) ÷ (1 − ρ)
+/// times that of independent ones (Law and Kelton, Simulation Modeling and Analysis, section 4.4).
+/// ρ is the residuals' correlation with their neighbours, less its bias of −1/B; below 0 it counts
+/// as none, so that it never narrows an interval.
+fn variance(residuals: &[f64; BATCHES]) -> f64 {
+    let count = BATCHES as f64;
+    let squares: f64 = residuals.iter().map(|r| r.powi(2)).sum();
+    if squares <= 0.0 {
+        return 0.0;
+    }
+    let products: f64 = residuals.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    let likeness = (products / squares + 1.0 / count).clamp(0.0, LIKENESS_MAX);
+    squares / (count - 1.0) * (1.0 + likeness) / (1.0 - likeness)
 }
 
 #[cfg(test)]
@@ -92,13 +132,29 @@ mod tests {
         assert!((t - T_975).abs() < 1e-9, "{t}");
     }
 
+    /// Values of which neighbours do not resemble each other.
+    fn zigzag(batch: u8) -> u128 {
+        u128::from(if batch.is_multiple_of(2) { batch } else { 30 - batch })
+    }
+
+    #[test]
+    fn neighbours_that_resemble_each_other_widen_the_interval() {
+        let width = |value: fn(u8) -> u128| {
+            let mut batches = Batches::default();
+            (0..BATCHES as u8).for_each(|b| batches.add(b, value(b), 1));
+            batches.half_width()
+        };
+        let drifting = width(u128::from);
+        assert!(drifting > 2.0 * width(|b| u128::from(b * 7 % 20)), "{drifting}");
+    }
+
     #[test]
     fn equal_batches_give_the_classical_interval_of_batch_means() {
         let mut batches = Batches::default();
         for b in 0..BATCHES as u8 {
-            batches.add(b, u128::from(b) * 10, 5);
+            batches.add(b, zigzag(b) * 10, 5);
         }
-        let means: Vec<f64> = (0..BATCHES).map(|b| b as f64 * 2.0).collect();
+        let means: Vec<f64> = (0..BATCHES as u8).map(|b| zigzag(b) as f64 * 2.0).collect();
         let mean = means.iter().sum::<f64>() / 20.0;
         let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / 19.0;
         assert!((batches.ratio() - mean).abs() < 1e-12);

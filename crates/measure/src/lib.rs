@@ -45,11 +45,14 @@ mod rates;
 pub mod region;
 mod ruling;
 mod sample;
+mod saturation;
 mod share;
 mod slices;
 mod span;
+mod steady;
 mod streams;
 mod telemetry;
+mod trend;
 
 #[cfg(test)]
 mod tests;
@@ -63,7 +66,9 @@ pub use diagnosis::{Finding, Limit, diagnose};
 pub use estimate::{Estimate, Interval};
 pub use figures::{TokenSource, output_tokens};
 pub use observe::observe;
-pub use plan::{ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan};
+pub use plan::{
+    ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan, WindowSearch,
+};
 pub use point::{
     Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure, measure_in_detail,
 };

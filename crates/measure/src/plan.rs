@@ -14,6 +14,9 @@ pub struct PointPlan {
     pub load: LoadPlan,
     /// The measured window.
     pub window: WindowPlan,
+    /// Whether that is what is measured, or the steady stretch in it.
+    #[serde(default)]
+    pub search: WindowSearch,
     /// Whether the output length was an order or a limit.
     pub output_policy: OutputPolicy,
     /// How the generator was built.
@@ -132,6 +135,17 @@ pub enum WindowPlan {
         /// The end of the warm-up.
         start: Stamp,
     },
+}
+
+/// Whether the given window is measured as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowSearch {
+    /// It is.
+    #[default]
+    Given,
+    /// The steady stretch in it is, if there is one.
+    Detect,
 }
 
 /// How the generator was built.

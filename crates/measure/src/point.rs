@@ -19,7 +19,7 @@ use crate::streams::Streams;
 use crate::{
     ClientFigures, ClientHost, Concurrency, Cost, Counts, Decision, Details, Energy, Estimate,
     Finding, Gpu, LoadPlan, PointPlan, Rates, Ruling, SourceReport, Telemetry, TokenSource,
-    WholeRun, concurrency, figures, rates,
+    WholeRun, WindowSearch, concurrency, figures, rates, saturation, steady,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -54,6 +54,9 @@ pub struct Point {
     /// What tokens cost, where a price was stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// Whether more arrived than was answered, so that latencies hang on how long one looks.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub saturated: bool,
     /// Whether the objectives are met, one ruling for each bound but those of single requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slo: Vec<Ruling>,
@@ -115,6 +118,25 @@ pub struct Window {
 pub enum Found {
     /// By the plan.
     Given,
+    /// It is the steady stretch of what the plan gave.
+    Detected,
+    /// By the plan, in which no steady stretch was found.
+    None,
+}
+
+/// Returns the window that is measured, and how it came about.
+fn find(plan: &PointPlan, requests: &[RequestRow], roster: &Roster<'_>) -> (Span, Found) {
+    let given = Span::measured(plan.window, requests);
+    match plan.search {
+        WindowSearch::Given => (given, Found::Given),
+        WindowSearch::Detect => {
+            let loaded = given.loaded(requests);
+            match steady::beginning(roster.rows(), loaded) {
+                Some(start) => (Span { start, ..loaded }, Found::Detected),
+                None => (given, Found::None),
+            }
+        }
+    }
 }
 
 /// Latencies over the requests due in the window; all but `lag_ms` over successes. Each is absent
@@ -223,9 +245,9 @@ pub fn measure_in_detail(
     requests: &[RequestRow],
     chunks: impl IntoIterator<Item = ChunkRow>,
 ) -> (Point, Details) {
-    let window = Span::measured(plan.window, requests);
     let run = Span::whole_run(requests);
     let roster = Roster::new(requests);
+    let (window, found) = find(plan, requests, &roster);
     let population = Population::new(&roster, window, plan.output_policy);
     let mut sketch = Sketch::new(&roster);
     let chunks = chunks.into_iter().inspect(|chunk| sketch.take(chunk));
@@ -253,25 +275,22 @@ pub fn measure_in_detail(
         seconds: window.seconds(),
         gpus: plan.gpus,
     });
+    let connecting = population.over_all(|row| row.connect.map(ConnectPhases::total));
+    let connect_ms = connecting.map(|sample| Estimate::of(&sample));
+    let saturation = saturation::backlog(plan.load, &roster, &population);
     let mut point = Point {
         load: plan.load,
-        window: Window {
-            start_s: window.start.as_secs_f64(),
-            end_s: window.end.as_secs_f64(),
-            found: Found::Given,
-            whole_run,
-        },
+        window: Window::of(window, found, whole_run),
         counts,
         rates,
         latency,
         concurrency: concurrency::in_window(roster.rows(), window),
         tokens: Tokens::of(&population),
-        connect_ms: population
-            .over_all(|row| row.connect.map(ConnectPhases::total))
-            .map(|sample| Estimate::of(&sample)),
+        connect_ms,
         read_delay_ms,
         stamps: Stamps::of(&population),
         cost: None,
+        saturated: saturation.is_some(),
         slo,
         client: None,
         server: None,
@@ -280,13 +299,26 @@ pub fn measure_in_detail(
         client_host: None,
         telemetry: Vec::new(),
         diagnosis: Vec::new(),
-        trust: Verdict { verdict: Trust::Sound, caveats: Vec::new() },
+        trust: Verdict::of(Vec::new()),
     };
-    let caveats =
-        audit(&Evidence { plan, point: &point, roster: &roster, population: &population, window });
-    let verdict = caveats.iter().map(|caveat| caveat.lowers_to).max().unwrap_or(Trust::Sound);
-    point.trust = Verdict { verdict, caveats };
-    (point, Details::of(&population, gaps, sketch.finish()))
+    let (roster, population) = (&roster, &population);
+    let evidence = Evidence { plan, point: &point, roster, population, window, saturation };
+    point.trust = Verdict::of(audit(&evidence));
+    (point, Details::of(population, gaps, sketch.finish()))
+}
+
+impl Window {
+    fn of(span: Span, found: Found, whole_run: Option<WholeRun>) -> Self {
+        let (start_s, end_s) = (span.start.as_secs_f64(), span.end.as_secs_f64());
+        Self { start_s, end_s, found, whole_run }
+    }
+}
+
+impl Verdict {
+    fn of(caveats: Vec<Caveat>) -> Self {
+        let verdict = caveats.iter().map(|caveat| caveat.lowers_to).max().unwrap_or(Trust::Sound);
+        Self { verdict, caveats }
+    }
 }
 
 impl Latency {
@@ -367,6 +399,11 @@ impl Stamps {
             Some(agreed(all, one, Self::Mixed))
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Returns what all so far and the next agree on, else `mixed`.

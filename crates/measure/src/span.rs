@@ -28,6 +28,14 @@ impl Span {
         }
     }
 
+    /// Returns the part of the measured span in which load went on: to the last request that was
+    /// due in it.
+    pub(crate) fn loaded(self, rows: &[RequestRow]) -> Self {
+        let dues = rows.iter().map(|row| row.due).filter(|&due| self.contains(due));
+        let end = dues.max().map_or(self.start, |last| Stamp(last.0 + 1));
+        Self { start: self.start, end }
+    }
+
     /// Returns an instant: a span without length.
     pub(crate) fn instant(at: Stamp) -> Self {
         Self { start: at, end: at }

@@ -10,8 +10,8 @@ use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use crate::{
-    ArrivalLaw, Build, Decision, Estimate, Latency, LoadPlan, Point, PointPlan, RateCourse, Ruling,
-    Stamps, TokenSource, WindowPlan, measure,
+    ArrivalLaw, Build, Decision, Estimate, Found, Latency, LoadPlan, Point, PointPlan, RateCourse,
+    Ruling, Stamps, TokenSource, Window, WindowPlan, WindowSearch, measure,
 };
 
 /// Random numbers from a fixed seed.
@@ -164,6 +164,7 @@ fn plan(start_ms: u64, end_ms: u64) -> PointPlan {
         build: Build::Release,
         gpus: None,
         slo: Slo::default(),
+        search: WindowSearch::Given,
     }
 }
 
@@ -821,4 +822,93 @@ fn goodput_counts_requests_within_every_bound_over_all_arrivals() {
     let slo = "ttfa<=1s".parse().unwrap();
     let unseen = run.measure(&PointPlan { slo, ..plan(0, 10_000) });
     assert_eq!(unseen.rates.unwrap().good_share, None, "no request has the figure");
+}
+
+/// Requests that arrive at 20/s in the mean and are answered by one server in turn, each in
+/// `load` of the mean gap between them in the mean.
+fn queue(seed: u64, load: f64, count: u64) -> Run {
+    let mut noise = Noise::new(seed);
+    let (mut due, mut free) = (0.0, 0.0_f64);
+    let mut run = Run::default();
+    for id in 0..count {
+        due += noise.exponential() * 0.05;
+        free = free.max(due) + noise.exponential() * 0.05 * load;
+        run.rows.push(answered(id, [due, free, free + 0.09]));
+    }
+    run
+}
+
+/// An answer of ten tokens, its instants in seconds.
+fn answered(id: u64, instants: [f64; 3]) -> RequestRow {
+    let [due, first, last] = instants.map(|at| Stamp::ZERO + Nanos::from_secs_f64(at));
+    let usage = Usage { prompt_tokens: 10, completion_tokens: 10, ..Usage::default() };
+    RequestRow {
+        due,
+        sent: Some(due),
+        first_byte: Some(first),
+        first_token: Some(first),
+        last_token: Some(last),
+        end: last,
+        usage: Some(usage),
+        chunks: 10,
+        ..row(id)
+    }
+}
+
+#[test]
+fn a_saturated_queue_is_called_so_and_a_calm_one_is_not() {
+    let plan = PointPlan {
+        window: WindowPlan::Whole { start: Stamp::ZERO },
+        ..open_plan(ArrivalLaw::Poisson)
+    };
+    let called = |load: f64| {
+        let points = (0..100).map(|seed| queue(seed, load, 1000).measure(&plan));
+        points.filter(|point| point.saturated).count()
+    };
+    assert!(called(0.5) <= 1);
+    assert!(called(0.8) <= 1);
+    assert!(called(1.3) >= 99);
+    let point = queue(1, 1.3, 1000).measure(&plan);
+    assert!(codes(&point).contains(&CaveatCode::Saturated));
+    let closed = PointPlan { load: LoadPlan::Closed { concurrency: 9 }, ..plan };
+    assert!(!queue(1, 1.3, 1000).measure(&closed).saturated, "it asks no more than is answered");
+}
+
+/// Requests that arrive at 40/s for 100 s and take 8 s each, so that the load is steady from 8 s
+/// on, unless they come at a growing rate.
+fn filling(seed: u64, growth: f64) -> Run {
+    let mut noise = Noise::new(seed);
+    let mut run = Run::default();
+    let (mut due, mut id) = (0.0, 0);
+    while due < 100.0 {
+        let last = due + 8.0 + 0.1 * noise.uniform();
+        run.rows.push(answered(id, [due, due + 0.2, last]));
+        due += noise.exponential() / (40.0 * (1.0 + growth * due / 100.0));
+        id += 1;
+    }
+    run
+}
+
+fn starts(windows: &[Window]) -> Vec<f64> {
+    windows.iter().map(|window| window.start_s).collect()
+}
+
+#[test]
+fn the_steady_state_begins_where_the_transient_ends() {
+    let plan = PointPlan {
+        window: WindowPlan::Whole { start: Stamp::ZERO },
+        search: WindowSearch::Detect,
+        ..open_plan(ArrivalLaw::Poisson)
+    };
+    let windows: Vec<_> = (0..20).map(|seed| filling(seed, 0.0).measure(&plan).window).collect();
+    let near = |window: &&Window| {
+        window.found == Found::Detected && (window.start_s - 8.0).abs() <= 0.1 * 100.0
+    };
+    assert!(windows.iter().filter(near).count() >= 18, "{:?}", starts(&windows));
+    assert!(windows.iter().all(|window| window.start_s > 3.0), "{:?}", starts(&windows));
+    let rising = filling(1, 4.0).measure(&plan);
+    assert_eq!(rising.window.found, Found::None);
+    assert!(codes(&rising).contains(&CaveatCode::NotSteady));
+    let few = PointPlan { search: WindowSearch::Detect, ..plan };
+    assert_eq!(queue(1, 0.5, 200).measure(&few).window.found, Found::None, "too few to tell");
 }

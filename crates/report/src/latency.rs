@@ -19,6 +19,9 @@ const HEAD: [(&str, usize); 9] = [
     ("max", 8),
 ];
 
+/// Stands above latencies that are no result.
+const SATURATED: &str = "saturated: latencies hang on how long the load lasts, and are no result";
+
 /// A row: its name, and what was observed.
 type Row<'a> = (&'static str, Option<&'a Estimate>);
 
@@ -30,14 +33,20 @@ pub(crate) fn write(page: &mut Page, point: &Point) {
         page.line(Tone::Plain, "latency: nothing was observed");
         return;
     }
+    let (plain, faint) = if point.saturated {
+        page.line(Tone::Warning, SATURATED);
+        (Tone::Struck, Tone::Struck)
+    } else {
+        (Tone::Plain, Tone::Faint)
+    };
     page.line(Tone::Strong, &aligned(HEAD.map(|(heading, _)| heading.to_owned())));
     // Without any success, a row of nothing for each figure would say less than the note does.
     let succeeded = main.iter().any(|row| row.1.is_some());
     for (name, estimate) in main.into_iter().filter(|_| succeeded) {
-        page.line(Tone::Plain, &line(name, estimate));
+        page.line(plain, &line(name, estimate));
     }
     for (name, estimate) in beside {
-        page.line(Tone::Faint, &line(name, estimate));
+        page.line(faint, &line(name, estimate));
     }
     for note in notes(point, &observed) {
         for line in wrap(&note, COLUMNS) {

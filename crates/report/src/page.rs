@@ -29,6 +29,8 @@ pub(crate) enum Tone {
     Good,
     Warning,
     Bad,
+    /// No result: struck through where the terminal can.
+    Struck,
 }
 
 impl Tone {
@@ -41,6 +43,7 @@ impl Tone {
             Self::Good => "32",
             Self::Warning => "33",
             Self::Bad => "31",
+            Self::Struck => "9",
         }
     }
 }

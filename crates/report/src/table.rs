@@ -1,7 +1,7 @@
 //! The page about one run, from top to bottom: whom, what was asked, what was got, how far to
 //! trust it, and where the record is.
 
-use infermark_measure::{Cost, Counts, Point, Rates, Reason, TokenSource, Tokens};
+use infermark_measure::{Cost, Counts, Found, Point, Rates, Reason, TokenSource, Tokens};
 use infermark_terms::{Caveat, Trust};
 
 use crate::figure::{count, figure, mean, money, percent};
@@ -84,6 +84,11 @@ fn got(page: &mut Page, point: &Point) {
     let (start, end) = (point.window.start_s, point.window.end_s);
     let mut window =
         vec![format!("{} s ({}–{} s of the run)", figure(end - start), figure(start), figure(end))];
+    window.extend(match point.window.found {
+        Found::Given => None,
+        Found::Detected => Some("detected: the steady stretch".to_owned()),
+        Found::None => Some("no steady state found".to_owned()),
+    });
     window.extend(point.concurrency.map(|concurrency| {
         let (mean, peak) = (figure(concurrency.mean), count(concurrency.peak));
         format!("in flight {mean} mean, {peak} peak")

@@ -5,7 +5,7 @@ use std::path::Path;
 use infermark_measure::{
     ArrivalLaw, Build, Client, Concurrency, Counts, Energy, Estimate, Finding, Found, Gpu, Latency,
     Limit, LoadPlan, Point, PointPlan, RateCourse, Rates, Reason, SourceReport, Telemetry,
-    TokenSource, Tokens, Verdict, Window, WindowPlan, attest, diagnose, measure,
+    TokenSource, Tokens, Verdict, Window, WindowPlan, WindowSearch, attest, diagnose, measure,
 };
 use infermark_terms::{
     Caveat, CaveatCode, ChunkKind, ChunkRow, Effort, EventCounts, Excerpt, FinishReason, Nanos,
@@ -76,6 +76,7 @@ impl Run {
             build: Build::Release,
             gpus: None,
             slo: Slo::default(),
+            search: WindowSearch::Given,
         };
         Self { plan, rows: Vec::new(), chunks: Vec::new() }
     }
@@ -311,6 +312,16 @@ fn a_run_that_is_held_against_objectives() {
 }
 
 #[test]
+fn latencies_of_a_saturated_run_are_no_result() {
+    let mut point = Run::open(300).point();
+    (point.saturated, point.window.found) = (true, Found::None);
+    insta::assert_snapshot!(open_page(&point));
+    let asked = asked("20/s, poisson");
+    let coloured = table(&sheet(&point, &asked), Colour::Always);
+    assert!(coloured.contains("\x1b[9mTTFT"), "{coloured}");
+}
+
+#[test]
 fn a_run_that_was_not_streamed() {
     let mut run = Run::open(120);
     run.chunks.clear();
@@ -517,6 +528,7 @@ fn points() -> impl Strategy<Value = Point> {
             read_delay_ms: None,
             stamps: None,
             cost: None,
+            saturated: false,
             slo: Vec::new(),
             server: None,
             gpus: Vec::new(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use infermark_measure::compare::{Comparison, Observations, Settings, compare, usual_figures};
-use infermark_measure::{PointPlan, Ruling, WindowPlan, measure};
+use infermark_measure::{PointPlan, Ruling, WindowPlan, WindowSearch, measure};
 use infermark_store::{RunFile, open};
 use infermark_terms::slo::Subject;
 use infermark_terms::{Slo, Stamp};
@@ -42,7 +42,8 @@ impl Side {
         let stamp = |seconds: f64| Stamp((seconds * 1e9).round() as u64);
         let window = measured.point.window;
         let (start, end) = (stamp(window.start_s), stamp(window.end_s));
-        let plan = PointPlan { window: WindowPlan::Span { start, end }, ..plan.point };
+        let window = WindowPlan::Span { start, end };
+        let plan = PointPlan { window, search: WindowSearch::Given, ..plan.point };
         let run = open(dir)?;
         let rows = run.requests()?;
         let mut failure = None;

@@ -263,7 +263,7 @@ fn value(point: &Point) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use infermark_measure::{Build, LoadPlan};
+    use infermark_measure::{Build, LoadPlan, WindowSearch};
     use infermark_terms::{
         ChunkKind, Effort, EventCounts, FinishReason, Outcome, OutputPolicy, Slo, StampSource,
     };
@@ -333,6 +333,7 @@ mod tests {
             build: Build::Debug,
             gpus: None,
             slo: Slo::default(),
+            search: WindowSearch::Given,
         };
         let preflight = Preflight::default();
         let plan = Plan {
@@ -377,6 +378,7 @@ mod tests {
                 build: Build::Debug,
                 gpus: None,
                 slo: Slo::default(),
+                search: WindowSearch::Given,
             },
             requests: None,
             stopped: None,

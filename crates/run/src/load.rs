@@ -12,10 +12,12 @@ use infermark_drive::{
     run as run_shard,
 };
 use infermark_measure::region::Regions;
-use infermark_measure::{ArrivalLaw, Client, LoadPlan, PointPlan, RateCourse, WindowPlan};
+use infermark_measure::{
+    ArrivalLaw, Client, LoadPlan, PointPlan, RateCourse, WindowPlan, WindowSearch,
+};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{
-    Arrivals, Load, PromptSource, RateCurve, Scenario, Target, TokenizerChoice,
+    Arrivals, Load, PromptSource, RateCurve, Scenario, Target, TokenizerChoice, WindowChoice,
 };
 use infermark_schedule::{most_shards, pacer, window};
 use infermark_sim::serve::Serving;
@@ -403,6 +405,10 @@ pub(crate) fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
         build: build(),
         gpus: scenario.gpus.as_ref().map(|gpus| gpus.count),
         slo: scenario.slo.clone(),
+        search: match scenario.window {
+            WindowChoice::Given => WindowSearch::Given,
+            WindowChoice::Detect => WindowSearch::Detect,
+        },
     }
 }
 

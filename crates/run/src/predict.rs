@@ -139,9 +139,7 @@ impl<'a> Subject<'a> {
     fn point(&self, scenario: &Scenario) -> Result<Predicted, RunError> {
         let (plan, witness) = self.witness(scenario)?;
         let mut point = measure(&plan, witness.rows(), witness.chunks());
-        let saturated = witness.saturation(plan.load);
-        let uncertainty = Expected::of(&self.target, &point, witness.figures(), saturated.as_ref());
-        point.trust.caveats.extend(saturated);
+        let uncertainty = Expected::of(&self.target, &point, witness.figures());
         forget_the_generator(&mut point);
         if let Some(price) = price(scenario)? {
             point.price(price);

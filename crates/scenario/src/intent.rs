@@ -21,6 +21,8 @@ pub struct Scenario {
     pub load: Load,
     /// What ends the run, and what surrounds the measured window.
     pub bounds: Bounds,
+    /// What of the load is measured.
+    pub window: WindowChoice,
     /// What the deployment is asked to achieve.
     pub slo: Slo,
     /// What is asked.
@@ -139,6 +141,15 @@ pub struct Bounds {
     pub warmup: Nanos,
     /// How long after the window's end its requests may still take.
     pub drain: Nanos,
+}
+
+/// What of the load after the warm-up is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowChoice {
+    /// All of it.
+    Given,
+    /// The steady stretch of it.
+    Detect,
 }
 
 /// What is asked.

@@ -104,6 +104,7 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
         model: desk.one(&settings::MODEL, &syntax::LINE),
         delivery: delivery(&mut desk, api),
         bounds: bounds(&mut desk),
+        window: desk.one_or_default(&settings::WINDOW, &syntax::WINDOW),
         slo: objectives(&mut desk),
         workload: workload(&mut desk, api, &tokenizer),
         access: access(&mut desk, &target),

@@ -117,6 +117,7 @@ pub static SETTINGS: &[&Setting] = &[
     &REQUESTS,
     &DURATION,
     &WARMUP,
+    &WINDOW,
     &DRAIN,
     &SLO,
     &DATASET,
@@ -356,6 +357,20 @@ pub static WARMUP: Setting = Setting {
     default: Some("0s"),
     help: "Load before the measured window, which is not measured",
     more: "",
+    group: Group::Bounds,
+    form: Form::Once,
+};
+
+/// What of the load is measured.
+pub static WINDOW: Setting = Setting {
+    key: "window",
+    flag: "window",
+    env: "INFERMARK_WINDOW",
+    value_name: "WINDOW",
+    default: Some("given"),
+    help: "What is measured: `given`, all after the warm-up, or `detect`, the steady stretch of it",
+    more: "The steady stretch is the first in which concurrency and time per token show no trend, \
+           to the end of the load. Where there is none the result says so, and is over all.",
     group: Group::Bounds,
     form: Form::Once,
 };

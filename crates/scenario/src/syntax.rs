@@ -31,7 +31,7 @@ use std::path::PathBuf;
 
 use infermark_terms::OutputPolicy;
 
-use crate::intent::{Api, Delivery, PromptForm, Verification};
+use crate::intent::{Api, Delivery, PromptForm, Verification, WindowChoice};
 use crate::nearest::nearest;
 
 /// How one kind of value is read and written.
@@ -174,6 +174,12 @@ const FORMS: [(&str, PromptForm); 2] =
 
 pub(crate) const PROMPT_FORM: Codec<PromptForm> =
     Codec { parse: |text| choose(text, &FORMS), print: |form| name_of(form, &FORMS) };
+
+const WINDOWS: [(&str, WindowChoice); 2] =
+    [("given", WindowChoice::Given), ("detect", WindowChoice::Detect)];
+
+pub(crate) const WINDOW: Codec<WindowChoice> =
+    Codec { parse: |text| choose(text, &WINDOWS), print: |choice| name_of(choice, &WINDOWS) };
 
 const POLICIES: [(&str, OutputPolicy); 3] = [
     ("exact", OutputPolicy::Exact),

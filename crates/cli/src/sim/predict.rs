@@ -26,6 +26,7 @@ static SETTINGS: &[&Setting] = &[
     &settings::REQUESTS,
     &settings::DURATION,
     &settings::WARMUP,
+    &settings::WINDOW,
     &settings::DRAIN,
     &settings::SLO,
     &settings::INPUT_TOKENS,

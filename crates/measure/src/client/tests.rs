@@ -3,7 +3,7 @@
 use infermark_terms::{Nanos, OutputPolicy, Slo, Stamp};
 
 use super::*;
-use crate::{Build, LoadPlan, PointPlan, WindowPlan, measure};
+use crate::{Build, LoadPlan, PointPlan, WindowPlan, WindowSearch, measure};
 
 /// A point without any request: its own doubts are `TooFewSamples` and nothing else.
 fn point() -> Point {
@@ -14,6 +14,7 @@ fn point() -> Point {
         build: Build::Release,
         gpus: None,
         slo: Slo::default(),
+        search: WindowSearch::Given,
     };
     let mut point = measure(&plan, &[], []);
     point.trust.caveats.clear();

@@ -4,7 +4,7 @@ use infermark_terms::{Nanos, OutputPolicy, RequestRow, Stamp, Usage};
 
 use super::*;
 use crate::tests::{Noise, row};
-use crate::{Build, LoadPlan, PointPlan, WindowPlan};
+use crate::{Build, LoadPlan, PointPlan, WindowPlan, WindowSearch};
 
 const QUICK: Settings = Settings { floor: 0.02, share_floor: 0.001, permutations: 499 };
 
@@ -46,6 +46,7 @@ fn observed(rows: &[RequestRow]) -> Observations {
         build: Build::Release,
         gpus: None,
         slo: infermark_terms::Slo::default(),
+        search: WindowSearch::Given,
     };
     Observations::of(&plan, rows, [])
 }

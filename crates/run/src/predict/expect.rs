@@ -5,7 +5,6 @@ use infermark_measure::{Estimate, LoadPlan, Point};
 use infermark_sim::predict::{Figures, Uncertainty, uncertainty, unfamiliar};
 use infermark_sim::spec::SimTarget;
 use infermark_sim::validate::Figure;
-use infermark_terms::Caveat;
 use serde::Serialize;
 
 /// From where to where the real mean lies, nine times in ten.
@@ -35,12 +34,7 @@ pub struct Expected {
 impl Expected {
     /// Returns what is to be expected of this point. `figures` are those of the whole prediction;
     /// absent where nothing finished.
-    pub(crate) fn of(
-        target: &SimTarget,
-        point: &Point,
-        figures: Option<Figures>,
-        saturated: Option<&Caveat>,
-    ) -> Self {
+    pub(crate) fn of(target: &SimTarget, point: &Point, figures: Option<Figures>) -> Self {
         let SimTarget::Deployment(deployment) = target else {
             return Self::noting("the engine's latencies are as given: nothing is uncertain");
         };
@@ -53,7 +47,7 @@ impl Expected {
         };
         let open = matches!(point.load, LoadPlan::Open { .. });
         let rate = point.rates.map(|rates| rates.output_tokens_per_s);
-        let queueing = saturated.is_some()
+        let queueing = point.saturated
             || uncertainty(deployment, &figures, Figure::Ttft) == Uncertainty::Unknown;
         let widened = unfamiliar(deployment);
         let ttft = mean(point.latency.ttft_ms).filter(|_| !queueing);
@@ -62,7 +56,7 @@ impl Expected {
             tpot_ms: around(Figure::Tpot, mean(point.latency.tpot_ms)),
             output_tokens_per_s: around(
                 Figure::OutputRate,
-                rate.filter(|_| saturated.is_some() || !open),
+                rate.filter(|_| point.saturated || !open),
             ),
             queueing,
             widened,

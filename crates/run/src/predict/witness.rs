@@ -1,26 +1,15 @@
 //! What is kept of a prediction while it goes: rows, chunks, the engine's state.
 
-use infermark_measure::{LoadPlan, Telemetry};
+use infermark_measure::Telemetry;
 use infermark_sim::engine::Gauges;
 use infermark_sim::predict::{Figures, Summary, Watch};
 use infermark_terms::{
-    Caveat, CaveatCode, ChunkKind, ChunkRow, Nanos, Outcome, Phase, RequestId, RequestRow, Stamp,
-    Trust, Window,
+    ChunkKind, ChunkRow, Nanos, Outcome, Phase, RequestId, RequestRow, Stamp, Window,
 };
 
 /// The most chunks that are kept, 16 bytes each. Of a longer prediction none are: ITL is then
 /// absent, and rates are read off first and last tokens.
 const CHUNKS_MAX: usize = 20_000_000;
-
-/// Completions that fall behind arrivals by more than this share may say that the engine
-/// saturates,
-const BEHIND_SHARE: f64 = 0.05;
-/// and do so where chance is no explanation: where the requests in flight rise by more than so
-/// many standard deviations. (Of L in flight, the change over a time longer than a request's
-/// varies by 2 L if arrivals are Poisson: M/G/∞.)
-const BEHIND_DEVIATIONS: f64 = 3.0;
-/// The fewest arrivals of which that can be said.
-const ARRIVALS_MIN: usize = 40;
 
 /// Takes down what a prediction yields.
 pub(crate) struct Witness {
@@ -90,34 +79,6 @@ impl Witness {
 
     pub(crate) fn telemetry(&self) -> Telemetry {
         self.gauges.telemetry()
-    }
-
-    /// "Saturated: […] completions fall behind arrivals" (docs/metrics.md, section 7): through
-    /// the second half of an open loop's arrivals. A closed loop asks no more than is answered.
-    pub(crate) fn saturation(&self, load: LoadPlan) -> Option<Caveat> {
-        let LoadPlan::Open { .. } = load else { return None };
-        let rows = self.rows.iter().filter(|row| self.window.holds(row.due));
-        let mut dues: Vec<Stamp> = rows.map(|row| row.due).collect();
-        dues.sort_unstable();
-        if dues.len() < ARRIVALS_MIN {
-            return None;
-        }
-        let (from, to) = (dues[dues.len() / 2], dues[dues.len() - 1]);
-        let within = |at: Stamp| at >= from && at < to;
-        let arrived = self.rows.iter().filter(|row| within(row.due)).count();
-        let ended = self.rows.iter().filter(|row| within(row.end)).count();
-        let in_flight = self.rows.iter().filter(|row| row.due < from && row.end >= from).count();
-        let chance = BEHIND_DEVIATIONS * (2.0 * in_flight as f64).sqrt();
-        let behind = arrived.saturating_sub(ended) as f64;
-        (behind > chance.max(BEHIND_SHARE * arrived as f64)).then(|| Caveat {
-            code: CaveatCode::Saturated,
-            lowers_to: Trust::Doubtful,
-            detail: format!(
-                "in the second half of the load {arrived} requests arrived and {ended} ended: \
-                 latencies hang on how long the load lasts"
-            ),
-            hint: "lower the rate; `--sweep=rate` shows what the deployment carries".to_owned(),
-        })
     }
 }
 

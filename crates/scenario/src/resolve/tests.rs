@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::file::parse_file;
-use crate::intent::{Arrivals, Delivery, HeaderValue, Load, MetricPage, Metrics, RateCurve};
+use crate::intent::{
+    Arrivals, Delivery, HeaderValue, Load, MetricPage, Metrics, RateCurve, WindowChoice,
+};
 use crate::settings::Setting;
 
 const FRESH: Seed = Seed(7);
@@ -39,6 +41,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
         api: Some(Api::Chat),
         delivery: Delivery::Streamed,
         load: Load::Closed { concurrency: 1 },
+        window: WindowChoice::Given,
         slo: Slo::default(),
         bounds: Bounds {
             requests: None,
