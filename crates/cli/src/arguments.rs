@@ -12,7 +12,7 @@ use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{calibrate, compare, doctor, print, runs, say, sim};
+use crate::{calibrate, compare, doctor, print, runs, say, sim, sweep};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -24,6 +24,7 @@ pub(crate) fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand(run())
+        .subcommand(sweep::command())
         .subcommand(report())
         .subcommand(compare::command())
         .subcommand(runs::command())
@@ -46,31 +47,40 @@ fn run() -> Command {
         )
         .after_help(EXIT_CODES)
         .args(settings)
-        .arg(
-            Arg::new("scenario")
-                .long("scenario")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help_heading(Group::Run.title())
-                .help("A scenario file: YAML, TOML or JSON with the options' names as keys"),
-        )
-        .arg(
-            Arg::new("record")
-                .long("record")
-                .value_name("DIR")
-                .value_parser(value_parser!(PathBuf))
-                .help_heading("Output")
-                .help("Where the run's record goes [default: infermark-runs/<id>]"),
-        )
+        .arg(scenario_file())
+        .arg(record())
         .args(output(&["table", "json"]))
-        .arg(
-            Arg::new("quiet")
-                .long("quiet")
-                .short('q')
-                .action(ArgAction::SetTrue)
-                .help_heading("Output")
-                .help("No progress, no notes"),
-        )
+        .arg(quiet())
+}
+
+/// Names a scenario file.
+pub(crate) fn scenario_file() -> Arg {
+    Arg::new("scenario")
+        .long("scenario")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help_heading(Group::Run.title())
+        .help("A scenario file: YAML, TOML or JSON with the options' names as keys")
+}
+
+/// Says where the record goes.
+pub(crate) fn record() -> Arg {
+    Arg::new("record")
+        .long("record")
+        .value_name("DIR")
+        .value_parser(value_parser!(PathBuf))
+        .help_heading("Output")
+        .help("Where the run's record goes [default: infermark-runs/<id>]")
+}
+
+/// Says nothing but the result.
+pub(crate) fn quiet() -> Arg {
+    Arg::new("quiet")
+        .long("quiet")
+        .short('q')
+        .action(ArgAction::SetTrue)
+        .help_heading("Output")
+        .help("No progress, no notes")
 }
 
 fn report() -> Command {

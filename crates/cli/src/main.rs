@@ -16,6 +16,7 @@ mod sheet;
 mod sim;
 mod study;
 mod subject;
+mod sweep;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     };
     let done = match matches.subcommand() {
         Some(("run", matches)) => run::run(matches),
+        Some(("sweep", matches)) => sweep::sweep(matches),
         Some(("report", matches)) => report::report(matches),
         Some(("compare", matches)) => compare::compare(matches),
         Some(("runs", matches)) => runs::runs(matches),

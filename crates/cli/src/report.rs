@@ -90,11 +90,11 @@ fn files<C: AsRef<[u8]>>(
     Ok(Exit::Done)
 }
 
-/// Writes the page about a run into its directory.
-pub(crate) fn leave_page(measured: &Measured) {
-    let path = measured.dir.join("report.html");
+/// Writes the page about a run or a study into its directory.
+pub(crate) fn leave_page(dir: &Path, subject: Subject) {
+    let path = dir.join("report.html");
     // The record is complete without it, and it can be made again.
-    if let Err(error) = fs::write(&path, infermark_report::html(&[subject::of(measured)])) {
+    if let Err(error) = fs::write(&path, infermark_report::html(&[subject])) {
         say(&format!("warning: cannot write {}: {error}\n", path.display()));
     }
 }

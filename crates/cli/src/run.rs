@@ -12,14 +12,14 @@ use infermark_measure::region::Regions;
 use infermark_run::calibration::{self, OUTSIDE_HINT};
 use infermark_run::{Measured, Options, Watch, execute};
 use infermark_scenario::intent::Verification;
-use infermark_scenario::settings::SETTINGS;
+use infermark_scenario::settings::{SETTINGS, Setting};
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
 use infermark_terms::{Caveat, CaveatCode, Seed};
 
 use crate::exit::{Exit, Failure};
 use crate::progress::Line;
 use crate::report::{claim, leave_page, show, vouch};
-use crate::{arguments, calibrate, say};
+use crate::{arguments, calibrate, say, subject};
 
 /// Makes a run and prints its result.
 #[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
@@ -54,7 +54,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     );
     drop(line);
     let measured = measured?;
-    leave_page(&measured);
+    leave_page(&measured.dir, subject::of(&measured));
     let printed = show(&measured, matches)?;
     let bound = |caveat: &Caveat| caveat.code == CaveatCode::ClientBound;
     if !quiet && calibration.is_none() && measured.point.trust.caveats.iter().any(bound) {
@@ -80,10 +80,23 @@ fn exit(measured: &Measured, stop: &Stop, printed: Exit) -> Exit {
 
 /// Makes the scenario of flags, environment and file.
 fn scenario(matches: &ArgMatches) -> Result<Resolved, Failure> {
-    let mut given = arguments::given(SETTINGS, matches, &|name| std::env::var_os(name))?;
+    settle(given(SETTINGS, matches)?)
+}
+
+/// Returns what flags, environment and file give of these settings; the file, of any.
+pub(crate) fn given(
+    settings: &[&'static Setting],
+    matches: &ArgMatches,
+) -> Result<Vec<Given>, Failure> {
+    let mut given = arguments::given(settings, matches, &|name| std::env::var_os(name))?;
     if let Some(path) = matches.get_one::<PathBuf>("scenario") {
         given.extend(file(path)?);
     }
+    Ok(given)
+}
+
+/// Makes the scenario of what was given.
+pub(crate) fn settle(given: Vec<Given>) -> Result<Resolved, Failure> {
     let seed = Seed(RandomState::new().hash_one("seed") >> 32);
     resolve(given, seed).map_err(|problems| Failure::usage(anyhow!("{problems}")))
 }
@@ -96,14 +109,14 @@ fn file(path: &Path) -> Result<Vec<Given>, Failure> {
 }
 
 /// Names a run by its time and seed: unique, and sorted as time goes.
-fn id(seed: Seed) -> String {
+pub(crate) fn id(seed: Seed) -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3f");
     format!("{now}-{:04x}", seed.0 & 0xffff)
 }
 
 /// Ctrl-C once sends nothing more, twice ends what is in flight, thrice dies. The record stays
 /// readable each time.
-fn listen_for_interrupts(stop: Stop, watch: Watch) -> Result<(), Failure> {
+pub(crate) fn listen_for_interrupts(stop: Stop, watch: Watch) -> Result<(), Failure> {
     let count = AtomicU8::new(0);
     ctrlc::set_handler(move || match count.fetch_add(1, Ordering::Relaxed) {
         // Nothing is recorded yet.

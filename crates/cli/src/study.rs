@@ -1,12 +1,147 @@
 //! Studies for people: several points as one page, and what happens while they are measured.
 
-use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
-use infermark_run::study::{Kind, Studied, Taken};
-use infermark_terms::Trust;
-use serde_json::Value;
+use std::path::{Path, PathBuf};
 
-use crate::exit::Exit;
-use crate::sheet;
+use clap::{Arg, ArgMatches, value_parser};
+use infermark_drive::Stop;
+use infermark_measure::Decision;
+use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
+use infermark_run::knee::load;
+use infermark_run::study::{Event, Kind, Studied, Study, StudyOptions, Taken, read};
+use infermark_run::{RunError, Watch};
+use infermark_scenario::Resolved;
+use infermark_scenario::intent::Verification as Checked;
+use infermark_scenario::settings::Setting;
+use infermark_terms::Trust;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::exit::{Exit, Failure};
+use crate::progress::Line;
+use crate::report::{claim, colour, deliver, format, json, leave_page};
+use crate::run::{id, listen_for_interrupts};
+use crate::sweep::LOADS;
+use crate::{calibrate, say, sheet, subject};
+
+/// What a new study was asked for.
+pub(crate) struct Asked {
+    /// The scenario that its points change.
+    pub(crate) base: Resolved,
+    /// What its search is told.
+    pub(crate) plan: Value,
+}
+
+/// Names an interrupted study to go on with.
+pub(crate) fn resume(settings: &[&'static Setting], others: &[&'static str]) -> Arg {
+    let keys = settings.iter().map(|setting| setting.key);
+    Arg::new("resume")
+        .long("resume")
+        .value_name("DIR")
+        .value_parser(value_parser!(PathBuf))
+        .conflicts_with_all(keys.chain(others.iter().copied()).chain(["scenario", "record"]))
+        .help_heading("Output")
+        .help("Go on with an interrupted study, as its record says it was asked")
+}
+
+/// Reads what a search is told.
+pub(crate) fn told<T: DeserializeOwned>(rig: &Study<'_>, plan: Value) -> Result<T, RunError> {
+    serde_json::from_value(plan)
+        .map_err(|source| RunError::Header { dir: rig.dir().to_owned(), source })
+}
+
+/// Conducts a study, new or resumed, and prints it. What was measured is printed whatever ends
+/// it.
+#[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
+pub(crate) fn conduct(
+    matches: &ArgMatches,
+    kind: Kind,
+    asked: Option<Asked>,
+    search: impl FnOnce(&mut Study<'_>, Value) -> Result<Map<String, Value>, RunError>,
+) -> Result<Exit, Failure> {
+    let quiet = matches.get_flag("quiet");
+    claim(matches)?;
+    let (stop, watch) = (Stop::default(), Watch::default());
+    listen_for_interrupts(stop.clone(), watch.clone())?;
+    let options = StudyOptions {
+        secrets: &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
+        stop,
+        watch: watch.clone(),
+        calibration: calibrate::known(),
+        tell: &|event| {
+            if !quiet {
+                say(&told_of(event));
+            }
+        },
+    };
+    let mut study = match asked {
+        Some(asked) => create(matches, kind, &asked, options)?,
+        None => {
+            let dir = matches.get_one::<PathBuf>("resume").expect("else there is something asked");
+            Study::resume(dir, options)?
+        }
+    };
+    let dir = study.dir().to_owned();
+    let line = (!quiet).then(|| Line::draw(watch));
+    let plan = study.plan().clone();
+    let found = search(&mut study, plan);
+    drop(line);
+    match found {
+        Ok(found) => {
+            let studied = study.finish(found)?;
+            leave_page(&studied.dir, subject::of_study(&studied));
+            let printed = show(&studied, matches)?;
+            Ok(vouch(&studied, printed))
+        }
+        Err(error) => {
+            // What there is; that it could not be printed too is the lesser evil.
+            if let Ok(studied) = read(&dir)
+                && !studied.points.is_empty()
+            {
+                drop(show(&studied, matches));
+            }
+            Err(error.into())
+        }
+    }
+}
+
+fn show(studied: &Studied, matches: &ArgMatches) -> Result<Exit, Failure> {
+    let text = match format(matches) {
+        "json" => json(&studied.header),
+        _ => page(studied, colour(matches)),
+    };
+    deliver(&text, matches)
+}
+
+fn create<'a>(
+    matches: &ArgMatches,
+    kind: Kind,
+    asked: &Asked,
+    options: StudyOptions<'a>,
+) -> Result<Study<'a>, Failure> {
+    let scenario = &asked.base.scenario;
+    if scenario.access.verification == Checked::Off {
+        say("warning: the server's certificate is not checked (--insecure)\n");
+    }
+    let default = || Path::new("infermark-runs").join(id(scenario.seed));
+    let dir = matches.get_one::<PathBuf>("record").cloned().unwrap_or_else(default);
+    Ok(Study::create(&dir, kind, asked.plan.clone(), &asked.base, options)?)
+}
+
+/// Tells what happens in a study.
+fn told_of(event: Event<'_>) -> String {
+    let end = |taken: &Taken| {
+        let rates = taken.point.rates;
+        let output = rates.map_or(0.0, |rates| rates.output_tokens_per_s);
+        let ttft =
+            taken.point.latency.ttft_ms.map(|ttft| format!(" · TTFT p50 {:.1} ms", ttft.p50));
+        format!("{output:.0} tok/s{}", ttft.unwrap_or_default())
+    };
+    match event {
+        Event::Begins { index, label } => format!("point {index}: {label} …\n"),
+        Event::Measured(taken) => format!("  {}\n", end(taken)),
+        Event::Found(taken) => format!("{}: measured before · {}\n", taken.label, end(taken)),
+    }
+}
 
 /// Turns the exit into that of a void result, where a point is.
 pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
@@ -22,8 +157,11 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
     let embedded = header.target["embedded"] == Value::Bool(true);
     let unverified = header.target["unverified"] == Value::Bool(true);
     let server = sheet::server(&header.target["server"]);
-    let asked = sheet::asked(&header.scenario["values"]);
-    let dots: Vec<_> = studied.points.iter().map(dot).collect();
+    let mut asked = sheet::asked(&header.scenario["values"]);
+    // Each point has its own.
+    asked.retain(|(label, _)| !LOADS.iter().any(|setting| setting.key == *label));
+    let dots = dots(studied);
+    let beside = beside(&header.rest);
     let sheet = CurveSheet {
         command: command(studied),
         target: &target,
@@ -34,19 +172,80 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
         asked: &asked,
         state: if header.partial { State::Partial } else { State::Complete },
         dots: &dots,
-        beside: &[],
+        beside: &beside,
         record: Some(&studied.dir),
     };
     curve(&sheet, colour)
 }
 
-fn dot(taken: &Taken) -> Dot<'_> {
-    Dot {
-        label: &taken.label,
-        point: &taken.point,
-        saturated: if taken.is_saturated() { Saturated::Yes } else { Saturated::No },
-        mark: "",
+/// Returns the points curve by curve, as far as the study came.
+fn dots(studied: &Studied) -> Vec<Dot<'_>> {
+    let sorted = places(&studied.header.rest);
+    let places = if sorted.is_empty() { by_load(studied) } else { sorted };
+    let known =
+        places.into_iter().filter_map(|(place, mark)| Some((studied.points.get(place)?, mark)));
+    known
+        .map(|(taken, mark)| Dot {
+            label: &taken.label,
+            point: &taken.point,
+            saturated: if taken.is_saturated() { Saturated::Yes } else { Saturated::No },
+            mark,
+        })
+        .collect()
+}
+
+/// Returns the points in the order of their loads, each with its verdict.
+fn by_load(studied: &Studied) -> Vec<(usize, &'static str)> {
+    let mut places: Vec<_> = (0..studied.points.len()).collect();
+    let rank = |place: &usize| load(&studied.points[*place].point.load);
+    if studied.kind() == Some(Kind::Capacity) {
+        places.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     }
+    let mark = |place: usize| match studied.points[place].point.decision() {
+        Some(Decision::Met) => "met",
+        Some(Decision::Missed) => "miss",
+        Some(Decision::Undecided) => "?",
+        None => "",
+    };
+    places.into_iter().map(|place| (place, mark(place))).collect()
+}
+
+/// Returns the points of all curves in order, each with the word that stands beside it.
+fn places(results: &Map<String, Value>) -> Vec<(usize, &'static str)> {
+    let curves = results.get("curves").and_then(Value::as_array).into_iter().flatten();
+    let points = curves.flat_map(|curve| {
+        let points = curve["points"].as_array().into_iter().flatten();
+        points.map(move |point| {
+            let mark = match point["side"].as_str() {
+                _ if point["point"] == curve["knee"]["point"] => "knee",
+                Some("over") => "over",
+                _ => "",
+            };
+            (point["point"].as_u64().unwrap_or(u64::MAX) as usize, mark)
+        })
+    });
+    points.collect()
+}
+
+/// Says what the search found.
+fn beside(results: &Map<String, Value>) -> Vec<(&'static str, Vec<String>)> {
+    let curves = results.get("curves").and_then(Value::as_array).into_iter().flatten();
+    let knees = curves.filter_map(|curve| {
+        let knee = curve.get("knee").filter(|knee| knee.is_object())?;
+        let changed = curve["changed"].as_object().into_iter().flatten();
+        let lengths: Vec<_> = changed.filter_map(|(_, text)| text.as_str()).collect();
+        let end = |end: &Value| end.as_f64().map(|end| end.to_string());
+        let between = match (end(&knee["between"][0]), end(&knee["between"][1])) {
+            (Some(low), Some(high)) => format!(", between {low} and {high}"),
+            (Some(low), None) => format!(", above {low}: the curve ends before it is passed"),
+            (None, Some(high)) => format!(", below {high}"),
+            (None, None) => String::new(),
+        };
+        let of = if lengths.is_empty() { String::new() } else { lengths.join("/") + ": " };
+        Some(format!("{of}at {}{between} (greatest requests/s ÷ E2E)", knee["load"]))
+    });
+    let knees: Vec<_> = knees.collect();
+    if knees.is_empty() { Vec::new() } else { vec![("knee", knees)] }
 }
 
 fn command(studied: &Studied) -> &'static str {

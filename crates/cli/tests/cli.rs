@@ -618,3 +618,38 @@ fn a_slower_engine_compares_as_worse_and_a_record_with_itself_as_no_different() 
     refused(&["a", "b", "--figure", "tpot"], "not a figure that can be compared");
     refused(&["a", "b", "--floor", "2"], "expected a share such as `2%`");
 }
+
+#[test]
+fn a_sweep_prints_its_curve_and_goes_on_where_it_was_interrupted() {
+    let dir = fresh();
+    let words = ["sweep", QUICK, "--concurrency", "1,2", "--requests", "8", "--record", "s"];
+    let lengths = ["--input-tokens", "16,24", "--output-tokens", "4", "--format", "json"];
+    let output = infermark(&dir).args(words).args(lengths).output().unwrap();
+    ran(&output);
+    let swept = json(&output);
+    assert_eq!((&swept["kind"], &swept["partial"]), (&"sweep".into(), &false.into()));
+    let labels: Vec<_> = swept["points"].as_array().unwrap().iter().map(|p| &p["label"]).collect();
+    assert_eq!(labels, ["16 1 slots", "16 2 slots", "24 1 slots", "24 2 slots"]);
+    assert_eq!(swept["curves"].as_array().unwrap().len(), 2);
+
+    let again = infermark(&dir).args(["report", "s"]).output().unwrap();
+    let table = String::from_utf8(again.stdout).unwrap();
+    assert!(table.contains("infermark sweep") && table.contains("24 2 slots"), "{table}");
+
+    // As if it had been killed in its last point.
+    let last = dir.path().join("s/points/003");
+    std::fs::remove_dir_all(&last).unwrap();
+    let words = ["sweep", "--resume", "s", "--format", "json"];
+    let resumed = infermark(&dir).args(words).output().unwrap();
+    ran(&resumed);
+    let told = errors(&resumed);
+    assert_eq!(told.matches("measured before").count(), 3, "{told}");
+    assert_eq!(json(&resumed)["points"][2]["latency"], swept["points"][2]["latency"]);
+    assert!(last.join("run.json").is_file());
+}
+
+#[test]
+fn a_wrong_ladder_is_refused() {
+    let output = infermark(&fresh()).args(["sweep", "--concurrency", "1,many"]).output().unwrap();
+    fails(&output, 2, &["--concurrency `1,many`", "hint: for example"]);
+}

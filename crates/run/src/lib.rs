@@ -27,6 +27,7 @@ mod environment;
 mod error;
 mod feeder;
 mod judge;
+pub mod knee;
 mod limits;
 mod load;
 pub mod predict;
@@ -35,6 +36,7 @@ mod price;
 mod recall;
 mod recorder;
 pub mod study;
+pub mod sweep;
 mod target;
 mod telemetry;
 

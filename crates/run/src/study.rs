@@ -241,6 +241,11 @@ impl<'a> Study<'a> {
         Ok(Self { dir: dir.to_owned(), header, base, options, session: None })
     }
 
+    /// Returns where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Returns what the search was told.
     pub fn plan(&self) -> &Value {
         &self.header.plan

@@ -8,6 +8,8 @@ use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario};
 
 use super::{Predicted, Subject};
 use crate::RunError;
+use crate::knee::Knee;
+use crate::sweep::short;
 
 /// Along which axis load rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,8 @@ pub(super) fn sweep(
         Axis::Concurrency => closed,
         Axis::Rate => by_rate(subject, scenario, &closed)?,
     };
-    let knee = knee(&points);
+    let seen: Vec<_> = points.iter().map(|predicted| Some(&predicted.point)).collect();
+    let knee = Knee::of(&seen).map(|knee| knee.point);
     Ok((points, knee))
 }
 
@@ -88,30 +91,6 @@ fn loaded(scenario: &Scenario, load: Load, in_flight: u32) -> Scenario {
     scenario
 }
 
-/// Rounds to three significant digits, so that a person can ask for the same.
-fn short(rate: f64) -> f64 {
-    format!("{rate:.2e}").parse().expect("a number that was just printed")
-}
-
 fn output_rate(point: &Point) -> f64 {
     point.rates.map_or(0.0, |rates| rates.output_tokens_per_s)
-}
-
-/// Returns the point of the greatest power.
-fn knee(points: &[Predicted]) -> Option<usize> {
-    let power = |point: &Point| Some(point.rates?.requests_per_s / point.latency.e2e_ms?.mean);
-    let powers = points.iter().enumerate();
-    let known = powers.filter_map(|(index, p)| Some((index, power(&p.point)?)));
-    known.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_short() {
-        let shown = [0.012_345, 1.999, 12.345, 1234.5].map(|rate| short(rate).to_string());
-        assert_eq!(shown, ["0.0123", "2", "12.3", "1230"]);
-    }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use infermark_scenario::Given;
 
 use super::*;
+use crate::embedded;
 
 fn base() -> Resolved {
     let given = [
@@ -146,4 +147,25 @@ fn a_single_run_is_no_study() {
     drop(study.take(&order(1)).unwrap());
     let error = read(&root.path().join("points/000")).unwrap_err();
     assert!(matches!(error, RunError::NotAStudy { .. }));
+}
+
+#[test]
+fn a_target_that_goes_away_ends_the_study_and_keeps_what_was_measured() {
+    let root = tempfile::tempdir().unwrap();
+    let target = embedded::configure("ttft=2ms,itl=1ms").unwrap();
+    let engine = embedded::engine("", &target, Seed(1)).unwrap();
+    let serving = embedded::serve(embedded::served(&target), engine).unwrap();
+    let url = format!("http://{}", serving.address());
+    let base = base().with(&[(&settings::TARGET, url)]).unwrap();
+    let stop = Stop::default();
+    let options = options(&stop, &|_| ());
+    let mut study = Study::create(root.path(), Kind::Sweep, json!({}), &base, options).unwrap();
+    drop(study.take(&order(1)).unwrap());
+    drop(serving.stop());
+    let error = study.take(&order(2)).unwrap_err();
+    assert!(matches!(error, RunError::Unreachable { .. }), "{error}");
+    drop(study);
+    let kept = read(root.path()).unwrap();
+    assert!(kept.header.partial);
+    assert_eq!((kept.points.len(), kept.points[0].point.counts.success), (1, 6));
 }
