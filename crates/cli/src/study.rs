@@ -73,12 +73,11 @@ pub(crate) fn conduct(
             }
         },
     };
-    let mut study = match asked {
-        Some(asked) => create(matches, kind, &asked, options)?,
-        None => {
-            let dir = matches.get_one::<PathBuf>("resume").expect("else there is something asked");
-            Study::resume(dir, options)?
-        }
+    let mut study = if let Some(asked) = asked {
+        create(matches, kind, &asked, options)?
+    } else {
+        let dir = matches.get_one::<PathBuf>("resume").expect("else there is something asked");
+        Study::resume(dir, options)?
     };
     let dir = study.dir().to_owned();
     let line = (!quiet).then(|| Line::draw(watch));

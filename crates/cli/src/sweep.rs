@@ -116,7 +116,7 @@ fn axis(matches: &ArgMatches) -> Result<Axis, Failure> {
 
 /// Takes the strongest layer's list for a setting out of what was given, and leaves its first
 /// member, with which the scenario is checked. A single length is no list.
-fn take_list(given: &mut Vec<Given>, setting: &'static Setting) -> Vec<String> {
+fn take_list(given: &mut [Given], setting: &'static Setting) -> Vec<String> {
     let Some(place) = given.iter().position(|given| given.setting() == setting) else {
         return Vec::new();
     };

@@ -232,7 +232,7 @@ fn described(curve: &Curve) -> Value {
         .iter()
         .enumerate()
         .map(|(place, (index, taken))| {
-            let side = curve.knee.map(|knee| knee.side(place)).unwrap_or(Side::Under);
+            let side = curve.knee.map_or(Side::Under, |knee| knee.side(place));
             let efficiency = first.and_then(|first| Some(output_per_load(taken)? / first));
             json!({ "point": index, "side": side, "scaling_efficiency": efficiency })
         })
