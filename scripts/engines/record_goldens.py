@@ -423,4 +423,5 @@ def main():
             server.record(out, "chat-streamed-front-end-died", endless, kill=server.pid)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Records what a server answers in other dialects than OpenAI's two older ones: record_dialects.py PORT OUT_DIR API...
+
+The server runs already, on loopback, and serves a model named `tiny`. For each API (anthropic, responses) it writes
+the same three files as record_goldens.py, whose socket it uses. The facts are computed here, by code that shares
+nothing with the project's decoder: this is the oracle.
+"""
+
+import json
+import pathlib
+import sys
+
+from record_goldens import USER, Response, lines, message, receive, request, send
+
+TEXT = {"reasoning": "", "content": "", "tool_arguments": "", "refusal": ""}
+
+
+# === The requests ===
+
+
+def requests(api):
+    if api == "anthropic":
+        path, body = "/v1/messages", {"model": "tiny", "messages": USER, "max_tokens": 8}
+    else:
+        path, body = "/v1/responses", {"model": "tiny", "input": "Hello there", "max_output_tokens": 8, "store": False}
+    return {
+        f"{api}-streamed": request(path, {**body, "stream": True}, api, "streamed"),
+        f"{api}-whole": request(path, body, api, "whole"),
+        f"{api}-refused-unknown-model": request(path, {**body, "model": "nobody"}, api, "streamed"),
+    }
+
+
+# === The facts ===
+
+
+def anthropic(events, whole):
+    """The reason, the usage and the chunks of events, or of a message."""
+    words = {"end_turn": "stop", "max_tokens": "length"}
+    reason, usage, chunks = None, {}, []
+    for event in events:
+        if event.get("type") == "content_block_delta" and event["delta"].get("text"):
+            chunks.append(event["delta"]["text"])
+        usage.update({k: v for k, v in ((event.get("message") or {}).get("usage") or {}).items() if v is not None})
+        usage.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
+        reason = (event.get("delta") or {}).get("stop_reason") or (event.get("stop_reason") if whole else None) or reason
+    if whole:
+        chunks = [block["text"] for block in events[0]["content"]]
+    cached = usage.get("cache_read_input_tokens")
+    fresh = usage["input_tokens"] + (cached or 0) + (usage.get("cache_creation_input_tokens") or 0)
+    return words[reason], fresh, usage["output_tokens"], cached, None, chunks
+
+
+def responses(events, whole):
+    last = events[0] if whole else next(event["response"] for event in reversed(events) if "response" in event)
+    chunks = [event["delta"] for event in events if event.get("type") == "response.output_text.delta" and event["delta"]]
+    if whole:
+        chunks = [part["text"] for item in last["output"] for part in item.get("content") or []]
+    reason = (last.get("incomplete_details") or {}).get("reason")
+    usage = last["usage"]
+    return (
+        {None: "stop", "max_output_tokens": "length"}[reason],
+        usage["input_tokens"],
+        usage["output_tokens"],
+        (usage.get("input_tokens_details") or {}).get("cached_tokens"),
+        (usage.get("output_tokens_details") or {}).get("reasoning_tokens"),
+        chunks,
+    )
+
+
+def facts(asked, raw):
+    response = Response(raw)
+    found = {
+        "api": asked["api"],
+        "delivery": asked["delivery"],
+        "status": response.status,
+        "keep": response.complete and response.headers.get("connection") != "close",
+    }
+    if response.status != 200:
+        return {**found, "outcome": "refused", "message": message(json.loads(response.body))}
+    whole = asked["delivery"] == "whole"
+    if whole:
+        events = [json.loads(response.body)]
+    else:
+        datas = (line for line in response.body.decode().split("\n") if line.startswith("data: "))
+        events = [json.loads(line.removeprefix("data: ")) for line in datas if line != "data: [DONE]"]
+    read = {"anthropic": anthropic, "responses": responses}[asked["api"]]
+    reason, prompt, completion, cached, reasoning, chunks = read(events, whole)
+    return {
+        **found,
+        "outcome": "finished",
+        "finish_reason": reason,
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "cached_tokens": cached,
+            "reasoning_tokens": reasoning,
+        },
+        "chunks": [] if whole else [["content", None] for _ in chunks],
+        "text": {**TEXT, "content": "".join(chunks)},
+    }
+
+
+def main(port, out, *apis):
+    out = pathlib.Path(out)
+    for api in apis:
+        for name, asked in requests(api).items():
+            raw = receive(send(int(port), asked))
+            sent = {key: asked[key] for key in ("method", "path", "headers", "body")}
+            found = facts(asked, raw)
+            (out / f"{name}.request.json").write_text(lines(sent))
+            (out / f"{name}.http").write_bytes(raw)
+            (out / f"{name}.json").write_text(lines(found))
+            print(f"{name}: {found['status']} {found['outcome']} {len(raw)} bytes")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
