@@ -1,0 +1,140 @@
+//! The table of engines in the README is true: it is made here, of what the code says of each API,
+//! of the recorded responses that the decoder is tested with, and of the metrics that are read.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use infermark_terms::Api;
+use serde_json::Value;
+
+/// Engines, and the APIs that were made for each. Most of them speak `chat` and `completions` too.
+const ENGINES: [(&str, &[Api]); 7] = [
+    (
+        "vLLM",
+        &[
+            Api::Chat,
+            Api::Completions,
+            Api::Responses,
+            Api::Anthropic,
+            Api::Embeddings,
+            Api::Pooling,
+            Api::Rerank,
+        ],
+    ),
+    ("SGLang", &[Api::Sglang]),
+    ("TGI", &[Api::Tgi]),
+    ("Triton, vLLM backend", &[Api::Triton, Api::Kserve]),
+    ("Triton, TensorRT-LLM", &[Api::Trtllm]),
+    ("llama.cpp", &[Api::Llamacpp]),
+    ("Ollama", &[Api::Ollama, Api::OllamaGenerate]),
+];
+
+/// What recorded responses show of an API.
+#[derive(Clone, Debug, Default)]
+struct Shown {
+    usage: bool,
+    chunk_tokens: bool,
+    /// The folder of the recordings, the best first: a real server's before a hand-written one.
+    folder: Option<String>,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().parent().unwrap()
+}
+
+fn recordings() -> BTreeMap<Api, Shown> {
+    let mut shown = BTreeMap::<Api, Shown>::new();
+    let testdata = root().join("crates/wire/testdata");
+    for folder in fs::read_dir(testdata).unwrap().map(Result::unwrap) {
+        if !folder.path().is_dir() {
+            continue;
+        }
+        let name = folder.file_name().into_string().unwrap();
+        for file in fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()) {
+            let is_facts = file.extension().is_some_and(|extension| extension == "json")
+                && file.with_extension("http").exists();
+            if !is_facts {
+                continue;
+            }
+            let facts: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+            let Some(Ok(api)) = facts["api"].as_str().map(str::parse::<Api>) else { continue };
+            let entry = shown.entry(api).or_default();
+            entry.usage |= facts["usage"].is_object();
+            let chunks = facts["chunks"].as_array().into_iter().flatten();
+            entry.chunk_tokens |= chunks.into_iter().any(|chunk| chunk[1].is_u64());
+            if entry.folder.as_deref().is_none_or(|kept| kept == "hand-written") {
+                entry.folder = Some(name.clone());
+            }
+        }
+    }
+    shown
+}
+
+/// Says what the decoder was tested with: a real engine's recording, or bodies written after its
+/// documentation.
+fn tested(engine: &str, folder: Option<&str>) -> String {
+    match folder {
+        None => "a body written after its documentation".to_owned(),
+        Some("hand-written") => "bodies written after its documentation".to_owned(),
+        Some(folder) => {
+            let (name, version) = folder.split_once('-').unwrap();
+            let real = engine.to_lowercase() == name;
+            let name = if name == "vllm" { "vLLM" } else { name };
+            let own = if real { "recordings and runs of" } else { "recordings of" };
+            format!("{own} {name} {version}")
+        }
+    }
+}
+
+/// Returns the word for a thing that is so, or not.
+const fn word(index: usize) -> &'static str {
+    ["no", "yes"][index]
+}
+
+fn table() -> String {
+    let shown = recordings();
+    let metrics = fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
+    let mut text = String::from(
+        "| engine | `--api` | streams | exact length | usage | tokens per chunk | metrics | tested with |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for (engine, apis) in ENGINES {
+        let known = metrics.contains(engine.split(',').next().unwrap());
+        for &api in apis {
+            let shown = shown.get(&api).cloned().unwrap_or_default();
+            let chunks = match (api.streams(), shown.chunk_tokens) {
+                (false, _) => "–",
+                (true, true) => "told",
+                (true, false) => "not told",
+            };
+            let length = match (api.generates(), api.orders_length()) {
+                (false, _) => "–",
+                (true, ordered) => word(usize::from(ordered)),
+            };
+            // Bodies that the tests of the dialect spell out have usage where it generates.
+            let usage = shown.folder.is_none() || shown.usage;
+            writeln!(
+                text,
+                "| {engine} | `{api}` | {} | {length} | {} | {chunks} | {} | {} |",
+                word(usize::from(api.streams())),
+                word(usize::from(usage)),
+                word(usize::from(known)),
+                tested(engine, shown.folder.as_deref()),
+            )
+            .unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn the_readmes_table_of_engines_is_what_the_code_and_the_recordings_say() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("<!-- engines -->\n").expect("the table has a beginning");
+    let (found, _) = rest.split_once("<!-- /engines -->").expect("the table has an end");
+    assert_eq!(found, table(), "the README should have:\n{}", table());
+}
