@@ -1,6 +1,6 @@
 """Records what a server answers in other dialects than OpenAI's two older ones: record_dialects.py PORT OUT_DIR API...
 
-The server runs already, on loopback, and serves a model named `tiny`. For each API (anthropic, responses) it writes
+The server runs already, on loopback, and serves a model named `tiny`. For each API (anthropic, responses, triton) it writes
 the same three files as record_goldens.py, whose socket it uses. The facts are computed here, by code that shares
 nothing with the project's decoder: this is the oracle.
 """
@@ -20,6 +20,14 @@ TEXT = {"reasoning": "", "content": "", "tool_arguments": "", "refusal": ""}
 def requests(api):
     if api == "anthropic":
         path, body = "/v1/messages", {"model": "tiny", "messages": USER, "max_tokens": 8}
+    elif api == "triton":
+        body = {"text_input": "Hello there", "parameters": {"max_tokens": 4}}
+        body |= {f"return_{what}": True for what in ("finish_reason", "num_input_tokens", "num_output_tokens")}
+        path = "/v2/models/{}/generate_stream"
+        return {
+            "triton-streamed": request(path.format("tiny"), {**body, "stream": True}, api, "streamed"),
+            "triton-refused-unknown-model": request(path.format("nobody"), body, api, "streamed"),
+        }
     else:
         path, body = "/v1/responses", {"model": "tiny", "input": "Hello there", "max_output_tokens": 8, "store": False}
     return {
@@ -66,6 +74,12 @@ def responses(events, whole):
     )
 
 
+def triton(events, _whole):
+    reason = {"length": "length", "stop": "stop"}[events[-1]["finish_reason"]]
+    texts = [event["text_output"] for event in events if event["text_output"]]
+    return reason, events[0]["num_input_tokens"], sum(event["num_output_tokens"] for event in events), None, None, texts
+
+
 def facts(asked, raw):
     response = Response(raw)
     found = {
@@ -82,7 +96,7 @@ def facts(asked, raw):
     else:
         datas = (line for line in response.body.decode().split("\n") if line.startswith("data: "))
         events = [json.loads(line.removeprefix("data: ")) for line in datas if line != "data: [DONE]"]
-    read = {"anthropic": anthropic, "responses": responses}[asked["api"]]
+    read = {"anthropic": anthropic, "responses": responses, "triton": triton}[asked["api"]]
     reason, prompt, completion, cached, reasoning, chunks = read(events, whole)
     return {
         **found,
@@ -94,7 +108,7 @@ def facts(asked, raw):
             "cached_tokens": cached,
             "reasoning_tokens": reasoning,
         },
-        "chunks": [] if whole else [["content", None] for _ in chunks],
+        "chunks": [] if whole else [["content", 1 if asked["api"] == "triton" else None] for _ in chunks],
         "text": {**TEXT, "content": "".join(chunks)},
     }
 

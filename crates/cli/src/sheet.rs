@@ -77,6 +77,11 @@ pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
 pub(crate) fn server(server: &Value) -> Option<String> {
     let name = match server["name"].as_str()? {
         "vllm" => "vLLM",
+        "sglang" => "SGLang",
+        "llamacpp" => "llama.cpp",
+        "ollama" => "Ollama",
+        "tgi" => "TGI",
+        "triton" => "Triton",
         "infermark" => "infermark",
         _ => "version",
     };

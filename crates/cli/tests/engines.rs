@@ -82,8 +82,8 @@ fn tested(engine: &str, folder: Option<&str>) -> String {
         Some("hand-written") => "bodies written after its documentation".to_owned(),
         Some(folder) => {
             let (name, version) = folder.split_once('-').unwrap();
-            let real = engine.to_lowercase() == name;
-            let name = if name == "vllm" { "vLLM" } else { name };
+            let real = engine.to_lowercase().starts_with(name);
+            let name = if name == "vllm" { "vLLM" } else { "Triton" };
             let own = if real { "recordings and runs of" } else { "recordings of" };
             format!("{own} {name} {version}")
         }
@@ -99,7 +99,8 @@ fn table() -> String {
     let shown = recordings();
     let metrics = fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
     let mut text = String::from(
-        "| engine | `--api` | streams | exact length | usage | tokens per chunk | metrics | tested with |\n\
+        "| engine | `--api` | streams | exact length | usage | tokens per chunk | metrics | \
+         tested with |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for (engine, apis) in ENGINES {
