@@ -12,7 +12,7 @@ use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{calibrate, compare, doctor, print, runs, say, sim, sweep};
+use crate::{calibrate, compare, doctor, print, runs, say, sim, sweep, validate};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -26,6 +26,7 @@ pub(crate) fn command() -> Command {
         .subcommand(run())
         .subcommand(sweep::command())
         .subcommand(report())
+        .subcommand(validate::command())
         .subcommand(compare::command())
         .subcommand(runs::command())
         .subcommand(sim::command())

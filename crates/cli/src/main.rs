@@ -17,6 +17,7 @@ mod sim;
 mod study;
 mod subject;
 mod sweep;
+mod validate;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Some(("run", matches)) => run::run(matches),
         Some(("sweep", matches)) => sweep::sweep(matches),
         Some(("report", matches)) => report::report(matches),
+        Some(("validate", matches)) => validate::validate(matches),
         Some(("compare", matches)) => compare::compare(matches),
         Some(("runs", matches)) => runs::runs(matches),
         Some(("sim", matches)) => sim::sim(matches),

@@ -8,6 +8,7 @@ use infermark_measure::Decision;
 use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
 use infermark_run::knee::load;
 use infermark_run::study::{Event, Kind, Studied, Study, StudyOptions, Taken, read};
+use infermark_run::suite::Passed;
 use infermark_run::{RunError, Watch};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::Verification as Checked;
@@ -21,6 +22,7 @@ use crate::progress::Line;
 use crate::report::{claim, colour, deliver, format, json, leave_page};
 use crate::run::{id, listen_for_interrupts};
 use crate::sweep::LOADS;
+use crate::validate::{self, Form};
 use crate::{calibrate, say, sheet, subject};
 
 /// What a new study was asked for.
@@ -104,8 +106,9 @@ pub(crate) fn conduct(
 }
 
 fn show(studied: &Studied, matches: &ArgMatches) -> Result<Exit, Failure> {
-    let text = match format(matches) {
-        "json" => json(&studied.header),
+    let text = match (format(matches), validate::found(studied)) {
+        ("json", _) => json(&studied.header),
+        ("markdown", Some(found)) => validate::page(studied, &found, Form::Markdown),
         _ => page(studied, colour(matches)),
     };
     deliver(&text, matches)
@@ -142,14 +145,22 @@ fn told_of(event: Event<'_>) -> String {
     }
 }
 
-/// Turns the exit into that of a void result, where a point is.
+/// Turns the exit into that of a void result, where a point is, or else of a suite that failed.
 pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
     let is_void = |taken: &Taken| taken.point.trust.verdict == Trust::Void;
-    if studied.points.iter().any(is_void) { Exit::Void } else { printed }
+    let failed = || validate::found(studied).is_some_and(|found| found.verdict == Passed::Fail);
+    match studied.points.iter().any(is_void) {
+        true => Exit::Void,
+        false if failed() => Exit::Missed,
+        false => printed,
+    }
 }
 
 /// Prints a study as a page.
 pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
+    if let Some(found) = validate::found(studied) {
+        return validate::page(studied, &found, Form::Table(colour));
+    }
     let header = &studied.header;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (target, model) = (text(&header.target["url"]), text(&header.target["model"]));
@@ -183,14 +194,17 @@ fn dots(studied: &Studied) -> Vec<Dot<'_>> {
     let places = if sorted.is_empty() { by_load(studied) } else { sorted };
     let known =
         places.into_iter().filter_map(|(place, mark)| Some((studied.points.get(place)?, mark)));
-    known
-        .map(|(taken, mark)| Dot {
-            label: &taken.label,
-            point: &taken.point,
-            saturated: if taken.is_saturated() { Saturated::Yes } else { Saturated::No },
-            mark,
-        })
-        .collect()
+    known.map(|(taken, mark)| Dot { mark, ..dot(taken) }).collect()
+}
+
+/// Returns a point as a page shows it.
+pub(crate) fn dot(taken: &Taken) -> Dot<'_> {
+    Dot {
+        label: &taken.label,
+        point: &taken.point,
+        saturated: if taken.is_saturated() { Saturated::Yes } else { Saturated::No },
+        mark: "",
+    }
 }
 
 /// Returns the points in the order of their loads, each with its verdict.

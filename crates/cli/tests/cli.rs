@@ -653,3 +653,65 @@ fn a_wrong_ladder_is_refused() {
     let output = infermark(&fresh()).args(["sweep", "--concurrency", "1,many"]).output().unwrap();
     fails(&output, 2, &["--concurrency `1,many`", "hint: for example"]);
 }
+
+/// A suite of one point, with a line that holds and one that does not.
+const SUITE: &str = "\
+suite: ours
+title: What ours must do
+scenario: {input_tokens: 16, output_tokens: 4, requests: 12}
+workloads:
+  - name: only
+    loads: [{concurrency: 2}]
+    checks:
+      - {name: soon, slo: 'ttft:p50<=10s'}
+      - {name: at once, slo: 'ttft:max<=1us'}
+";
+
+#[test]
+fn a_suite_ends_in_a_verdict_which_its_record_keeps() {
+    let dir = fresh();
+    std::fs::write(dir.path().join("ours.yaml"), SUITE).unwrap();
+    let words = ["validate", QUICK, "--suite", "ours.yaml", "--record", "v", "--format", "json"];
+    let output = infermark(&dir).args(words).output().unwrap();
+    // Void, where this machine was too busy to be exact.
+    assert!([Some(3), Some(4)].contains(&output.status.code()), "{}", errors(&output));
+    let header = json(&output);
+    assert_eq!((&header["kind"], &header["partial"]), (&"validate".into(), &false.into()));
+    let lines = header["validation"]["lines"].as_array().unwrap();
+    let names: Vec<_> = lines.iter().map(|line| line["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["soon", "at once"]);
+
+    let again = infermark(&dir).args(["report", "v"]).output().unwrap();
+    assert_eq!(again.status.code(), output.status.code());
+    let table = String::from_utf8(again.stdout).unwrap();
+    for part in ["infermark validate · ours", "What ours must do", "soon · at every load"] {
+        assert!(table.contains(part), "{table}");
+    }
+    let words = ["validate", "--resume", "v", "--format", "markdown"];
+    let resumed = infermark(&dir).args(words).output().unwrap();
+    assert!(errors(&resumed).contains("measured before"), "{}", errors(&resumed));
+    let text = String::from_utf8(resumed.stdout).unwrap();
+    assert!(text.contains("| verdict | what | rule | found |"), "{text}");
+}
+
+#[test]
+fn a_wrong_suite_is_refused_with_its_line() {
+    let dir = fresh();
+    std::fs::write(dir.path().join("ours.yaml"), SUITE.replace("p50<=10s", "p50<=10")).unwrap();
+    let refused = |args: &[&str], parts: &[&str]| {
+        let output = infermark(&dir).arg("validate").args(args).output().unwrap();
+        fails(&output, 2, parts);
+    };
+    refused(&["--suite", "ours.yaml"], &["ours.yaml:8", "expected a duration"]);
+    refused(&["--suite", "ai-factori"], &["cannot read the suite", "ai-factory"]);
+    refused(&["--suite", "ai-factory", "--reference", "x"], &["qwen2.5-3b@l40s"]);
+    refused(&["--suite", "ai-factory", "--target", "a=sim:"], &["takes one target"]);
+    refused(&["--suite", "serving-comparison", "--target", "a"], &["not a name and a target"]);
+    let twice = ["--suite", "serving-comparison", "--target", "a=sim:", "--target", "a=sim:"];
+    refused(&twice, &["two targets have the same name"]);
+    let listed = infermark(&dir).args(["validate", "--list"]).output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().starts_with("ai-factory "));
+    let shown = ["validate", "--suite", "ai-factory", "--show"];
+    let shown = infermark(&dir).args(shown).output().unwrap();
+    assert!(String::from_utf8(shown.stdout).unwrap().contains("suite: ai-factory"));
+}

@@ -32,6 +32,7 @@ mod cost;
 mod counts;
 pub mod details;
 mod diagnosis;
+pub mod early;
 mod estimate;
 mod figures;
 mod goodput;

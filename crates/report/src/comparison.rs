@@ -248,7 +248,7 @@ pub fn comparison_markdown(sheet: &ComparisonSheet<'_>) -> String {
 }
 
 /// Makes foreign text harmless in a cell of Markdown.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut safe = String::new();
     for c in clean(text).chars() {
         match c {

@@ -86,6 +86,7 @@ pub fn curve(sheet: &CurveSheet<'_>, colour: Colour) -> String {
     page.block("asked", Tone::Plain, flow(asked, ROOM));
     page.gap();
     points(&mut page, sheet.dots);
+    notes(&mut page, sheet.dots);
     page.gap();
     for (label, items) in sheet.beside {
         page.block(label, Tone::Plain, items.iter().flat_map(|item| wrap(item, ROOM)));
@@ -97,7 +98,8 @@ pub fn curve(sheet: &CurveSheet<'_>, colour: Colour) -> String {
     page.into_text()
 }
 
-fn title(page: &mut Page, sheet: &CurveSheet<'_>) {
+/// Writes what was measured.
+pub(crate) fn title(page: &mut Page, sheet: &CurveSheet<'_>) {
     let warning = match sheet.source {
         Source::Server => None,
         Source::Embedded(engine) => {
@@ -120,7 +122,8 @@ fn title(page: &mut Page, sheet: &CurveSheet<'_>) {
     }
 }
 
-fn points(page: &mut Page, dots: &[Dot<'_>]) {
+/// Writes a table of points.
+pub(crate) fn points(page: &mut Page, dots: &[Dot<'_>]) {
     let headings = COLUMNS_SHOWN.map(|(heading, _)| heading.to_owned());
     page.line(Tone::Faint, &line("load", &headings, ""));
     for dot in dots {
@@ -130,6 +133,10 @@ fn points(page: &mut Page, dots: &[Dot<'_>]) {
         let tone = if dot.saturated == Saturated::Yes { Tone::Faint } else { Tone::Plain };
         page.line(tone, &line(dot.label, &cells, &mark));
     }
+}
+
+/// Says what the columns of such tables are.
+pub(crate) fn notes(page: &mut Page, dots: &[Dot<'_>]) {
     let note = "ms: median and p99 of TTFT, mean TPOT, median E2E; /user: tok/s for each user";
     page.line(Tone::Faint, note);
     if dots.iter().any(|dot| dot.saturated == Saturated::Yes) {
@@ -147,7 +154,7 @@ fn line(label: &str, cells: &[String; COLUMNS_SHOWN.len()], mark: &str) -> Strin
 }
 
 /// Writes the least trust of all points, and every doubt once, with the points that it is of.
-fn trust(page: &mut Page, dots: &[Dot<'_>]) {
+pub(crate) fn trust(page: &mut Page, dots: &[Dot<'_>]) {
     let worst = dots.iter().map(|dot| dot.point.trust.verdict).max().unwrap_or(Trust::Sound);
     let (tone, verdict) = match worst {
         Trust::Sound => (Tone::Good, "sound: nothing is known against these figures"),

@@ -1,8 +1,9 @@
 //! Estimates become bytes.
 //!
-//! [`table`] shows one run to a person, on one screen, [`curve`] a study, [`comparison_table`] two
-//! runs side by side; [`html`] shows one or several on a page with charts. None decides or computes
-//! anything but what a reader's eye needs: every figure comes from `measure`, every verdict too.
+//! [`table`] shows one run to a person, on one screen, [`curve`] a study, [`acceptance`] what came
+//! of a suite, [`comparison_table`] two runs side by side; [`html`] shows one or several on a page
+//! with charts. None decides or computes anything but what a reader's eye needs: every figure comes
+//! from `measure`, every verdict too.
 //!
 //! # Invariants
 //!
@@ -15,6 +16,7 @@
 //!
 //! Not here: JSON, which is the serialised estimate itself; progress; terminals and their size.
 
+mod acceptance;
 mod chart;
 mod comparison;
 mod curve;
@@ -35,6 +37,10 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use acceptance::{
+    AcceptanceLine, AcceptanceSheet, ContestCell, ContestTable, DotGroup, acceptance,
+    acceptance_markdown,
+};
 pub use comparison::{
     Compared, ComparisonSheet, Differing, GateLine, Passed, change, change_interval,
     comparison_junit, comparison_markdown, comparison_table,

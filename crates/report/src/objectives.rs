@@ -49,8 +49,9 @@ pub(crate) fn said(ruling: &Ruling) -> String {
     };
     let end = |end: Option<f64>| end.map_or_else(|| ABSENT.to_owned(), |end| number(end, unit));
     let [low, high] = ruling.ci95;
-    let interval = match low.zip(high) {
-        Some((low, high)) if low >= high => String::new(),
+    let interval = match (low, high) {
+        (None, None) => String::new(),
+        (Some(low), Some(high)) if low >= high => String::new(),
         _ => format!(" [{}, {}]", end(low), end(high)),
     };
     let margin = ruling.margin.map_or(String::new(), |margin| {

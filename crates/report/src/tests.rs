@@ -8,15 +8,17 @@ use infermark_measure::{
     TokenSource, Tokens, Verdict, Window, WindowPlan, WindowSearch, attest, diagnose, measure,
 };
 use infermark_terms::{
-    Caveat, CaveatCode, ChunkKind, ChunkRow, Effort, EventCounts, Excerpt, FinishReason, Nanos,
-    Outcome, OutcomeKind, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Slo, Stamp,
-    StampSource, TransportFault, Trust, Usage,
+    Caveat, CaveatCode, ChunkKind, ChunkRow, Currency, Effort, EventCounts, Excerpt, FinishReason,
+    Nanos, Outcome, OutcomeKind, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Slo,
+    Stamp, StampSource, TransportFault, Trust, Usage,
 };
 use proptest::prelude::*;
 
 use crate::text::width;
 use crate::{
-    COLUMNS, Colour, CurveSheet, Dot, Saturated, Sheet, Source, State, Verification, curve, table,
+    AcceptanceLine, AcceptanceSheet, COLUMNS, Colour, ContestCell, ContestTable, CurveSheet, Dot,
+    DotGroup, Passed, Saturated, Sheet, Source, State, Verification, acceptance,
+    acceptance_markdown, curve, table,
 };
 
 /// The lines of a screen on which a page of an ordinary run must fit.
@@ -636,6 +638,79 @@ proptest! {
             prop_assert!(!line.contains('\u{202e}'), "{:?}", line);
         }
     }
+}
+
+/// Shows what came of a suite of two workloads on two targets.
+fn with_acceptance<T>(show: impl FnOnce(&AcceptanceSheet<'_>) -> T) -> T {
+    let mut run = Run::open(300);
+    run.plan.slo = "ttft:p99<=1s,failure_rate<=0.1%".parse().unwrap();
+    let point = run.point();
+    let dot = |label| Dot { label, point: &point, saturated: Saturated::No, mark: "" };
+    let dots = [dot("vllm · concurrency 4"), dot("tgi · concurrency 4")];
+    let group = |heading: &str| DotGroup {
+        heading: heading.to_owned(),
+        dots: vec![dot("concurrency 4"), dot("rate 8.16/s")],
+    };
+    let line = |verdict, name: &str, rulings, detail| AcceptanceLine {
+        verdict,
+        name: name.to_owned(),
+        rule: "ttft:p99<=1s, failure_rate<=0.1%",
+        place: "rate 8.16/s".to_owned(),
+        rulings,
+        detail,
+    };
+    let cell = |rate| {
+        Some(ContestCell {
+            output_tokens_per_s: rate,
+            e2e_p50_ms: Some(2543.0),
+            success_rate: 1.0,
+            cost: Some((Currency::USD, 0.74)),
+        })
+    };
+    let targets = ["vllm", "triton", "tgi", "<b>|four"].map(str::to_owned);
+    let contest = ContestTable {
+        heading: "sentences".to_owned(),
+        targets: &targets,
+        rows: vec![("concurrency 4", vec![cell(560.7), cell(404.7), None, cell(1e9)])],
+        outcome: vec!["winner: vllm, at its peak 1.39 × triton the output rate".to_owned()],
+    };
+    show(&AcceptanceSheet {
+        study: CurveSheet {
+            command: "infermark validate · serving",
+            target: "http://localhost:8000",
+            source: Source::Server,
+            verification: Verification::Full,
+            model: "m",
+            server: None,
+            asked: &[],
+            state: State::Complete,
+            dots: &dots,
+            beside: &[],
+            record: Some(Path::new("infermark-runs/x")),
+        },
+        title: "Engines side by side",
+        facts: &[("source", vec!["a framework".to_owned()])],
+        groups: &[group("vllm"), group("tgi")],
+        lines: &[
+            line(Passed::Yes, "vllm · chat", &point.slo, None),
+            line(Passed::No, "tgi · chat", &point.slo[..1], Some("0 of 300 within the limit")),
+            line(Passed::Undecided, "long enough", &[], Some("12.0 s")),
+        ],
+        contests: &[contest],
+        verdict: Passed::No,
+    })
+}
+
+#[test]
+fn what_came_of_a_suite_stands_line_by_line() {
+    let page = with_acceptance(|sheet| acceptance(sheet, Colour::Never));
+    assert!(page.lines().all(|line| width(line) <= COLUMNS), "{page}");
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn what_came_of_a_suite_in_markdown() {
+    insta::assert_snapshot!(with_acceptance(acceptance_markdown));
 }
 
 #[test]

@@ -5,15 +5,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use infermark_measure::Ruling;
 use infermark_measure::compare::{Comparison, Observations, Settings, compare, usual_figures};
-use infermark_measure::{PointPlan, Ruling, WindowPlan, WindowSearch, measure};
 use infermark_store::{RunFile, open};
+use infermark_terms::Slo;
 use infermark_terms::slo::Subject;
-use infermark_terms::{Slo, Stamp};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::judge::Plan;
+use crate::judge::{plan_of, rule};
 use crate::{Measured, RunError, measure_again};
 
 /// Settings that say nothing of what was asked: they differ between any two runs.
@@ -25,7 +25,6 @@ pub struct Side {
     /// What it measured.
     pub measured: Measured,
     observations: Observations,
-    plan: PointPlan,
 }
 
 impl Side {
@@ -36,22 +35,15 @@ impl Side {
     /// If it cannot be read.
     pub fn open(dir: &Path) -> Result<Self, RunError> {
         let measured = measure_again(dir)?;
-        let bad = |source| RunError::Header { dir: dir.to_owned(), source };
-        let plan: Plan = serde_json::from_value(measured.header.plan.clone()).map_err(bad)?;
-        // The window that was measured, whichever way it was found.
-        let stamp = |seconds: f64| Stamp((seconds * 1e9).round() as u64);
-        let window = measured.point.window;
-        let (start, end) = (stamp(window.start_s), stamp(window.end_s));
-        let window = WindowPlan::Span { start, end };
-        let plan = PointPlan { window, search: WindowSearch::Given, ..plan.point };
         let run = open(dir)?;
+        let plan = plan_of(dir, &run.header, &measured.point)?;
         let rows = run.requests()?;
         let mut failure = None;
         let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
         let observations = Observations::of(&plan, &rows, chunks);
         match failure {
             Some(error) => Err(error.into()),
-            None => Ok(Self { measured, observations, plan }),
+            None => Ok(Self { measured, observations }),
         }
     }
 
@@ -64,25 +56,15 @@ impl Side {
         }
         compare(figures, one, other, settings)
     }
-}
 
-impl Side {
     /// Judges this run by bounds of one's own, whatever it was held against when it was made.
     ///
     /// # Errors
     ///
     /// If its record cannot be read.
     pub fn rule(&self, slo: Slo) -> Result<Vec<Ruling>, RunError> {
-        let run = open(&self.measured.dir)?;
-        let rows = run.requests()?;
-        let mut failure = None;
-        let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
-        let plan = PointPlan { slo, ..self.plan.clone() };
-        let point = measure(&plan, &rows, chunks);
-        match failure {
-            Some(error) => Err(error.into()),
-            None => Ok(point.slo),
-        }
+        let rulings = rule(&self.measured.dir, &self.measured.point, &[slo])?;
+        Ok(rulings.into_iter().flatten().collect())
     }
 }
 

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use infermark_measure::{
-    Client, Details, Point, PointPlan, WindowPlan, attest, measure_in_detail, observe,
+    Client, Details, Point, PointPlan, Ruling, WindowPlan, WindowSearch, attest, measure,
+    measure_in_detail, observe,
 };
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
 use infermark_terms::{
-    Caveat, CaveatCode, ChunkRow, Nanos, Price, RequestId, RequestRow, Stamp, TelemetryRow, Trust,
+    Caveat, CaveatCode, ChunkRow, Nanos, Price, RequestId, RequestRow, Slo, Stamp, TelemetryRow,
+    Trust,
 };
 use infermark_workload::{Tokenizer, WorkloadError, recount};
 use serde::{Deserialize, Serialize};
@@ -83,6 +85,35 @@ pub fn measure_again(dir: &Path) -> Result<Measured, RunError> {
     header.partial = partial;
     header.points = vec![value(&point)];
     Ok(Measured { dir: dir.to_owned(), header, point, details })
+}
+
+/// Judges a record by each of these objectives, whatever it was held against when it was made.
+/// `point` is what it measures to.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn rule(dir: &Path, point: &Point, slos: &[Slo]) -> Result<Vec<Vec<Ruling>>, RunError> {
+    let run = open(dir)?;
+    let plan = plan_of(dir, &run.header, point)?;
+    let rows = run.requests()?;
+    let judged = slos.iter().map(|slo| {
+        let mut failure = None;
+        let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
+        let point = measure(&PointPlan { slo: slo.clone(), ..plan.clone() }, &rows, chunks);
+        failure.map_or(Ok(point.slo), |error| Err(error.into()))
+    });
+    judged.collect()
+}
+
+/// Returns the plan of a record, over the window that was measured, whichever way it was found.
+pub(crate) fn plan_of(dir: &Path, header: &RunFile, point: &Point) -> Result<PointPlan, RunError> {
+    let bad = |source| RunError::Header { dir: dir.to_owned(), source };
+    let plan: Plan = serde_json::from_value(header.plan.clone()).map_err(bad)?;
+    let stamp = |seconds: f64| Stamp((seconds * 1e9).round() as u64);
+    let (start, end) = (stamp(point.window.start_s), stamp(point.window.end_s));
+    let window = WindowPlan::Span { start, end };
+    Ok(PointPlan { window, search: WindowSearch::Given, ..plan.point })
 }
 
 /// Measures what the recorder wrote and completes the record.

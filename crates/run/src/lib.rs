@@ -14,7 +14,8 @@
 //!   and every error after its beginning leaves it marked partial.
 //! - The results are a function of the record: [`measure_again`] on its directory gives the same.
 //!
-//! [`study`] makes several runs one after another in one directory, each a record of its own.
+//! [`study`] makes several runs one after another in one directory, each a record of its own;
+//! [`suite`] judges them line by line.
 //! [`predict`] asks the embedded engine the same in virtual time: no clock, no socket, no record.
 //!
 //! Deliberately not here: words for people, progress bars, exit codes.
@@ -36,6 +37,7 @@ mod price;
 mod recall;
 mod recorder;
 pub mod study;
+pub mod suite;
 pub mod sweep;
 mod target;
 mod telemetry;
@@ -43,7 +45,7 @@ mod telemetry;
 pub use environment::Environment;
 pub use error::{Category, RunError};
 pub use infermark_store::RunFile;
-pub use judge::{Measured, measure_again};
+pub use judge::{Measured, measure_again, rule};
 pub use limits::make_room;
 pub use load::{Options, Secrets, Session, execute};
 pub use preflight::Preflight;

@@ -15,13 +15,12 @@
 //! Deliberately not here: whether a clause is kept, and which figures can be compared.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use infermark_terms::slo::{Bound, Side, SloFault, Subject};
 
-use crate::file::{Entry, FILE_BYTES_MAX, Flaw, Node, Scalar, yaml};
-use crate::nearest::nearest;
-use crate::problem::{Place, Problem, Problems, Source, Spot};
+use crate::file::{Entry, Flaw, Node, Scalar, yaml};
+use crate::problem::{Place, Problem, Problems};
+use crate::slate::Slate;
 
 /// The keys of a gate.
 const KEYS: [&str; 2] = ["clauses", "undecided"];
@@ -89,12 +88,7 @@ impl Clause {
 ///
 /// Everything that is wrong with it, each with its line.
 pub fn parse_gate(path: &Path, text: &str) -> Result<Gate, Problems> {
-    let mut reader = Reader { source: Source::new(path, text), problems: Vec::new() };
-    if text.len() > FILE_BYTES_MAX {
-        let flaw = Flaw::new(0..0, format!("the file has {} bytes", text.len()));
-        reader.refuse("gate", None, flaw.expected(&format!("at most {FILE_BYTES_MAX}")));
-        return Err(reader.into_problems());
-    }
+    let mut reader = Reader { slate: Slate::of(path, text, "gate")? };
     let (entries, flaws) = yaml::entries(text);
     for flaw in flaws {
         reader.refuse("gate", None, flaw);
@@ -105,13 +99,7 @@ pub fn parse_gate(path: &Path, text: &str) -> Result<Gate, Problems> {
             "clauses" => clauses.replace(reader.clauses(value)).is_some(),
             "undecided" => undecided.replace(reader.undecided(value)).is_some(),
             _ => {
-                let flaw = Flaw::new(span, "no such key").expected("`clauses` or `undecided`");
-                let hint = nearest(&key, KEYS.into_iter());
-                let flaw = match hint {
-                    Some(meant) => flaw.hint(&format!("did you mean `{meant}`?")),
-                    None => flaw,
-                };
-                reader.refuse("key", Some(&key), flaw);
+                reader.slate.refuse_key(&key, span, &KEYS);
                 continue;
             }
         };
@@ -120,35 +108,22 @@ pub fn parse_gate(path: &Path, text: &str) -> Result<Gate, Problems> {
         }
     }
     let clauses = clauses.unwrap_or_default();
-    if clauses.is_empty() && reader.problems.is_empty() {
+    if clauses.is_empty() && reader.slate.is_clean() {
         let flaw = Flaw::new(0..0, "no clauses").expected("a list of them under `clauses:`");
         reader.refuse("gate", None, flaw);
     }
-    if reader.problems.is_empty() {
-        return Ok(Gate { clauses, undecided: undecided.unwrap_or(Undecided::Pass) });
-    }
-    Err(reader.into_problems())
+    reader.slate.check()?;
+    Ok(Gate { clauses, undecided: undecided.unwrap_or(Undecided::Pass) })
 }
 
 /// A gate being read.
 struct Reader {
-    source: Arc<Source>,
-    problems: Vec<Problem>,
+    slate: Slate,
 }
 
 impl Reader {
-    fn into_problems(mut self) -> Problems {
-        self.problems.sort_by_key(|problem| problem.places[0].position().map(|(_, l, c)| (l, c)));
-        Problems::check(self.problems).expect_err("there is at least one")
-    }
-
     fn refuse(&mut self, name: &str, text: Option<&str>, flaw: Flaw) {
-        self.problems.push(Problem {
-            places: vec![Place::new(name, text, Some(Spot::new(&self.source, flaw.span)))],
-            found: flaw.found,
-            expected: flaw.expected,
-            hint: flaw.hint,
-        });
+        self.slate.refuse(name, text, flaw);
     }
 
     fn clauses(&mut self, value: Node) -> Vec<Clause> {
@@ -171,20 +146,11 @@ impl Reader {
     fn clause(&mut self, Scalar { text, span }: Scalar) -> Option<Clause> {
         match rule(&text) {
             Ok(rule) => {
-                let place = Place::new("clause", Some(&text), Some(Spot::new(&self.source, span)));
+                let place = Place::new("clause", Some(&text), Some(self.slate.spot(span)));
                 Some(Clause { text, rule, place })
             }
             Err(fault) => {
-                // Quotes and escapes may stand between the text and its place in the file.
-                let plain = span.len() == text.len();
-                let at = if plain {
-                    span.start + fault.at.start..span.start + fault.at.end
-                } else {
-                    span
-                };
-                let flaw = Flaw::new(at, fault.found).expected(&fault.expected);
-                let flaw = Flaw { hint: fault.hint, ..flaw };
-                self.refuse("clause", Some(&text), flaw);
+                self.slate.refuse_slo("clause", &Scalar { text, span }, fault);
                 None
             }
         }

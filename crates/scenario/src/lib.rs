@@ -28,6 +28,8 @@ mod nearest;
 mod problem;
 pub mod resolve;
 pub mod settings;
+mod slate;
+pub mod suite;
 mod syntax;
 
 pub use file::{FILE_BYTES_MAX, parse_file};

@@ -1,5 +1,5 @@
-//! YAML and JSON as entries. JSON is checked to be JSON, then read as the YAML that it also is,
-//! since that keeps the place of each value.
+//! YAML and JSON as entries, or as a tree where a file nests. JSON is checked to be JSON, then read
+//! as the YAML that it also is, since that keeps the place of each value.
 
 use std::ops::Range;
 
@@ -7,6 +7,31 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, StrInput};
 use serde::de::IgnoredAny;
 
 use super::{Entry, Flaw, Node, Scalar};
+
+/// A value with all that is in it.
+pub(crate) enum Branch {
+    /// A text, number, truth value.
+    Scalar(Scalar),
+    /// A list.
+    List(Vec<Branch>, Range<usize>),
+    /// A mapping, in the order in which it is written.
+    Map(Vec<(Scalar, Branch)>, Range<usize>),
+    /// Nothing at all.
+    Empty(Range<usize>),
+}
+
+impl Branch {
+    /// Returns where it begins.
+    pub(crate) fn span(&self) -> Range<usize> {
+        match self {
+            Self::Scalar(scalar) => scalar.span.clone(),
+            Self::List(_, span) | Self::Map(_, span) | Self::Empty(span) => span.clone(),
+        }
+    }
+}
+
+/// How deep a tree may be.
+const DEPTH_MAX: usize = 8;
 
 const FLAT: &str = "a scenario file is flat: one `key: value` a line";
 const QUOTE: &str = "a text with a colon and a space must stand in quotes";
@@ -19,6 +44,16 @@ pub(crate) fn entries(text: &str) -> (Vec<Entry>, Vec<Flaw>) {
         reader.flaws.push(flaw);
     }
     (reader.entries, reader.flaws)
+}
+
+/// Reads YAML that nests.
+pub(crate) fn tree(text: &str) -> Result<Branch, Flaw> {
+    let mut reader =
+        Reader { parser: Parser::new_from_str(text), entries: Vec::new(), flaws: Vec::new() };
+    let first = reader.first()?;
+    let tree = reader.branch(first, 0)?;
+    reader.end()?;
+    Ok(tree)
 }
 
 /// Reads JSON as far as it goes.
@@ -67,10 +102,7 @@ impl Reader<'_> {
     }
 
     fn document(&mut self) -> Result<(), Flaw> {
-        let (mut token, mut span) = self.next()?;
-        while matches!(token, Token::Document) {
-            (token, span) = self.next()?;
-        }
+        let (token, span) = self.first()?;
         match token {
             Token::Map => self.entries()?,
             Token::End => return Ok(()),
@@ -80,6 +112,21 @@ impl Reader<'_> {
             }
             Token::Fancy(what) => return Err(fancy(what, span)),
         }
+        self.end()
+    }
+
+    /// Returns the first event of the document's content.
+    fn first(&mut self) -> Result<Spanned<Token>, Flaw> {
+        loop {
+            match self.next()? {
+                (Token::Document, _) => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// Makes sure that nothing follows the document.
+    fn end(&mut self) -> Result<(), Flaw> {
         loop {
             match self.next()? {
                 (Token::End, _) => return Ok(()),
@@ -87,6 +134,44 @@ impl Reader<'_> {
                 (_, span) => return Err(Flaw::new(span, "a second document").hint(FLAT)),
             }
         }
+    }
+
+    fn branch(&mut self, (token, span): Spanned<Token>, depth: usize) -> Result<Branch, Flaw> {
+        if depth > DEPTH_MAX {
+            return Err(Flaw::new(span, "nested too deep"));
+        }
+        Ok(match token {
+            Token::Scalar { text, plain } if plain && is_null(&text) => Branch::Empty(span),
+            Token::Scalar { text, .. } => Branch::Scalar(Scalar { text, span }),
+            Token::List => {
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Token::Close | Token::End, _) => break,
+                        item => items.push(self.branch(item, depth + 1)?),
+                    }
+                }
+                Branch::List(items, span.start..span.start)
+            }
+            Token::Map => {
+                let mut entries = Vec::new();
+                loop {
+                    let key = match self.next()? {
+                        (Token::Close | Token::End, _) => break,
+                        (Token::Scalar { text, .. }, span) => Scalar { text, span },
+                        (Token::Fancy(what), span) => return Err(fancy(what, span)),
+                        (Token::List | Token::Map | Token::Document, span) => {
+                            return Err(Flaw::new(span, "not a key"));
+                        }
+                    };
+                    let value = self.next()?;
+                    entries.push((key, self.branch(value, depth + 1)?));
+                }
+                Branch::Map(entries, span.start..span.start)
+            }
+            Token::Fancy(what) => return Err(fancy(what, span)),
+            Token::Close | Token::Document | Token::End => Branch::Empty(span),
+        })
     }
 
     /// Reads what a mapping holds, its end included.

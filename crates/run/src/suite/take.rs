@@ -1,0 +1,209 @@
+//! Takes a suite's points, one after another.
+
+use infermark_scenario::Origin;
+use infermark_scenario::settings::{self, Setting};
+use infermark_scenario::suite::{Changes, IDLE, Load, Rates, Step, Suite, THROUGHPUT, Workload};
+
+use super::{Batch, Length, NamedTarget, Placed, Told};
+use crate::RunError;
+use crate::study::{Early, Order, Rig};
+use crate::sweep::short;
+
+/// How long all loads of a quick validation last together, in milliseconds. What comes before and
+/// after each load takes the rest of a minute.
+const QUICK_MS: u64 = 40_000;
+/// The shortest load, and the longest wait for what is in flight at its end.
+const QUICK_LOAD_MS_MIN: u64 = 500;
+const QUICK_DRAIN: &str = "10s";
+
+/// What the shape of a dataset's prompts takes the place of.
+const LENGTHS: [&Setting; 4] = [
+    &settings::INPUT_TOKENS,
+    &settings::PREFIX_TOKENS,
+    &settings::PREFIX_GROUPS,
+    &settings::PROMPT_FORM,
+];
+
+/// Takes points.
+pub(super) struct Bench<'a, 'r> {
+    rig: &'r mut dyn Rig,
+    suite: &'a Suite,
+    told: &'a Told,
+    /// Keys that the user set, which the suite therefore does not.
+    users: Vec<&'static str>,
+    taken: usize,
+}
+
+impl<'a, 'r> Bench<'a, 'r> {
+    pub(super) fn new(rig: &'r mut dyn Rig, suite: &'a Suite, told: &'a Told) -> Self {
+        let values = rig.base().values.iter();
+        let given = values.filter(|value| value.origin != Origin::Default).map(|value| value.key);
+        let mut users: Vec<_> = given.filter(|key| *key != settings::TARGET.key).collect();
+        if users.contains(&settings::DATASET.key) {
+            users.extend(LENGTHS.map(|setting| setting.key));
+        }
+        Self { rig, suite, told, users, taken: 0 }
+    }
+
+    /// Returns the settings of the suite that the user set otherwise.
+    pub(super) fn overridden(&self) -> Vec<String> {
+        let set = |key: &&str| {
+            let workloads = self.suite.workloads.iter();
+            workloads
+                .flat_map(|workload| &workload.settings)
+                .any(|(setting, _)| setting.key == *key)
+        };
+        self.users.iter().filter(|key| set(key)).map(|key| (*key).to_owned()).collect()
+    }
+
+    /// Takes all points.
+    pub(super) fn batches(&mut self) -> Result<Vec<Batch<'a>>, RunError> {
+        let (suite, told) = (self.suite, self.told);
+        let targets: Vec<Option<&NamedTarget>> = match &told.targets[..] {
+            [] => vec![None],
+            several => several.iter().map(Some).collect(),
+        };
+        let mut batches = Vec::new();
+        for target in targets {
+            for workload in &suite.workloads {
+                let points = self.points(target, workload)?;
+                batches.push(Batch { target, workload, points });
+            }
+        }
+        Ok(batches)
+    }
+
+    fn points(
+        &mut self,
+        target: Option<&NamedTarget>,
+        workload: &Workload,
+    ) -> Result<Vec<Placed>, RunError> {
+        let mut points = Vec::new();
+        for load in &workload.loads {
+            match load {
+                Load::Point { label, changes } => {
+                    points.push(self.take(target, workload, label, changes, Early::Never)?);
+                }
+                Load::Sweep { rates, changes } => {
+                    points.extend(self.sweep(target, workload, *rates, changes)?);
+                }
+            }
+        }
+        Ok(points)
+    }
+
+    fn sweep(
+        &mut self,
+        target: Option<&NamedTarget>,
+        workload: &Workload,
+        rates: Rates,
+        changes: &Changes,
+    ) -> Result<Vec<Placed>, RunError> {
+        let mut step = |step: Step<'_>, label: &str, early| {
+            let taken = changes.iter().filter(|(setting, _)| step.takes(setting));
+            let changes: Changes = taken.cloned().chain([step.load()]).collect();
+            self.take(target, workload, label, &changes, early)
+        };
+        let mut points = Vec::new();
+        let mut least = 0.0;
+        if let Rates::Between(_) = rates {
+            points.push(step(Step::Idle, IDLE, Early::Never)?);
+            least = requests_per_s(&points[0]);
+        }
+        points.push(step(Step::Throughput, THROUGHPUT, Early::Never)?);
+        let most = points.last().map_or(0.0, requests_per_s);
+        for rate in spread(rates, least, most) {
+            let rate = format!("{rate}/s");
+            let label = format!("rate {rate}");
+            points.push(step(Step::Rate(&rate), &label, Early::WhenSaturated)?);
+        }
+        Ok(points)
+    }
+
+    fn take(
+        &mut self,
+        target: Option<&NamedTarget>,
+        workload: &Workload,
+        label: &str,
+        load: &Changes,
+        early: Early,
+    ) -> Result<Placed, RunError> {
+        let mut all = workload.settings.clone();
+        if self.told.length == Length::Quick {
+            all = over(&all, &workload.quick);
+        }
+        all = over(&all, load);
+        if self.told.length == Length::Quick {
+            all = over(&all, &self.hurried());
+        }
+        all.retain(|(setting, _)| !self.users.contains(&setting.key));
+        if let Some(target) = target {
+            all.push((&settings::TARGET, target.target.clone()));
+        }
+        let names = [
+            target.map(|target| target.name.as_str()),
+            (self.suite.workloads.len() > 1).then_some(workload.name.as_str()),
+            Some(label),
+        ];
+        let names: Vec<_> = names.into_iter().flatten().collect();
+        let order = Order { label: names.join(" · "), changes: all, early };
+        let taken = self.rig.take(&order)?;
+        self.taken += 1;
+        Ok(Placed { index: self.taken - 1, label: label.to_owned(), taken })
+    }
+
+    /// Returns what makes a load quick.
+    fn hurried(&self) -> Changes {
+        let points = |load: &Load| match load {
+            Load::Point { .. } => 1,
+            Load::Sweep { rates: Rates::Between(count), .. } => u64::from(*count) + 2,
+            Load::Sweep { rates: Rates::UpTo(count, _), .. } => u64::from(*count) + 1,
+        };
+        let loads = self.suite.workloads.iter().flat_map(|workload| &workload.loads);
+        let count = loads.map(points).sum::<u64>() * self.told.targets.len().max(1) as u64;
+        let each = (QUICK_MS / count.max(1)).max(QUICK_LOAD_MS_MIN);
+        vec![
+            (&settings::DURATION, format!("{each}ms")),
+            (&settings::WARMUP, "0s".to_owned()),
+            (&settings::DRAIN, QUICK_DRAIN.to_owned()),
+        ]
+    }
+}
+
+/// Returns the rates of a sweep, as a person could ask for them. Where nothing finished there are
+/// none, and where an idle target is as fast as a busy one they are all alike.
+fn spread(rates: Rates, least: f64, most: f64) -> Vec<f64> {
+    let count = rates.count();
+    let (low, high, parts) = match rates {
+        Rates::Between(_) => (least, most.max(least), count + 1),
+        Rates::UpTo(_, share) => (0.0, most * share, count),
+    };
+    let part = |step: u32| short(low + (high - low) * f64::from(step) / f64::from(parts));
+    let mut rates: Vec<_> = (1..=count).map(part).filter(|&rate| rate > 0.0).collect();
+    rates.dedup();
+    rates
+}
+
+/// Returns the first settings, with the second in place of those that both have.
+fn over(below: &[(&'static Setting, String)], above: &[(&'static Setting, String)]) -> Changes {
+    let replaced = |key: &str| above.iter().any(|(setting, _)| setting.key == key);
+    let kept = below.iter().filter(|(setting, _)| !replaced(setting.key));
+    kept.chain(above).cloned().collect()
+}
+
+fn requests_per_s(placed: &Placed) -> f64 {
+    placed.taken.point.rates.map_or(0.0, |rates| rates.requests_per_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_lie_between_idle_and_throughput_or_up_to_a_share_of_it() {
+        assert_eq!(spread(Rates::Between(3), 1.0, 5.0), [2.0, 3.0, 4.0]);
+        assert_eq!(spread(Rates::UpTo(4, 1.2), 0.0, 10.0), [3.0, 6.0, 9.0, 12.0]);
+        assert_eq!(spread(Rates::Between(3), 2.0, 1.5), [2.0]);
+        assert!(spread(Rates::UpTo(3, 1.0), 0.0, 0.0).is_empty());
+    }
+}

@@ -1,0 +1,163 @@
+//! Suites against the embedded engine over loopback, whose latencies are known.
+
+use std::path::Path;
+
+use infermark_drive::Stop;
+use infermark_measure::Verdict;
+use infermark_scenario::suite::parse_suite;
+use infermark_scenario::{Given, Resolved, resolve, settings};
+use infermark_terms::{Seed, Trust};
+use serde_json::json;
+
+use super::*;
+use crate::study::{Kind, Order, Study, StudyOptions};
+use crate::{Watch, rule};
+
+/// 2 ms to the first token, and about 10 ms for an answer.
+const ENGINE: &str = "sim:ttft=2ms,itl=1ms";
+
+const SUITE: &str = "\
+suite: small
+title: Small
+targets: several
+scenario: {input_tokens: 16, output_tokens: 8, requests: 40}
+workloads:
+  - name: one
+    loads: [{concurrency: 1, requests: 12}, {concurrency: 4}]
+    checks:
+      - {name: within, slo: 'ttft:p50<=1s,e2e:p50<=5s', at: any}
+      - {name: beyond, slo: 'ttft:p50<=1ms', at: any}
+      - {name: unknown, slo: 'ttft:p99<=1s', at: concurrency 1}
+      - {name: all, slo: failure_rate<=0%}
+      - {name: many, min_requests: 40, at: concurrency 4}
+      - {name: not so many, min_requests: 40, at: every}
+      - {name: long, min_duration: 1h, at: concurrency 4}
+      - {name: early, early_stopping: 'e2e:p90<=5s', at: concurrency 1}
+      - {name: late, early_stopping: 'e2e:p90<=1ms', at: concurrency 1}
+references:
+  - name: theirs
+    tolerance: 50%
+    claims:
+      - {workload: one, at: concurrency 4, figures: 'ttft:p50<=1.2ms'}
+      - {workload: one, at: concurrency 4, figures: 'ttft:p50<=1s'}
+";
+
+fn told(targets: &[(&str, &str)], reference: Option<&str>, length: Length) -> Told {
+    let named = |(name, target): &(&str, &str)| NamedTarget {
+        name: (*name).to_owned(),
+        target: (*target).to_owned(),
+    };
+    Told {
+        path: PathBuf::from("small.yaml"),
+        text: SUITE.to_owned(),
+        length,
+        targets: targets.iter().map(named).collect(),
+        reference: reference.map(str::to_owned),
+    }
+}
+
+/// A study whose points are trusted so far, however busy this machine was.
+struct Trusted<'a>(Study<'a>, Trust);
+
+impl Rig for Trusted<'_> {
+    fn base(&self) -> &Resolved {
+        self.0.base()
+    }
+
+    fn take(&mut self, order: &Order) -> Result<Taken, RunError> {
+        let mut taken = self.0.take(order)?;
+        taken.point.trust = Verdict { verdict: self.1, caveats: Vec::new() };
+        Ok(taken)
+    }
+}
+
+fn outcome(told: &Told, users: &[Given], trust: Trust) -> (Validation, Vec<serde_json::Value>) {
+    let root = tempfile::tempdir().unwrap();
+    let suite = parse_suite(Path::new("small.yaml"), &told.text).unwrap();
+    let target = Given::flag(&settings::TARGET, ENGINE);
+    let base = resolve([users, &[target]].concat(), Seed(3)).unwrap();
+    let options = StudyOptions {
+        secrets: &|_| None,
+        stop: Stop::default(),
+        watch: Watch::default(),
+        calibration: None,
+        tell: &|_| (),
+    };
+    let dir = root.path().join("study");
+    let study = Study::create(&dir, Kind::Validate, json!(told), &base, options).unwrap();
+    let mut study = Trusted(study, trust);
+    let judge = |taken: &Taken, slos: &[Slo]| {
+        rule(&dir.join(taken.record.as_ref().unwrap()), &taken.point, slos)
+    };
+    let validation = validate(&mut study, &judge, &suite, told).unwrap();
+    let studied = study.0.finish(serde_json::Map::new()).unwrap();
+    (validation, studied.header.points)
+}
+
+#[test]
+fn every_kind_of_line_passes_fails_or_stays_undecided() {
+    let (validation, points) =
+        outcome(&told(&[], Some("theirs"), Length::Whole), &[], Trust::Sound);
+    let verdicts: Vec<_> =
+        validation.lines.iter().map(|line| (line.name.as_str(), line.verdict)).collect();
+    assert_eq!(
+        verdicts,
+        [
+            ("within", Passed::Pass),
+            ("beyond", Passed::Fail),
+            ("unknown", Passed::Undecided),
+            ("all", Passed::Pass),
+            ("many", Passed::Pass),
+            ("not so many", Passed::Fail),
+            ("long", Passed::Fail),
+            // 12 are within the limit, and 44 must be.
+            ("early", Passed::Undecided),
+            ("late", Passed::Fail),
+            ("theirs", Passed::Fail),
+            ("theirs", Passed::Pass),
+        ]
+    );
+    assert_eq!(validation.verdict, Passed::Fail);
+    let line = |name: &str| validation.lines.iter().find(|line| line.name == name).unwrap();
+    // Four slots do more than one, so that is the greatest load at which it holds.
+    assert_eq!(line("within").load.as_deref(), Some("concurrency 4"));
+    assert_eq!(line("not so many").load.as_deref(), Some("concurrency 1"));
+    assert_eq!(line("early").rulings[0].more_requests, Some(32));
+    let labels: Vec<_> = points.iter().map(|point| point["label"].clone()).collect();
+    assert_eq!(labels, ["concurrency 1", "concurrency 4"]);
+    assert_eq!(points[0]["changed"]["input_tokens"], "16");
+    let again: Validation = serde_json::from_value(json!(validation)).unwrap();
+    assert_eq!(again, validation);
+}
+
+#[test]
+fn of_points_that_nobody_vouches_for_nothing_can_be_said() {
+    let (validation, _) = outcome(&told(&[], None, Length::Quick), &[], Trust::Void);
+    assert!(validation.lines.iter().all(|line| line.verdict == Passed::Undecided));
+    assert!(validation.lines[0].detail.as_ref().unwrap().contains("void"));
+}
+
+#[test]
+fn what_the_user_says_takes_the_place_of_what_the_suite_says() {
+    let users = [Given::flag(&settings::OUTPUT_TOKENS, "3")];
+    let (validation, points) = outcome(&told(&[], None, Length::Quick), &users, Trust::Sound);
+    assert_eq!(validation.overridden, ["output_tokens"]);
+    assert_eq!(points[0]["tokens"]["output_mean"], 3.0);
+    assert_eq!(points[0]["changed"]["drain"], "10s", "since it is quick");
+    assert!(validation.lines.iter().all(|line| line.kind == LineKind::Check));
+}
+
+#[test]
+fn the_faster_of_two_targets_wins() {
+    let targets = [("slow", "sim:ttft=2ms,itl=40ms"), ("fast", ENGINE)];
+    let (validation, points) = outcome(&told(&targets, None, Length::Whole), &[], Trust::Sound);
+    assert_eq!(points.len(), 4);
+    assert_eq!(points[3]["label"], "fast · concurrency 4");
+    let contest = &validation.contests[0];
+    assert_eq!(contest.winner, Some(1));
+    assert!(contest.peaks[1] > contest.peaks[0]);
+    assert_eq!(contest.rows.len(), 2);
+    let both = contest.rows.iter().all(|row| row.cells.iter().all(Option::is_some));
+    assert!(both, "every target under every load");
+    assert_eq!(validation.lines.len(), 18);
+}

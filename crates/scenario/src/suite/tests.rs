@@ -1,0 +1,106 @@
+//! Suites as people write them, right and wrong.
+
+use std::path::Path;
+
+use super::*;
+
+const GOOD: &str = "\
+suite: mine
+title: What ours must do
+scenario:
+  input_tokens: 512
+  requests: 400
+quick: {requests: 40, input_tokens: 64}
+workloads:
+  - name: chat
+    scenario: {output_tokens: 'normal(256,32)'}
+    loads:
+      - concurrency: 4
+      - {name: burst, rate: 4/s, arrivals: gamma(2)}
+      - {sweep: 9, arrivals: constant}
+      - {rate: 9/s, duration: 600s}
+    checks:
+      - {name: quick answers, slo: 'ttft:p99<=200ms', at: any}
+      - {name: tails, early_stopping: 'ttft:p99<=450ms,tpot:p99<=40ms', at: rate 9/s}
+      - {name: long enough, min_duration: 600s, at: rate 9/s}
+      - {name: no failures, slo: failure_rate<=0%}
+references:
+  - name: theirs
+    tolerance: 20%
+    claims:
+      - {workload: chat, at: burst, figures: 'ttft:mean<=61.8ms,requests_per_s>=6.4'}
+";
+
+fn read(text: &str) -> Result<Suite, crate::Problems> {
+    parse_suite(Path::new("suite.yaml"), text)
+}
+
+#[test]
+fn a_suite_says_what_is_asked_and_what_must_hold() {
+    let suite = read(GOOD).unwrap_or_else(|problems| panic!("{problems}"));
+    let workload = &suite.workloads[0];
+    let settings: Vec<_> = workload.settings.iter().map(|(s, text)| (s.key, &text[..])).collect();
+    assert_eq!(
+        settings,
+        [("input_tokens", "512"), ("requests", "400"), ("output_tokens", "normal(256,32)")]
+    );
+    let labels: Vec<_> = workload.loads.iter().flat_map(Load::labels).collect();
+    assert_eq!(labels, ["concurrency 4", "burst", IDLE, THROUGHPUT, "rate 9/s"]);
+    let at: Vec<_> = workload.checks.iter().map(|check| check.at.clone()).collect();
+    assert_eq!(at, [At::Any, At::Load("rate 9/s".into()), At::Load("rate 9/s".into()), At::Every]);
+    assert!(matches!(&workload.checks[1].rule, Rule::EarlyStopping(tails) if tails.len() == 2));
+    assert!((suite.references[0].tolerance - 0.2).abs() < 1e-12);
+    assert_eq!(suite.references[0].claims[0].at, At::Load("burst".into()));
+}
+
+#[test]
+fn each_mistake_has_its_line() {
+    let wrong = |from: &str, to: &str| {
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "{from} is there");
+        let problems = read(&text).expect_err(to);
+        let first = &problems.as_slice()[0];
+        (first.places[0].position().map_or(0, |(_, line, _)| line), first.to_string())
+    };
+    for (from, to, line, part) in [
+        ("suite: mine\n", "suit: mine\n", 1, "did you mean `suite`?"),
+        ("title: What ours must do\n", "", 1, "no `title`"),
+        ("input_tokens: 512\n", "input_tokens: lots\n", 4, "input_tokens `lots`"),
+        ("input_tokens: 512\n", "input_tokns: 512\n", 4, "did you mean `input_tokens`?"),
+        ("requests: 400\n", "target: x\n", 5, "no such setting of a suite"),
+        ("requests: 40,", "requests: 0,", 6, "requests `0`"),
+        ("normal(256,32)", "normal(256)", 9, "output_tokens"),
+        ("- concurrency: 4", "- concurrency: none", 11, "concurrency `none`"),
+        ("- concurrency: 4", "- 4", 11, "not a load"),
+        ("- concurrency: 4", "- requests: 4", 11, "no load"),
+        ("- concurrency: 4", "- {concurrency: 4, rate: 1/s}", 11, "concurrency"),
+        ("name: burst", "name: concurrency 4", 12, "a second load is called"),
+        ("sweep: 9", "sweep: 0", 13, "not a sweep"),
+        ("arrivals: constant", "arrivals: often", 13, "arrivals `often`"),
+        ("sweep: 9", "sweep: 9 to all", 13, "`10 to 120%`"),
+        ("rate: 9/s,", "rate: 9,", 14, "rate `9`"),
+        ("ttft:p99<=200ms", "ttft:p99<=200", 16, "expected a duration"),
+        ("at: any", "at: rate 5/s", 16, "no such load"),
+        ("ttft:p99<=450ms", "itl:p99<=450ms", 17, "not percentiles of each request"),
+        ("min_duration: 600s", "min_duration: 600", 18, "not a duration"),
+        ("min_duration: 600s", "min_duratoin: 600s", 18, "did you mean `min_duration`?"),
+        ("slo: failure_rate<=0%", "at: every", 19, "0 rules"),
+        ("tolerance: 20%", "tolerance: 20", 22, "not a share"),
+        ("workload: chat", "workload: talk", 24, "no such workload"),
+        ("at: burst", "at: bursts", 24, "no such load"),
+        ("figures: 'ttft:mean<=", "figures: 'ttft:meen<=", 24, "no such statistic"),
+    ] {
+        let (found, message) = wrong(from, to);
+        assert!(message.contains(part), "{to}: {message}");
+        assert_eq!(found, line, "{to}: {message}");
+    }
+}
+
+#[test]
+fn what_is_no_suite_at_all_is_refused() {
+    for text in ["", "- a\n", "a", "suite: [", "suite: &x y\n", "suite: a\n---\nsuite: b\n"] {
+        assert!(read(text).is_err(), "{text:?}");
+    }
+    let deep = format!("suite: {}", "[".repeat(10_000));
+    assert!(read(&deep).is_err());
+}
