@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
-    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Order, Outbox, Report, Roots, Shared,
-    Source, Stop, Worker, WorkerPlan, run,
+    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Limits, Order, Outbox, Report, Roots,
+    Route, Shared, Source, Stop, Worker, WorkerPlan, run,
 };
 use infermark_scenario::intent::{self, Arrivals, Bounds, RateCurve};
 use infermark_schedule::{pacer, window};
@@ -54,14 +54,19 @@ impl Source for Same {
 ///
 /// If taking the rows does.
 pub fn drive(job: &Job) -> Result<Said, CalibrateError> {
-    let endpoint = Endpoint::resolve(&job.url(), &Roots::Unverified)?;
+    let endpoint = Endpoint::resolve(&job.url(), &Route::of(Roots::Unverified))?;
     let plan = WorkerPlan {
         endpoint: Arc::new(endpoint),
         api: Api::Chat,
         delivery: Delivery::Streamed,
         shard: 0,
-        timeout: Nanos::from_secs(60),
-        connect_timeout: Nanos::from_secs(10),
+        limits: Limits {
+            connect: Nanos::from_secs(10),
+            header: None,
+            first_token: None,
+            idle: None,
+            total: Nanos::from_secs(60),
+        },
         capture: Capture::Nothing,
     };
     let bounds = Bounds {

@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use infermark_drive::{CallError, Endpoint, Roots, call};
+use infermark_drive::{CallError, Endpoint, Roots, Route, call};
 use infermark_sim::latency::{FixedEngine, FixedLatency};
 use infermark_sim::serve::{ServePlan, Serving, Wire, start};
 use infermark_terms::Nanos;
@@ -22,7 +22,7 @@ fn serve(wire: Wire) -> Serving {
 /// Asks for so many streamed tokens, and returns their texts.
 fn tokens(serving: &Serving, scheme: &str, count: u32) -> Result<Vec<String>, CallError> {
     let url = format!("{scheme}://{}", serving.address());
-    let endpoint = Endpoint::resolve(&url, &Roots::Unverified).unwrap();
+    let endpoint = Endpoint::resolve(&url, &Route::of(Roots::Unverified)).unwrap();
     let body = json!({
         "model": "exact",
         "prompt": "one two ".repeat(5000),

@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
+use crate::trust::TlsFault;
 
 /// Why a call brought no response.
 #[derive(Debug, Error)]
@@ -58,6 +59,19 @@ pub enum CallError {
         /// What is wrong with it.
         fault: DecodeFault,
     },
+}
+
+impl CallError {
+    /// Returns why TLS failed, if it did.
+    pub fn tls_fault(&self) -> Option<TlsFault> {
+        let Self::Tls { source, .. } = self else { return None };
+        Some(fault_of(source).map_or(TlsFault::Other, TlsFault::of))
+    }
+}
+
+/// Returns what TLS itself says in an error of the stream.
+fn fault_of(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// A response, kept whole.
@@ -193,10 +207,13 @@ fn converse(
     limit: Nanos,
     mut listen: impl FnMut(Piece<'_>) -> ControlFlow<()>,
 ) -> Result<(), CallError> {
-    let failed = |source: io::Error| {
-        if is_late(&source) { CallError::Late { limit } } else { CallError::Severed { source } }
+    let (mut stream, address) = Stream::connect(endpoint, limit)?;
+    let failed = |source: io::Error| match fault_of(&source) {
+        _ if is_late(&source) => CallError::Late { limit },
+        // Whether our own certificate will do, a server says after the handshake.
+        Some(_) => CallError::Tls { address, source },
+        None => CallError::Severed { source },
     };
-    let mut stream = Stream::connect(endpoint, limit)?;
     stream.write_all(request).and_then(|()| stream.flush()).map_err(failed)?;
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -266,12 +283,15 @@ enum Stream {
 impl Stream {
     /// Connects to the first address that answers. The limit holds for each of them, and then
     /// anew for all that follows.
-    fn connect(endpoint: &Endpoint, limit: Nanos) -> Result<Self, CallError> {
+    fn connect(endpoint: &Endpoint, limit: Nanos) -> Result<(Self, SocketAddr), CallError> {
         let timeout = Duration::from_nanos(limit.0.max(1));
         let mut failure = None;
         for &address in endpoint.addresses() {
             match TcpStream::connect_timeout(&address, timeout) {
-                Ok(socket) => return Self::prepare(endpoint, address, socket, limit),
+                Ok(socket) => {
+                    let stream = Self::prepare(endpoint, address, socket, limit)?;
+                    return Ok((stream, address));
+                }
                 Err(source) => failure = Some(CallError::Connect { address, source }),
             }
         }

@@ -25,7 +25,7 @@ use crate::clock::Arrival;
 use crate::endpoint::Secure;
 use crate::socket;
 use crate::tls::Session;
-use crate::worker::Capture;
+use crate::worker::{Capture, Limits};
 
 /// A connection.
 pub(crate) struct Connection {
@@ -60,9 +60,10 @@ struct Flight {
     row: RequestRow,
     /// The output text, where it is captured.
     text: Option<Vec<u8>>,
-    /// When it counts as expired: while connecting, then from `sent` on.
-    deadline: Stamp,
-    limit: Nanos,
+    /// When it was put on the connection; once that is ready, when it began to leave.
+    since: Stamp,
+    /// When the server was last heard.
+    spoke: Stamp,
     /// When its answer was complete, although the body's end is still missing.
     done: Option<Stamp>,
 }
@@ -88,10 +89,6 @@ pub(crate) enum State {
 pub(crate) struct Terms {
     pub(crate) shard: u32,
     pub(crate) capture: Capture,
-    /// The longest time for connecting.
-    pub(crate) connect: Nanos,
-    /// The longest time from sending to the end.
-    pub(crate) total: Nanos,
 }
 
 impl Connection {
@@ -158,9 +155,28 @@ impl Connection {
         self.flight.is_some()
     }
 
-    /// Returns when its request expires.
-    pub(crate) fn deadline(&self) -> Option<Stamp> {
-        self.flight.as_ref().map(|flight| flight.deadline)
+    /// Returns when its request expires, and by which limit, if it goes on as it is. The instant
+    /// is never earlier than the least of the limits from now.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Option<(Stamp, Nanos)> {
+        let flight = self.flight.as_ref()?;
+        let Flight { row, since, spoke, done, .. } = flight;
+        let after = |start: Stamp, limit: Nanos| (start + limit, limit);
+        if self.stage != Stage::Ready {
+            return Some(after(*since, limits.connect));
+        }
+        let silent = |seen: Option<Stamp>, limit: Option<Nanos>| match (seen, limit) {
+            (None, Some(limit)) => Some(after(*since, limit)),
+            (Some(_), _) | (None, None) => None,
+        };
+        let idle = row.first_token.and(limits.idle).map(|limit| after(*spoke, limit));
+        let bounds = [
+            Some(after(*since, limits.total)),
+            silent(row.first_byte, limits.header),
+            silent(row.first_token, limits.first_token),
+            idle,
+            done.map(|at| after(at, GRACE_AFTER_DONE)),
+        ];
+        bounds.into_iter().flatten().min()
     }
 
     /// Puts a request on it; it leaves as soon as the connection is ready.
@@ -177,29 +193,24 @@ impl Connection {
         row.asked_output = order.asked_output;
         let ready = self.stage == Stage::Ready;
         row.connected = ready.then_some(picked_up);
-        let limit = if ready { terms.total } else { terms.connect };
-        let deadline = picked_up + limit;
         let text = (terms.capture == Capture::Text).then(Vec::new);
-        self.flight = Some(Flight { row, text, deadline, limit, done: None });
+        let flight = Flight { row, text, since: picked_up, spoke: picked_up, done: None };
+        self.flight = Some(flight);
         self.heard = picked_up;
         self.exchange.reset();
         self.outgoing = order.bytes;
         self.written = 0;
-        if ready { self.depart(terms, now) } else { Ok(()) }
+        if ready { self.depart(now) } else { Ok(()) }
     }
 
     /// Goes on connecting or writing, once the socket is writable.
-    pub(crate) fn writable(
-        &mut self,
-        terms: Terms,
-        now: impl Fn() -> Stamp,
-    ) -> Result<(), TransportFault> {
+    pub(crate) fn writable(&mut self, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
         match self.stage {
             Stage::Connecting => {
                 socket::connected(&self.fd).map_err(|error| fault(&error))?;
                 self.phases.tcp = now().since(self.opened);
                 if self.session.is_none() {
-                    return self.ready(terms, now);
+                    return self.ready(now);
                 }
                 self.stage = Stage::Handshaking;
                 self.flush().map(drop).map_err(|error| fault(&error))
@@ -234,7 +245,7 @@ impl Connection {
             }
             Stage::Handshaking => {
                 self.phases.tls = arrival.at.since(self.opened + self.phases.tcp);
-                self.ready(sight.terms, sight.now)?;
+                self.ready(sight.now)?;
             }
             Stage::Connecting | Stage::Ready => self.write(sight.now)?,
         }
@@ -262,13 +273,12 @@ impl Connection {
         self.land(Outcome::Severed { phase, fault: fault.clone() }, at, batch);
     }
 
-    /// Ends its request because its time limit passed.
-    pub(crate) fn expire(&mut self, at: Stamp, batch: &mut Batch) {
+    /// Ends its request because this time limit passed.
+    pub(crate) fn expire(&mut self, limit: Nanos, at: Stamp, batch: &mut Batch) {
         if self.settle(batch) {
             return;
         }
         let phase = self.phase();
-        let limit = self.flight.as_ref().map_or(Nanos::ZERO, |flight| flight.limit);
         self.land(Outcome::Expired { phase, limit }, at, batch);
     }
 
@@ -312,20 +322,19 @@ impl Connection {
     }
 
     /// The connection is ready: its request leaves.
-    fn ready(&mut self, terms: Terms, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
+    fn ready(&mut self, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
         self.stage = Stage::Ready;
         if let Some(flight) = &mut self.flight {
             flight.row.connected = Some(now());
             flight.row.connect = Some(self.phases);
-            self.depart(terms, now)?;
+            self.depart(now)?;
         }
         Ok(())
     }
 
-    fn depart(&mut self, terms: Terms, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
+    fn depart(&mut self, now: impl Fn() -> Stamp) -> Result<(), TransportFault> {
         if let Some(flight) = &mut self.flight {
-            flight.limit = terms.total;
-            flight.deadline = now() + terms.total;
+            flight.since = now();
         }
         if let Some(session) = &mut self.session {
             session.put(&std::mem::take(&mut self.outgoing));
@@ -393,6 +402,7 @@ impl Connection {
             row.stamps = arrival.source;
         }
         let _: &mut Stamp = row.first_byte.get_or_insert(at);
+        flight.spoke = at;
         let mut ear = Ear {
             row,
             text: flight.text.as_mut(),
@@ -405,7 +415,6 @@ impl Connection {
         match progress {
             Progress::Open if self.exchange.is_done() && flight.done.is_none() => {
                 flight.done = Some(at);
-                flight.deadline = flight.deadline.min(at + GRACE_AFTER_DONE);
                 State::Done
             }
             Progress::Open => State::Open,
@@ -442,7 +451,6 @@ impl Connection {
 /// What a read sees of its worker.
 pub(crate) struct Sight<'a> {
     pub(crate) batch: &'a mut Batch,
-    pub(crate) terms: Terms,
     pub(crate) now: &'a dyn Fn() -> Stamp,
 }
 

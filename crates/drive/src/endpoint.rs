@@ -1,18 +1,16 @@
-//! Where the server is: its URL, addresses, and the certificates that prove it.
+//! Where the server is: its URL and addresses, and how to get there.
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use thiserror::Error;
 
-use crate::tls;
+use crate::trust::{self, Identity, Roots, TrustError};
 
 /// A server, resolved: everything that connecting to it takes.
 #[derive(Clone, Debug)]
@@ -50,16 +48,20 @@ impl Scheme {
     }
 }
 
-/// Which certificates prove a server.
+/// How to get to a server, beside its URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Roots {
-    /// The system's trust store, and the PEM certificates of a file beside it.
-    Trusted {
-        /// The file.
-        extra: Option<PathBuf>,
-    },
-    /// Any certificate is believed.
-    Unverified,
+pub struct Route {
+    /// Which certificates prove it.
+    pub roots: Roots,
+    /// What proves us to it.
+    pub identity: Option<Identity>,
+}
+
+impl Route {
+    /// Returns the way to a server that asks for no proof of ours.
+    pub fn of(roots: Roots) -> Self {
+        Self { roots, identity: None }
+    }
 }
 
 /// Why a server's address cannot be used.
@@ -80,25 +82,9 @@ pub enum EndpointError {
         #[source]
         source: io::Error,
     },
-    /// A certificate file cannot be read.
-    #[error("cannot read certificates from {}", path.display())]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
-    /// Neither the system nor the file holds a certificate.
-    #[error("found no trusted certificates on this system{}", beside(.extra.as_deref()))]
-    NoRoots {
-        /// The file that was read besides.
-        extra: Option<PathBuf>,
-    },
-}
-
-fn beside(extra: Option<&Path>) -> String {
-    extra.map(|path| format!(", nor in {}", path.display())).unwrap_or_default()
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 impl Endpoint {
@@ -108,16 +94,13 @@ impl Endpoint {
     /// # Errors
     ///
     /// If the URL is malformed, the host unknown, or certificates cannot be read.
-    pub fn resolve(url: &str, roots: &Roots) -> Result<Self, EndpointError> {
+    pub fn resolve(url: &str, route: &Route) -> Result<Self, EndpointError> {
         let parts = Parts::of(url).ok_or_else(|| EndpointError::Url { url: url.to_owned() })?;
         let name = || EndpointError::Url { url: url.to_owned() };
         let secure = match parts.scheme {
             Scheme::Http => None,
             Scheme::Https => Some(Secure {
-                config: match roots {
-                    Roots::Trusted { extra } => tls::verified(load(extra.as_deref())?),
-                    Roots::Unverified => tls::unverified(),
-                },
+                config: trust::config(&route.roots, route.identity.as_ref())?,
                 name: ServerName::try_from(parts.host.to_owned()).map_err(|_| name())?,
             }),
         };
@@ -212,27 +195,10 @@ fn reachable(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     if reached.is_empty() { addresses } else { reached }
 }
 
-/// Loads the system's trusted certificates, and those of a file beside them.
-fn load(extra: Option<&Path>) -> Result<RootCertStore, EndpointError> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    let _: (usize, usize) = roots.add_parsable_certificates(system.certs);
-    if let Some(path) = extra {
-        let unreadable = |source| EndpointError::Certificates { path: path.to_owned(), source };
-        let found = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
-        let found = found.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-        if roots.add_parsable_certificates(found).0 == 0 {
-            return Err(unreadable(rustls::pki_types::pem::Error::NoItemsFound));
-        }
-    }
-    if roots.is_empty() {
-        return Err(EndpointError::NoRoots { extra: extra.map(Path::to_owned) });
-    }
-    Ok(roots)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn parts(url: &str) -> Option<(Scheme, &str, u16, &str)> {
@@ -269,14 +235,15 @@ mod tests {
 
     #[test]
     fn an_unknown_host_is_named() {
-        let error = Endpoint::resolve("http://nobody.invalid:1", &Roots::Unverified).unwrap_err();
+        let route = Route::of(Roots::Unverified);
+        let error = Endpoint::resolve("http://nobody.invalid:1", &route).unwrap_err();
         assert_eq!(error.to_string(), "cannot resolve host `nobody.invalid`");
     }
 
     #[test]
     fn a_certificate_file_must_hold_certificates() {
-        let roots = Roots::Trusted { extra: Some(PathBuf::from("Cargo.toml")) };
-        let error = Endpoint::resolve("https://localhost", &roots).unwrap_err();
+        let route = Route::of(Roots::Trusted { extra: vec![PathBuf::from("Cargo.toml")] });
+        let error = Endpoint::resolve("https://localhost", &route).unwrap_err();
         assert_eq!(error.to_string(), "cannot read certificates from Cargo.toml");
     }
 }

@@ -33,13 +33,15 @@ pub mod shard;
 mod socket;
 mod thread;
 mod tls;
+pub mod trust;
 mod worker;
 
 pub use call::{CallError, Response, Sighting, call, probe};
 pub use carrier::{Batch, Carrier, Order, Source};
 pub use clock::Clock;
 pub use dispatch::{Dispatcher, Step};
-pub use endpoint::{Endpoint, EndpointError, Roots, Scheme};
+pub use endpoint::{Endpoint, EndpointError, Route, Scheme};
 pub use shard::{Gate, Outbox, Report, Shared, Stop, run};
 pub use socket::keep_stamping;
-pub use worker::{Capture, Worker, WorkerPlan};
+pub use trust::{Identity, Roots, TlsFault, TrustError};
+pub use worker::{Capture, Limits, Worker, WorkerPlan};

@@ -1,4 +1,4 @@
-//! Verified TLS over a socket that never waits.
+//! TLS over a socket that never waits.
 //!
 //! Bytes are read by the caller, so that their kernel stamp stays with them, and handed in here.
 
@@ -6,29 +6,8 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use infermark_terms::Excerpt;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
-
-/// Builds the configuration that checks servers against these roots.
-pub(crate) fn verified(roots: RootCertStore) -> Arc<ClientConfig> {
-    Arc::new(builder().with_root_certificates(roots).with_no_client_auth())
-}
-
-/// Builds the configuration that believes any certificate.
-pub(crate) fn unverified() -> Arc<ClientConfig> {
-    let believer = Arc::new(Believer(ring::default_provider()));
-    Arc::new(builder().dangerous().with_custom_certificate_verifier(believer).with_no_client_auth())
-}
-
-fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default protocol versions")
-}
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
 /// One TLS session.
 pub(crate) struct Session(ClientConnection);
@@ -95,43 +74,4 @@ impl Session {
 
 fn reason(error: &rustls::Error) -> Excerpt {
     Excerpt::new(&error.to_string())
-}
-
-/// Believes any certificate, but still checks that the server holds its key.
-#[derive(Debug)]
-struct Believer(CryptoProvider);
-
-impl ServerCertVerifier for Believer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -67,12 +67,34 @@ pub struct WorkerPlan {
     pub delivery: Delivery,
     /// Which shard this is.
     pub shard: u32,
-    /// The longest time from sending a request to its end.
-    pub timeout: Nanos,
-    /// The longest time for connecting.
-    pub connect_timeout: Nanos,
+    /// How long a request may take.
+    pub limits: Limits,
     /// Whether output texts are kept.
     pub capture: Capture,
+}
+
+/// How long a request may take, stage by stage. One that takes longer is `Expired`, and says by
+/// which limit and how far it had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For connecting: TCP, a proxy, TLS.
+    pub connect: Nanos,
+    /// From when it begins to leave to the first byte of the response.
+    pub header: Option<Nanos>,
+    /// From when it begins to leave to the first chunk.
+    pub first_token: Option<Nanos>,
+    /// For each silence of the server after the first chunk.
+    pub idle: Option<Nanos>,
+    /// From when it begins to leave to the end.
+    pub total: Nanos,
+}
+
+impl Limits {
+    /// Returns the least of them: nothing that is yet to begin expires earlier.
+    fn least(&self) -> Nanos {
+        let stages = [self.header, self.first_token, self.idle];
+        stages.into_iter().flatten().fold(self.connect.min(self.total), Nanos::min)
+    }
 }
 
 /// An event loop over the connections of one shard.
@@ -164,12 +186,7 @@ impl Worker {
     }
 
     fn terms(&self) -> Terms {
-        Terms {
-            shard: self.plan.shard,
-            capture: self.plan.capture,
-            connect: self.plan.connect_timeout,
-            total: self.plan.timeout,
-        }
+        Terms { shard: self.plan.shard, capture: self.plan.capture }
     }
 
     /// Returns a slot whose connection can carry a request: an idle one, else a new one.
@@ -268,10 +285,10 @@ impl Worker {
         }
         let flags = event.events();
         if flags.intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLERR) {
-            let (clock, terms) = (self.clock, self.terms());
+            let clock = self.clock;
             if let Some(connection) = self.connection(index)
                 && connection.wants_write()
-                && let Err(fault) = connection.writable(terms, || clock.now())
+                && let Err(fault) = connection.writable(|| clock.now())
             {
                 return self.sever(index, &fault, batch);
             }
@@ -288,7 +305,6 @@ impl Worker {
 
     /// Reads once from a readable socket.
     fn read(&mut self, index: u32, batch: &mut Batch) {
-        let terms = self.terms();
         let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
         self.counted.reads += 1;
         prefetch(connection);
@@ -304,7 +320,7 @@ impl Worker {
         let arrival = self.clock.arrival(received.wall_ns, connection.heard());
         self.read_at = arrival.at + arrival.delay;
         let clock = self.clock;
-        let mut sight = Sight { batch, terms, now: &|| clock.now() };
+        let mut sight = Sight { batch, now: &|| clock.now() };
         let was_busy = connection.is_busy();
         let state = if received.len == 0 {
             connection.closed(arrival, sight.batch);
@@ -342,13 +358,13 @@ impl Worker {
     /// Expires requests whose time limit passed, and plans the next sweep: touching every
     /// connection costs too much to do it without need.
     fn sweep(&mut self, now: Stamp, batch: &mut Batch) {
-        // No request that is yet to be sent expires earlier than this.
-        let mut earliest = now + self.plan.connect_timeout.min(self.plan.timeout);
+        let limits = self.plan.limits;
+        let mut earliest = now + limits.least();
         for index in 0..self.slots.len() as u32 {
             let Some(connection) = self.connection(index) else { continue };
-            let Some(deadline) = connection.deadline() else { continue };
+            let Some((deadline, limit)) = connection.deadline(&limits) else { continue };
             if now >= deadline {
-                connection.expire(now, batch);
+                connection.expire(limit, now, batch);
                 self.busy -= 1;
                 self.discard(index);
             } else {

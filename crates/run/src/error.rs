@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use infermark_drive::{CallError, EndpointError};
+use infermark_drive::{CallError, EndpointError, TlsFault, TrustError};
 use infermark_scenario::Problems;
 use infermark_store::StoreError;
 use infermark_terms::{Excerpt, Outcome};
@@ -249,14 +249,12 @@ impl RunError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Endpoint(EndpointError::Name { .. }) => "check the host's name",
-            Self::Endpoint(EndpointError::NoRoots { .. }) => {
-                "install the system's certificates, or name a file of them with `--ca`"
-            }
+            Self::Endpoint(EndpointError::Trust(error)) => trust_hint(error),
             Self::Unreachable { source: CallError::Connect { .. }, .. } => {
                 "is the server up, and is the port right?"
             }
-            Self::Unreachable { source: CallError::Tls { .. }, .. } => {
-                "a private certificate authority is trusted with `--ca FILE`"
+            Self::Unreachable { source: source @ CallError::Tls { .. }, .. } => {
+                tls_hint(source.tls_fault()?)?
             }
             Self::Unreachable { source: CallError::Late { .. }, .. } => {
                 "the server accepts connections but does not answer"
@@ -302,6 +300,34 @@ impl RunError {
             Self::Stopped { .. } => "go on with `--resume DIR`",
         };
         Some(hint.to_owned())
+    }
+}
+
+fn trust_hint(error: &TrustError) -> &'static str {
+    match error {
+        TrustError::NoRoots { .. } => {
+            "install the system's certificates, or name a file of them with `--ca`"
+        }
+        TrustError::Certificates { .. } => "the file must hold certificates in PEM",
+        TrustError::Key { .. } | TrustError::Identity { .. } => {
+            "`--cert` and `--key` must name a certificate in PEM and its private key, unencrypted"
+        }
+    }
+}
+
+fn tls_hint(fault: TlsFault) -> Option<&'static str> {
+    match fault {
+        TlsFault::Untrusted => {
+            Some("trust its authority, or the server's own certificate, with `--ca FILE`")
+        }
+        TlsFault::Dates => {
+            Some("renew the certificate, or set the clocks right; `--insecure` does without")
+        }
+        TlsFault::Name => Some("use a name that the certificate is for; `--insecure` does without"),
+        TlsFault::ClientCertificate => {
+            Some("the server asks for a client certificate: `--cert FILE --key FILE`")
+        }
+        TlsFault::Other => None,
     }
 }
 

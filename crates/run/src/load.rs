@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
-    Capture, Clock, Dispatcher, Outbox, Report, Shared, Stop, Worker, WorkerPlan, keep_stamping,
-    run as run_shard,
+    Capture, Clock, Dispatcher, Limits, Outbox, Report, Shared, Stop, Worker, WorkerPlan,
+    keep_stamping, run as run_shard,
 };
 use infermark_measure::region::Regions;
 use infermark_measure::{
@@ -17,7 +17,8 @@ use infermark_measure::{
 };
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{
-    Arrivals, Load, PromptSource, RateCurve, Scenario, Target, TokenizerChoice, WindowChoice,
+    Arrivals, Load, PromptSource, RateCurve, Scenario, Target, Timeouts, TokenizerChoice,
+    WindowChoice,
 };
 use infermark_schedule::{most_shards, pacer, window};
 use infermark_sim::serve::Serving;
@@ -314,13 +315,13 @@ impl Bench<'_> {
     }
 
     fn worker_plan(&self, reached: &Reached, shard: u32) -> WorkerPlan {
+        let Timeouts { connect, header, first_token, idle, total } = self.scenario.access.timeouts;
         WorkerPlan {
             endpoint: Arc::clone(&reached.endpoint),
             api: self.api,
             delivery: self.delivery,
             shard,
-            timeout: self.scenario.access.timeout,
-            connect_timeout: self.scenario.access.connect_timeout,
+            limits: Limits { connect, header, first_token, idle, total },
             capture: self.capture,
         }
     }

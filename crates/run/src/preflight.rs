@@ -75,7 +75,7 @@ pub(crate) fn learn(scenario: &Scenario, reached: &Reached) -> Result<Learned, R
         endpoint: &reached.endpoint,
         headers: &reached.headers,
         dialect: dialect(scenario, reached),
-        limit: scenario.access.timeout,
+        limit: scenario.access.timeouts.total,
         settled: matches!(reached.report.server.name, ServerKind::Vllm | ServerKind::Infermark),
         usage: Usage::Reported,
         preflight: Preflight::default(),

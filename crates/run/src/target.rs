@@ -3,9 +3,10 @@
 mod listing;
 mod probe;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use infermark_drive::{Endpoint, Response, Roots};
+use infermark_drive::{Endpoint, Identity, Response, Roots, Route};
 use infermark_scenario::intent::{Access, HeaderValue, Scenario, Target, Verification};
 use infermark_sim::serve::{ServePlan, Serving};
 use infermark_terms::{Api, Delivery, Excerpt, Nanos, OutputPolicy, Seed};
@@ -71,7 +72,7 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
         Target::Sim(text) => (format!("sim:{text}"), Some(embed(text, scenario.seed)?)),
     };
     let endpoint = endpoint(scenario, embedded.as_ref())?;
-    let limit = access.timeout.min(CALL_LIMIT);
+    let limit = access.timeouts.total.min(CALL_LIMIT);
     let asking = Asking { endpoint: &endpoint, headers: &headers, limit };
     let listed = asking.models(scenario.model.as_deref())?;
     let model = scenario.model.clone().unwrap_or(listed.first);
@@ -115,15 +116,30 @@ pub(crate) fn endpoint(
         (Target::Url(url), None) => url.clone(),
         (Target::Sim(_), None) => unreachable!("the embedded engine is served first"),
     };
-    Ok(Arc::new(Endpoint::resolve(&url, &roots(&scenario.access))?))
+    Ok(Arc::new(Endpoint::resolve(&url, &route(&scenario.access))?))
 }
 
-/// Returns which certificates are believed.
-pub(crate) fn roots(access: &Access) -> Roots {
-    match access.verification {
-        Verification::Full => Roots::Trusted { extra: access.ca.clone() },
+/// Where OpenShift puts the certificate of the authority for the cluster's own services.
+const SERVICE_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt";
+
+/// Returns how to get to a server; in a cluster, its service CA is trusted too.
+pub(crate) fn route(access: &Access) -> Route {
+    route_in(access, Path::new(SERVICE_CA))
+}
+
+fn route_in(access: &Access, service_ca: &Path) -> Route {
+    let roots = match access.verification {
+        Verification::Full => {
+            let found = service_ca.is_file().then(|| service_ca.to_owned());
+            Roots::Trusted { extra: access.ca.iter().cloned().chain(found).collect() }
+        }
         Verification::Off => Roots::Unverified,
-    }
+    };
+    let identity = access.identity.as_ref().map(|identity| Identity {
+        certificates: identity.cert.clone(),
+        key: identity.key.clone(),
+    });
+    Route { roots, identity }
 }
 
 /// Serves the embedded engine on a loopback port of its own.
@@ -174,4 +190,28 @@ pub(crate) fn headers(
 /// beginning of the body.
 pub(crate) fn stated(response: &Response) -> Excerpt {
     infermark_wire::stated(&response.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use infermark_scenario::resolve;
+
+    use super::*;
+
+    #[test]
+    fn the_clusters_service_ca_is_trusted_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let service_ca = folder.path().join("service-ca.crt");
+        let mut access = resolve(Vec::new(), Seed(1)).unwrap().scenario.access;
+        access.ca = Some("own.pem".into());
+        let trusted = |access: &Access| match route_in(access, &service_ca).roots {
+            Roots::Trusted { extra } => extra,
+            Roots::Unverified => Vec::new(),
+        };
+        assert_eq!(trusted(&access), [Path::new("own.pem")]);
+        std::fs::write(&service_ca, "").unwrap();
+        assert_eq!(trusted(&access), [Path::new("own.pem"), &service_ca]);
+        access.verification = Verification::Off;
+        assert_eq!(trusted(&access), [Path::new(""); 0]);
+    }
 }

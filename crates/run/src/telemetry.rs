@@ -26,7 +26,7 @@ use infermark_terms::{Metric, Nanos, Stamp, TelemetryRow};
 
 use crate::RunError;
 use crate::load::spawn;
-use crate::target::{Reached, roots};
+use crate::target::{Reached, route};
 
 /// How long one reading may take.
 const READ_LIMIT: Nanos = Nanos::from_secs(2);
@@ -269,7 +269,7 @@ fn target_page(reached: &Reached) -> Source {
 fn other_page(url: &str, scenario: &Scenario, reached: &Reached) -> Result<Source, RunError> {
     let own = matches!(&scenario.target, Target::Url(target) if origin(target) == origin(url));
     let page = Page {
-        endpoint: Arc::new(Endpoint::resolve(url, &roots(&scenario.access))?),
+        endpoint: Arc::new(Endpoint::resolve(url, &route(&scenario.access))?),
         path: "",
         headers: if own { reached.headers.clone() } else { Vec::new() },
     };

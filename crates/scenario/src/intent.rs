@@ -289,12 +289,36 @@ pub struct Access {
     pub api_key_env: Option<String>,
     /// A file of PEM certificates to trust beside the system's.
     pub ca: Option<PathBuf>,
+    /// What proves us to the server.
+    pub identity: Option<Identity>,
     /// Whether the server's certificate is checked.
     pub verification: Verification,
-    /// The longest that one request may take from `sent` to `end`.
-    pub timeout: Nanos,
-    /// The longest that connecting may take.
-    pub connect_timeout: Nanos,
+    /// How long a request may take.
+    pub timeouts: Timeouts,
+}
+
+/// The files that prove us to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// PEM certificates: ours, and those between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key in PEM; it may be the same file.
+    pub key: PathBuf,
+}
+
+/// How long a request may take, stage by stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For connecting.
+    pub connect: Nanos,
+    /// From sending to the response's first byte.
+    pub header: Option<Nanos>,
+    /// From sending to the first chunk.
+    pub first_token: Option<Nanos>,
+    /// For each silence after the first chunk.
+    pub idle: Option<Nanos>,
+    /// From sending to the end.
+    pub total: Nanos,
 }
 
 /// The value of a header.

@@ -19,8 +19,9 @@ use self::desk::Desk;
 use self::load::load;
 use crate::given::{Given, Origin};
 use crate::intent::{
-    Access, Api, Bounds, Delivery, Distribution, FileLayout, MetricPage, Metrics, PromptForm,
-    PromptSource, Scenario, SharedPrefix, Target, TokenizerChoice, Verification, Workload,
+    Access, Api, Bounds, Delivery, Distribution, FileLayout, Identity, MetricPage, Metrics,
+    PromptForm, PromptSource, Scenario, SharedPrefix, Target, Timeouts, TokenizerChoice,
+    Verification, Workload,
 };
 use crate::problem::Problems;
 use crate::settings::{self, Setting};
@@ -95,6 +96,7 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
     let target = desk.one_or_default(&settings::TARGET, &syntax::TARGET);
     let api = desk.one_or_default(&settings::API, &syntax::API);
     let tokenizer = desk.one_or_default(&settings::TOKENIZER, &syntax::TOKENIZER);
+    let delivery = delivery(&mut desk, api);
     let load = load(&mut desk);
     let seed = match desk.one(&settings::SEED, &count::<0, { u64::MAX }>()) {
         Some(seed) => seed,
@@ -102,12 +104,12 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
     };
     let scenario = Scenario {
         model: desk.one(&settings::MODEL, &syntax::LINE),
-        delivery: delivery(&mut desk, api),
+        delivery,
         bounds: bounds(&mut desk),
         window: desk.one_or_default(&settings::WINDOW, &syntax::WINDOW),
         slo: objectives(&mut desk),
         workload: workload(&mut desk, api, &tokenizer),
-        access: access(&mut desk, &target),
+        access: access(&mut desk, &target, delivery),
         metrics: metrics(&mut desk),
         threads: desk.one(&settings::THREADS, &count::<1, THREADS_MAX>()).map(|n| n as u32),
         gpus: desk.one(&settings::GPUS, &syntax::GPUS),
@@ -297,19 +299,22 @@ fn least(lengths: &Distribution) -> u32 {
     }
 }
 
-fn access(desk: &mut Desk, target: &Target) -> Access {
+fn access(desk: &mut Desk, target: &Target, delivery: Delivery) -> Access {
     let headers = desk.all(&settings::HEADER, &syntax::HEADER);
     let api_key_env = desk.one(&settings::API_KEY_ENV, &syntax::ENV_NAME);
-    let ca = desk.one(&settings::CA, &syntax::PATH);
-    let verification = desk.one_or_default(&settings::INSECURE, &syntax::INSECURITY);
     if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
         let found = "a `header` gives `Authorization` already";
         desk.rule_out(&settings::API_KEY_ENV, &settings::HEADER, found, "keep one of them");
     }
+    let ca = desk.one(&settings::CA, &syntax::PATH);
+    let identity = identity(desk);
+    let verification = desk.one_or_default(&settings::INSECURE, &syntax::INSECURITY);
     let is_insecure = verification == Verification::Off;
     if !matches!(target, Target::Url(url) if url.starts_with("https://")) {
         let (found, hint) = ("this target is not spoken to over TLS", "leave it out");
-        desk.rule_out(&settings::CA, &settings::TARGET, found, hint);
+        for setting in [&settings::CA, &settings::CERT, &settings::KEY] {
+            desk.rule_out(setting, &settings::TARGET, found, hint);
+        }
         if is_insecure {
             desk.rule_out(&settings::INSECURE, &settings::TARGET, found, hint);
         }
@@ -317,14 +322,34 @@ fn access(desk: &mut Desk, target: &Target) -> Access {
         let found = "certificates to trust are of no use where none is checked";
         desk.rule_out(&settings::CA, &settings::INSECURE, found, "keep one of them");
     }
-    Access {
-        headers,
-        api_key_env,
-        ca,
-        verification,
-        timeout: desk.one_or_default(&settings::TIMEOUT, &syntax::DURATION),
-        connect_timeout: desk.one_or_default(&settings::CONNECT_TIMEOUT, &syntax::DURATION),
+    let timeouts = timeouts(desk, delivery);
+    Access { headers, api_key_env, ca, identity, verification, timeouts }
+}
+
+fn identity(desk: &mut Desk) -> Option<Identity> {
+    let cert = desk.one(&settings::CERT, &syntax::PATH);
+    let key = desk.one(&settings::KEY, &syntax::PATH);
+    if !desk.is_given(&settings::CERT) && desk.is_given(&settings::KEY) {
+        desk.refuse(&[&settings::KEY], "there is no certificate to this key", "give `cert` too");
     }
+    cert.map(|cert| Identity { key: key.unwrap_or_else(|| cert.clone()), cert })
+}
+
+fn timeouts(desk: &mut Desk, delivery: Delivery) -> Timeouts {
+    let timeouts = Timeouts {
+        connect: desk.one_or_default(&settings::CONNECT_TIMEOUT, &syntax::DURATION),
+        header: desk.one(&settings::HEADER_TIMEOUT, &syntax::DURATION),
+        first_token: desk.one(&settings::FIRST_TOKEN_TIMEOUT, &syntax::DURATION),
+        idle: desk.one(&settings::IDLE_TIMEOUT, &syntax::DURATION),
+        total: desk.one_or_default(&settings::TIMEOUT, &syntax::DURATION),
+    };
+    if delivery == Delivery::Whole {
+        let found = "an answer that is not streamed comes at once";
+        for setting in [&settings::FIRST_TOKEN_TIMEOUT, &settings::IDLE_TIMEOUT] {
+            desk.rule_out(setting, &settings::STREAM, found, "give `timeout`");
+        }
+    }
+    timeouts
 }
 
 fn metrics(desk: &mut Desk) -> Metrics {

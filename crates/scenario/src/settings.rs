@@ -132,9 +132,14 @@ pub static SETTINGS: &[&Setting] = &[
     &API_KEY_ENV,
     &HEADER,
     &CA,
+    &CERT,
+    &KEY,
     &INSECURE,
-    &TIMEOUT,
     &CONNECT_TIMEOUT,
+    &HEADER_TIMEOUT,
+    &FIRST_TOKEN_TIMEOUT,
+    &IDLE_TIMEOUT,
+    &TIMEOUT,
     &SEED,
     &METRICS,
     &METRICS_INTERVAL,
@@ -565,7 +570,35 @@ pub static CA: Setting = Setting {
     value_name: "PATH",
     default: None,
     help: "A file of PEM certificates to trust beside the system's",
-    more: "",
+    more: "Those of authorities, or the server's own, which is then trusted for its names and \
+           until it expires. In a cluster of OpenShift its service CA is trusted without being \
+           named.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// Our own certificate.
+pub static CERT: Setting = Setting {
+    key: "cert",
+    flag: "cert",
+    env: "INFERMARK_CERT",
+    value_name: "PATH",
+    default: None,
+    help: "A PEM file with the client certificate to show to servers that ask for one",
+    more: "With those between it and its authority. It may hold the private key too.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// The key of our own certificate.
+pub static KEY: Setting = Setting {
+    key: "key",
+    flag: "key",
+    env: "INFERMARK_KEY",
+    value_name: "PATH",
+    default: None,
+    help: "A PEM file with the private key of `cert`, if that does not hold it",
+    more: "It is read and stands in no record; only its path does.",
     group: Group::Access,
     form: Form::Once,
 };
@@ -583,19 +616,6 @@ pub static INSECURE: Setting = Setting {
     form: Form::Switch,
 };
 
-/// The limit on one request.
-pub static TIMEOUT: Setting = Setting {
-    key: "timeout",
-    flag: "timeout",
-    env: "INFERMARK_TIMEOUT",
-    value_name: "TIME",
-    default: Some("10m"),
-    help: "The longest that one request may take",
-    more: "",
-    group: Group::Access,
-    form: Form::Once,
-};
-
 /// The limit on connecting.
 pub static CONNECT_TIMEOUT: Setting = Setting {
     key: "connect_timeout",
@@ -604,7 +624,60 @@ pub static CONNECT_TIMEOUT: Setting = Setting {
     value_name: "TIME",
     default: Some("10s"),
     help: "The longest that connecting may take",
-    more: "",
+    more: "TCP, a proxy and TLS together.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// The limit on the response's beginning.
+pub static HEADER_TIMEOUT: Setting = Setting {
+    key: "header_timeout",
+    flag: "header-timeout",
+    env: "INFERMARK_HEADER_TIMEOUT",
+    value_name: "TIME",
+    default: None,
+    help: "The longest from sending a request to the first byte of the response",
+    more: "Without it only `timeout` limits the wait.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// The limit on the first token.
+pub static FIRST_TOKEN_TIMEOUT: Setting = Setting {
+    key: "first_token_timeout",
+    flag: "first-token-timeout",
+    env: "INFERMARK_FIRST_TOKEN_TIMEOUT",
+    value_name: "TIME",
+    default: None,
+    help: "The longest from sending a request to its first token",
+    more: "For streamed answers. Servers mostly send the head of the response long before.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// The limit on silence.
+pub static IDLE_TIMEOUT: Setting = Setting {
+    key: "idle_timeout",
+    flag: "idle-timeout",
+    env: "INFERMARK_IDLE_TIMEOUT",
+    value_name: "TIME",
+    default: None,
+    help: "The longest that a server may be silent after the first token",
+    more: "For streamed answers. Anything it says counts, keep-alives included.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// The limit on one request.
+pub static TIMEOUT: Setting = Setting {
+    key: "timeout",
+    flag: "timeout",
+    env: "INFERMARK_TIMEOUT",
+    value_name: "TIME",
+    default: Some("10m"),
+    help: "The longest from sending a request to its end",
+    more: "A request that takes longer than one of these limits is `expired`: a failure, recorded with \
+           the limit and with how far it had come.",
     group: Group::Access,
     form: Form::Once,
 };

@@ -1,6 +1,6 @@
 //! Calls outside the load, against the same servers.
 
-use infermark_drive::{CallError, Endpoint, Roots, call, probe};
+use infermark_drive::{CallError, Endpoint, Roots, Route, call, probe};
 use infermark_terms::{DecodeFault, Nanos, Outcome, Phase, TransportFault};
 use infermark_wire::http1::{RequestHead, request};
 use infermark_wire::{Api, Delivery};
@@ -28,7 +28,7 @@ fn a_call_brings_status_and_body() {
         }
     });
     let url = format!("http://{}/base/", server.address());
-    let endpoint = Endpoint::resolve(&url, &Roots::Unverified).unwrap();
+    let endpoint = Endpoint::resolve(&url, &Route::of(Roots::Unverified)).unwrap();
     let headers = [("X-Key".to_owned(), "secret".to_owned())];
     let response = call(&endpoint, "POST", "/x", &headers, Some(b"[1]"), LONG).unwrap();
     assert_eq!(response.status, 404);
@@ -57,7 +57,8 @@ fn a_call_goes_over_tls() {
 #[test]
 fn a_call_that_fails_says_how() {
     let (_taken, shut) = shut();
-    let endpoint = Endpoint::resolve(&format!("http://{shut}"), &Roots::Unverified).unwrap();
+    let endpoint =
+        Endpoint::resolve(&format!("http://{shut}"), &Route::of(Roots::Unverified)).unwrap();
     let error = get(&endpoint, LONG).unwrap_err();
     assert!(matches!(error, CallError::Connect { address, .. } if address == shut), "{error:?}");
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use infermark_drive::{
-    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Order, Outbox, Shared, Source, Stop,
-    Worker, WorkerPlan, run,
+    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Limits, Order, Outbox, Shared, Source,
+    Stop, Worker, WorkerPlan, run,
 };
 use infermark_terms::{
     ChunkRow, Due, Effort, Nanos, Next, Outcome, Pacer, RequestId, RequestRow, Stamp, StampSource,
@@ -38,8 +38,13 @@ impl Load {
             api: Api::Chat,
             delivery: Delivery::Streamed,
             shard: 0,
-            timeout: LONG,
-            connect_timeout: LONG,
+            limits: Limits {
+                connect: LONG,
+                header: None,
+                first_token: None,
+                idle: None,
+                total: LONG,
+            },
             capture: Capture::Text,
         };
         let window = Window { start: Stamp::ZERO, end: None };
@@ -72,12 +77,12 @@ impl Load {
     }
 
     pub(crate) fn timeout(mut self, timeout: Nanos) -> Self {
-        self.plan.timeout = timeout;
+        self.plan.limits.total = timeout;
         self
     }
 
     pub(crate) fn connect_timeout(mut self, timeout: Nanos) -> Self {
-        self.plan.connect_timeout = timeout;
+        self.plan.limits.connect = timeout;
         self
     }
 

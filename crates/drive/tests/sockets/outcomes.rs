@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::mpsc::sync_channel;
 
-use infermark_drive::{Endpoint, Roots, Stop};
+use infermark_drive::{Endpoint, Roots, Route, Stop};
 use infermark_terms::{
     DecodeFault, FinishReason, Nanos, Outcome, Phase, RequestRow, TransportFault,
 };
@@ -101,7 +101,8 @@ fn refusals_say_why_and_keep_the_connection() {
 #[test]
 fn a_port_where_nobody_listens_is_severed_at_once() {
     let (_taken, address) = shut();
-    let endpoint = Endpoint::resolve(&format!("http://{address}"), &Roots::Unverified).unwrap();
+    let endpoint =
+        Endpoint::resolve(&format!("http://{address}"), &Route::of(Roots::Unverified)).unwrap();
     let record = Load::of(endpoint).run();
     let refused = severed(Phase::Connect, TransportFault::ConnectionRefused);
     assert_eq!(*record.outcome(), refused);
@@ -262,13 +263,45 @@ fn a_server_that_goes_silent_makes_the_request_expire_in_its_phase() {
 }
 
 #[test]
+fn each_stage_has_a_limit_of_its_own_that_no_longer_counts_in_the_next() {
+    let cases = [
+        (Phase::Headers, 1, Vec::new()),
+        (Phase::FirstToken, 2, head()),
+        (Phase::Stream, 3, [head(), event("one")].concat()),
+    ];
+    for (phase, share, said) in cases {
+        let server = Server::plain(move |mut peer: Peer| {
+            if peer.request().is_some() {
+                peer.say(&said);
+                peer.await_end();
+            }
+        });
+        let ended = |unit: Nanos| {
+            let mut load = Load::of(server.endpoint());
+            let limits = &mut load.plan.limits;
+            limits.header = Some(unit);
+            limits.first_token = Some(Nanos(2 * unit.0));
+            limits.idle = Some(Nanos(3 * unit.0));
+            match *load.run().outcome() {
+                Outcome::Expired { phase, limit } => (phase, limit.0 / unit.0),
+                ref other => panic!("{other:?}"),
+            }
+        };
+        // A machine that is busy elsewhere may need longer limits to get that far at all.
+        let mut units = [20, 200, 2_000].map(Nanos::from_millis).into_iter();
+        assert!(units.any(|unit| ended(unit) == (phase, share)), "{phase:?}");
+    }
+}
+
+#[test]
 fn a_server_that_accepts_nobody_makes_the_request_expire_while_connecting() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // One connection that nobody accepts fills the queue; the kernel then ignores others.
     nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let _filling = std::net::TcpStream::connect(address).unwrap();
-    let endpoint = Endpoint::resolve(&format!("http://{address}"), &Roots::Unverified).unwrap();
+    let endpoint =
+        Endpoint::resolve(&format!("http://{address}"), &Route::of(Roots::Unverified)).unwrap();
     expires(Phase::Connect, |limit| Load::of(endpoint.clone()).connect_timeout(limit).run());
 }
 

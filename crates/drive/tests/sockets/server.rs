@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use infermark_drive::{Endpoint, Roots};
+use infermark_drive::{Endpoint, Roots, Route};
 use infermark_terms::{FinishReason, Prompt, Usage};
 use infermark_wire::http1::{
     Request, RequestDecoder, end_chunked, start_chunked, write_chunk, write_response,
@@ -80,7 +80,8 @@ impl Server {
 
     /// Returns where it is, without TLS.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint::resolve(&format!("http://{}", self.address), &Roots::Unverified).unwrap()
+        Endpoint::resolve(&format!("http://{}", self.address), &Route::of(Roots::Unverified))
+            .unwrap()
     }
 }
 

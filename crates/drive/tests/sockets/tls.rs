@@ -3,15 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use infermark_drive::{Endpoint, Roots};
+use infermark_drive::{
+    CallError, Endpoint, EndpointError, Identity, Roots, Route, TlsFault, TrustError, call,
+};
 use infermark_terms::{Outcome, Phase, StampSource, TransportFault};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::TempDir;
 
-use crate::load::Load;
+use crate::load::{LONG, Load};
 use crate::server::{Peer, Server, always, event, head, once, streamed};
 
 /// Authority over the tests' servers, with its certificate in a file.
@@ -32,7 +37,7 @@ impl Authority {
 
     pub(crate) fn roots(&self) -> Roots {
         let extra: PathBuf = self.folder.path().join("ca.pem");
-        Roots::Trusted { extra: Some(extra) }
+        Roots::Trusted { extra: vec![extra] }
     }
 
     /// Returns what a server of this name needs.
@@ -59,10 +64,44 @@ impl Authority {
     }
 }
 
+/// A certificate that signs for itself, with its key.
+struct Own {
+    certificate: Certificate,
+    key: KeyPair,
+}
+
+impl Own {
+    /// Makes one for 127.0.0.1 that also claims to be an authority, as most of them do.
+    fn new(change: impl Fn(&mut CertificateParams)) -> Self {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        Self { certificate: params.self_signed(&key).unwrap(), key }
+    }
+
+    /// Returns a server that shows it, and a trust in nothing else.
+    fn serve(&self, folder: &TempDir) -> (Server, Roots) {
+        let path = folder.path().join("own.pem");
+        std::fs::write(&path, self.certificate.pem()).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&BOTH)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.der().clone()], key)
+            .unwrap();
+        let server = Server::secure(Arc::new(config), always(streamed(&["one"])));
+        (server, Roots::Trusted { extra: vec![path] })
+    }
+}
+
 const BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 pub(crate) fn endpoint(server: &Server, roots: &Roots) -> Endpoint {
-    Endpoint::resolve(&format!("https://{}", server.address()), roots).unwrap()
+    let route = Route::of(roots.clone());
+    Endpoint::resolve(&format!("https://{}", server.address()), &route).unwrap()
 }
 
 /// Returns the server's certificate problem, as the load saw it.
@@ -187,4 +226,124 @@ fn a_large_request_goes_through_tls_piece_by_piece() {
     let load = Load::of(endpoint(&server, &authority.roots()));
     assert!(load.body(6 << 20).requests(2).run().all_finished());
     assert_eq!(server.accepted(), 1);
+}
+
+/// Returns why a call to a server failed over TLS.
+fn fault(endpoint: &Endpoint) -> TlsFault {
+    let error = call(endpoint, "GET", "/", &[], None, LONG).unwrap_err();
+    assert!(matches!(error, CallError::Tls { .. }), "{error:?}");
+    error.tls_fault().unwrap()
+}
+
+#[test]
+fn a_server_that_signs_for_itself_is_believed_if_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let changes: [fn(&mut CertificateParams); 2] =
+        [|_| {}, |params| params.is_ca = IsCa::ExplicitNoCa];
+    for change in changes {
+        let (server, given) = Own::new(change).serve(&folder);
+        assert!(Load::of(endpoint(&server, &given)).requests(3).run().all_finished());
+        let other = endpoint(&server, &Authority::new().roots());
+        assert_eq!(fault(&other), TlsFault::Untrusted);
+    }
+    // Not one of the same names and another key.
+    let (server, _) = Own::new(|_| {}).serve(&folder);
+    let (_, other) = Own::new(|_| {}).serve(&folder);
+    assert_eq!(fault(&endpoint(&server, &other)), TlsFault::Untrusted);
+}
+
+#[test]
+fn a_certificate_that_is_given_still_has_to_be_of_that_name_and_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let expired = Own::new(|params| params.not_after = date_time_ymd(2002, 1, 1));
+    let (server, given) = expired.serve(&folder);
+    assert_eq!(fault(&endpoint(&server, &given)), TlsFault::Dates);
+    let early = Own::new(|params| params.not_before = date_time_ymd(2999, 1, 1));
+    let (server, given) = early.serve(&folder);
+    assert_eq!(fault(&endpoint(&server, &given)), TlsFault::Dates);
+    let elsewhere = Own::new(|params| {
+        params.subject_alt_names =
+            CertificateParams::new(vec!["example.test".to_owned()]).unwrap().subject_alt_names;
+    });
+    let (server, given) = elsewhere.serve(&folder);
+    assert_eq!(fault(&endpoint(&server, &given)), TlsFault::Name);
+}
+
+#[test]
+fn a_servers_own_certificate_from_an_authority_will_do_without_the_authority() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let own = Own { certificate: params.signed_by(&key, &authority.issuer).unwrap(), key };
+    let (server, given) = own.serve(&folder);
+    assert!(Load::of(endpoint(&server, &given)).run().all_finished());
+}
+
+/// Returns a server that asks for certificates of this authority.
+fn asking(authority: &Authority) -> Server {
+    let plain = authority.certify("127.0.0.1", &BOTH, |_| {});
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.issuer.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&BOTH)
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_cert_resolver(Arc::clone(&plain.cert_resolver));
+    Server::secure(Arc::new(config), always(streamed(&["one"])))
+}
+
+/// Writes a client's certificate and its key into one file each.
+fn identity(authority: &Authority) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority.issuer).unwrap();
+    let at = |name: &str, text: String| {
+        let path = authority.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let certificates = at("client.pem", certificate.pem());
+    Identity { certificates, key: at("client.key", key.serialize_pem()) }
+}
+
+#[test]
+fn a_server_that_asks_for_a_certificate_gets_the_one_that_was_given() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = asking(&authority);
+    let url = format!("https://{}", server.address());
+    let reach = |identity| {
+        let route = Route { identity, ..Route::of(authority.roots()) };
+        Endpoint::resolve(&url, &route).unwrap()
+    };
+    let known = reach(Some(identity(&authority)));
+    assert!(Load::of(known.clone()).requests(3).run().all_finished());
+    assert_eq!(call(&known, "GET", "/", &[], None, LONG).unwrap().status, 200);
+    for unknown in [reach(None), reach(Some(identity(&other)))] {
+        let record = Load::of(unknown).run();
+        let Outcome::Severed { fault, .. } = record.outcome() else { panic!() };
+        // A server that closes at once may do so before what it says is read.
+        assert!(matches!(fault, TransportFault::Tls(_) | TransportFault::Reset), "{fault:?}");
+    }
+}
+
+#[test]
+fn our_own_certificate_must_be_readable_and_go_with_its_key() {
+    let (one, two) = (Authority::new(), Authority::new());
+    let (own, other) = (identity(&one), identity(&two));
+    let refused = |identity| {
+        let route = Route { identity: Some(identity), ..Route::of(one.roots()) };
+        match Endpoint::resolve("https://127.0.0.1:1", &route).unwrap_err() {
+            EndpointError::Trust(error) => error,
+            error => panic!("{error:?}"),
+        }
+    };
+    let mixed = refused(Identity { key: other.key, ..own.clone() });
+    assert!(matches!(mixed, TrustError::Identity { .. }), "{mixed:?}");
+    let keyless = refused(Identity { key: own.certificates.clone(), ..own.clone() });
+    assert!(matches!(keyless, TrustError::Key { .. }), "{keyless:?}");
+    let bare = refused(Identity { certificates: own.key.clone(), ..own });
+    assert!(matches!(bare, TrustError::Certificates { .. }), "{bare:?}");
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::thread;
 
-use infermark_drive::{EndpointError, Roots};
+use infermark_drive::{EndpointError, Roots, Route};
 
 use super::*;
 
@@ -27,9 +27,9 @@ fn server(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> String {
 }
 
 fn page(url: &str) -> Result<Source, EndpointError> {
-    let roots = Roots::Trusted { extra: None };
+    let route = Route::of(Roots::Trusted { extra: Vec::new() });
     let page = Page {
-        endpoint: Arc::new(Endpoint::resolve(url, &roots)?),
+        endpoint: Arc::new(Endpoint::resolve(url, &route)?),
         path: "",
         headers: vec![("X-Key".to_owned(), "k".to_owned())],
     };

@@ -8,9 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::file::parse_file;
-use crate::intent::{
-    Arrivals, Delivery, HeaderValue, Load, MetricPage, Metrics, RateCurve, WindowChoice,
-};
+use crate::intent::{Arrivals, HeaderValue, Load, MetricPage, Metrics, RateCurve, WindowChoice};
 use crate::settings::Setting;
 
 const FRESH: Seed = Seed(7);
@@ -64,9 +62,15 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
             headers: Vec::new(),
             api_key_env: None,
             ca: None,
+            identity: None,
             verification: Verification::Full,
-            timeout: Nanos::from_secs(600),
-            connect_timeout: Nanos::from_secs(10),
+            timeouts: Timeouts {
+                connect: Nanos::from_secs(10),
+                header: None,
+                first_token: None,
+                idle: None,
+                total: Nanos::from_secs(600),
+            },
         },
         metrics: Metrics { pages: vec![MetricPage::Target], interval: Nanos::from_secs(1) },
         threads: None,
@@ -403,8 +407,20 @@ fn contradictions_name_both_sides() {
         &["ca=x.pem", "target=http://h"],
         &["ca=x.pem"],
         &["ca=x.pem", "insecure=yes", "target=https://h"],
+        &["key=x.pem", "target=https://h"],
+        &["cert=x.pem", "target=http://h"],
+        &["idle_timeout=5s", "first_token_timeout=5s", "stream=no"],
     ]);
     insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_client_certificates_key_is_in_its_own_file_or_in_the_same() {
+    let identity = |words: &[&str]| resolved(words).scenario.access.identity.unwrap();
+    let apart = identity(&["cert=a.pem", "key=b.pem", "target=https://h"]);
+    assert_eq!((apart.cert, apart.key), ("a.pem".into(), "b.pem".into()));
+    let together = identity(&["cert=a.pem", "target=https://h"]);
+    assert_eq!((&together.cert, &together.key), (&"a.pem".into(), &"a.pem".into()));
 }
 
 #[test]
