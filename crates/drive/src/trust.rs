@@ -84,7 +84,7 @@ pub enum TrustError {
 }
 
 fn beside(extra: &[PathBuf]) -> String {
-    extra.iter().map(|path| format!(", nor in {}", path.display())).collect()
+    extra.iter().fold(String::new(), |text, path| format!("{text}, nor in {}", path.display()))
 }
 
 /// Builds what a TLS client needs.
@@ -264,8 +264,10 @@ impl TlsFault {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the enums are open")]
         match error {
             rustls::Error::InvalidCertificate(bad) => match bad {
-                Bad::Expired | Bad::ExpiredContext { .. } => Self::Dates,
-                Bad::NotValidYet | Bad::NotValidYetContext { .. } => Self::Dates,
+                Bad::Expired
+                | Bad::ExpiredContext { .. }
+                | Bad::NotValidYet
+                | Bad::NotValidYetContext { .. } => Self::Dates,
                 Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Self::Name,
                 _ => Self::Untrusted,
             },

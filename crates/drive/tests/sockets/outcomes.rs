@@ -282,10 +282,11 @@ fn each_stage_has_a_limit_of_its_own_that_no_longer_counts_in_the_next() {
             limits.header = Some(unit);
             limits.first_token = Some(Nanos(2 * unit.0));
             limits.idle = Some(Nanos(3 * unit.0));
-            match *load.run().outcome() {
-                Outcome::Expired { phase, limit } => (phase, limit.0 / unit.0),
-                ref other => panic!("{other:?}"),
-            }
+            let record = load.run();
+            let Outcome::Expired { phase, limit } = *record.outcome() else {
+                panic!("{:?}", record.rows);
+            };
+            (phase, limit.0 / unit.0)
         };
         // A machine that is busy elsewhere may need longer limits to get that far at all.
         let mut units = [20, 200, 2_000].map(Nanos::from_millis).into_iter();

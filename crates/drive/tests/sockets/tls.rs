@@ -335,10 +335,9 @@ fn our_own_certificate_must_be_readable_and_go_with_its_key() {
     let (own, other) = (identity(&one), identity(&two));
     let refused = |identity| {
         let route = Route { identity: Some(identity), ..Route::of(one.roots()) };
-        match Endpoint::resolve("https://127.0.0.1:1", &route).unwrap_err() {
-            EndpointError::Trust(error) => error,
-            error => panic!("{error:?}"),
-        }
+        let error = Endpoint::resolve("https://127.0.0.1:1", &route).unwrap_err();
+        let EndpointError::Trust(error) = error else { panic!("{error:?}") };
+        error
     };
     let mixed = refused(Identity { key: other.key, ..own.clone() });
     assert!(matches!(mixed, TrustError::Identity { .. }), "{mixed:?}");
