@@ -212,6 +212,6 @@ mod tests {
         std::fs::write(&service_ca, "").unwrap();
         assert_eq!(trusted(&access), [Path::new("own.pem"), &service_ca]);
         access.verification = Verification::Off;
-        assert_eq!(trusted(&access), [Path::new(""); 0]);
+        assert!(trusted(&access).is_empty());
     }
 }
