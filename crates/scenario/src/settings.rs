@@ -676,8 +676,8 @@ pub static TIMEOUT: Setting = Setting {
     value_name: "TIME",
     default: Some("10m"),
     help: "The longest from sending a request to its end",
-    more: "A request that takes longer than one of these limits is `expired`: a failure, recorded with \
-           the limit and with how far it had come.",
+    more: "A request that takes longer than one of these limits is `expired`: a failure, recorded \
+           with the limit and with how far it had come.",
     group: Group::Access,
     form: Form::Once,
 };
