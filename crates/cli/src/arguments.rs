@@ -90,8 +90,10 @@ fn report() -> Command {
         .long_about(
             "Reads records of runs back, complete or partial, and reports their results.\n\n\
              Of one run, `html` is a page with its verdict, figures and charts; of several, it \
-             sets them side by side: throughput, latency, scaling and cost over the load. With \
-             `svg` the charts go as files into the folder that --output names.",
+             sets them side by side: throughput, latency, scaling and cost over the load. \
+             `markdown` is for a merge request; `csv` has one line a point with every figure \
+             under its key in run.json; `xlsx` is a workbook of the same. With `svg` or `png` \
+             the charts go as files into the folder that --output names.",
         )
         .after_help(EXIT_CODES)
         .arg(
@@ -109,7 +111,7 @@ fn report() -> Command {
                 .value_parser(PossibleValuesParser::new(View::ALL.map(View::name)))
                 .help("The figures by another tool's own definitions, recomputed from the record"),
         )
-        .args(output(&["table", "json", "html", "svg"]))
+        .args(output(&["table", "json", "markdown", "html", "csv", "xlsx", "svg", "png"]))
 }
 
 fn shells() -> Command {
@@ -189,7 +191,7 @@ pub(crate) fn completions(matches: &ArgMatches) -> Result<Exit, Failure> {
     let shell = *matches.get_one::<Shell>("shell").expect("clap requires it");
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "infermark", &mut script);
-    print(&String::from_utf8_lossy(&script))
+    print(&script)
 }
 
 /// Prints what clap has to say: help to standard output, errors to standard error.

@@ -77,8 +77,8 @@ fn say(text: &str) {
 }
 
 /// Writes a result to standard output. A reader that has seen enough is no error.
-fn print(text: &str) -> Result<Exit, Failure> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+fn print(content: &(impl AsRef<[u8]> + ?Sized)) -> Result<Exit, Failure> {
+    match io::stdout().write_all(content.as_ref()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::internal(anyhow::Error::new(error).context("cannot write the result")))
         }

@@ -1,87 +1,332 @@
-//! The line that shows how a run is doing, on a terminal only.
+//! How a run is doing, while it is: several lines on a terminal, drawn again and again; elsewhere
+//! a plain line now and then.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use infermark_run::{Progress, Watch};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use infermark_run::{Middle, Progress, Watch};
+use infermark_terms::Nanos;
 
-/// How often the line is drawn.
+use crate::say;
+
+/// How often a terminal is drawn.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// A line that is drawn until it is dropped.
-pub(crate) struct Line {
-    bar: ProgressBar,
+/// How often a line is written where there is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Requests in flight are remembered so far back, in seconds.
+const PAST: usize = 24;
+
+/// The width of the bar, in columns.
+const BAR: usize = 24;
+
+/// A view on a run, until it is ended or dropped.
+pub(crate) struct Live {
+    lines: MultiProgress,
     over: Arc<AtomicBool>,
-    drawing: Option<JoinHandle<()>>,
+    drawing: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Line {
-    /// Begins to draw on standard error, if that is a terminal.
-    pub(crate) fn draw(watch: Watch) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(ProgressStyle::with_template("{msg}").expect("a template of ours"));
+impl Live {
+    /// Begins to show how a run is doing, on standard error.
+    pub(crate) fn begin(watch: Watch) -> Self {
+        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let over = Arc::new(AtomicBool::new(false));
-        let drawing = (!bar.is_hidden()).then(|| {
-            let (bar, over) = (bar.clone(), Arc::clone(&over));
-            thread::spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    bar.set_message(words(&watch.latest()));
-                    thread::park_timeout(EVERY);
-                }
-            })
+        let (shown, ended) = (lines.clone(), Arc::clone(&over));
+        let drawing = thread::spawn(move || {
+            if shown.is_hidden() {
+                tell(&watch, &ended);
+            } else {
+                draw(&watch, &shown, &ended);
+            }
         });
-        Self { bar, over, drawing }
+        Self { lines, over, drawing: Mutex::new(Some(drawing)) }
     }
-}
 
-impl Drop for Line {
-    fn drop(&mut self) {
+    /// Writes something else to standard error, above the view.
+    pub(crate) fn say(&self, text: &str) {
+        self.lines.suspend(|| say(text));
+    }
+
+    /// Ends it, and leaves nothing behind.
+    pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
-        if let Some(drawing) = self.drawing.take() {
+        let drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(drawing) = drawing {
             drawing.thread().unpark();
-            // A line that could not be drawn is nobody's loss.
+            // A view that could not be drawn is nobody's loss.
             drop(drawing.join());
+            drop(self.lines.clear());
         }
-        self.bar.finish_and_clear();
     }
 }
 
-fn words(progress: &Progress) -> String {
-    let Progress { elapsed, finished, failed, in_flight, tokens_per_s, ttft_p50 } = progress;
-    let ttft = ttft_p50.map(|p50| format!(" · TTFT p50 {:.1} ms", p50.as_millis_f64()));
-    format!(
-        "{:.0} s · {in_flight} in flight · {finished} finished · {failed} failed · \
-         {tokens_per_s:.0} tok/s{}",
-        elapsed.as_secs_f64(),
-        ttft.unwrap_or_default(),
-    )
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Writes a line now and then.
+fn tell(watch: &Watch, over: &AtomicBool) {
+    loop {
+        thread::park_timeout(PLAIN_EVERY);
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+        if watch.has_begun() {
+            say(&(plain(&watch.latest()) + "\n"));
+        }
+    }
+}
+
+/// Draws the view again and again.
+fn draw(watch: &Watch, shown: &MultiProgress, over: &AtomicBool) {
+    let (mut bars, mut past) = (Vec::new(), Past::default());
+    while !over.load(Ordering::Relaxed) {
+        if watch.has_begun() {
+            let progress = watch.latest();
+            past.see(&progress);
+            let lines = view(&progress, &past);
+            while bars.len() < lines.len() {
+                // A line that is wider than the terminal is cut.
+                let style = ProgressStyle::with_template("{wide_msg}").expect("one of ours");
+                bars.push(shown.add(ProgressBar::new_spinner().with_style(style)));
+            }
+            let lines = lines.into_iter().chain(std::iter::repeat(String::new()));
+            for (bar, line) in bars.iter().zip(lines) {
+                bar.set_message(line);
+            }
+        }
+        thread::park_timeout(EVERY);
+    }
+}
+
+/// How many requests were in flight, second by second.
+#[derive(Default)]
+struct Past {
+    second: u64,
+    in_flight: Vec<u32>,
+}
+
+impl Past {
+    fn see(&mut self, progress: &Progress) {
+        let second = progress.elapsed.0 / 1_000_000_000;
+        if second < self.second {
+            // Another run.
+            *self = Self::default();
+        }
+        if second > self.second || self.in_flight.is_empty() {
+            if self.in_flight.len() == PAST {
+                let _: u32 = self.in_flight.remove(0);
+            }
+            self.in_flight.push(progress.in_flight);
+            self.second = second;
+        }
+    }
+
+    /// Draws it as a row of bars, the highest full.
+    fn sparkline(&self) -> String {
+        const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let highest = self.in_flight.iter().copied().max().unwrap_or(0).max(1) as usize;
+        let bar = |&n: &u32| BARS[n as usize * (BARS.len() - 1) / highest];
+        self.in_flight.iter().map(bar).collect()
+    }
+}
+
+/// Returns the lines of the view.
+fn view(progress: &Progress, past: &Past) -> Vec<String> {
+    let mut lines = vec![
+        time(progress),
+        format!("load      {} in flight {}", progress.in_flight, past.sparkline()),
+        format!("requests  {}", outcomes(progress)),
+        format!("rates     {}", rates(progress)),
+    ];
+    lines.extend(latency(progress).map(|latency| format!("latency   {latency}")));
+    lines.extend(server(progress).map(|server| format!("server    {server}")));
+    lines
+}
+
+/// Returns the same on one line.
+fn plain(progress: &Progress) -> String {
+    let head = [
+        time_words(progress),
+        format!("{} in flight", progress.in_flight),
+        outcomes(progress),
+        rates(progress),
+    ];
+    let parts = head.into_iter().chain(latency(progress)).chain(server(progress));
+    parts.collect::<Vec<_>>().join(" · ")
+}
+
+fn time(progress: &Progress) -> String {
+    match share(progress) {
+        Some(share) => {
+            let full = (share * BAR as f64) as usize;
+            let bar = "━".repeat(full) + &"╌".repeat(BAR - full);
+            format!("{bar}  {}", time_words(progress))
+        }
+        None => time_words(progress),
+    }
+}
+
+fn time_words(progress: &Progress) -> String {
+    let seconds = |time: Nanos| clock(time.as_secs_f64());
+    let left = left(progress).map(|left| format!(", about {} left", clock(left)));
+    format!("{}{}", seconds(progress.elapsed), left.unwrap_or_default())
+}
+
+/// Returns a time as people say it.
+fn clock(seconds: f64) -> String {
+    match seconds {
+        s if s < 99.5 => format!("{s:.0} s"),
+        s if s < 5970.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+/// Returns how much of the run is over, from 0 to 1, where it has a planned end.
+fn share(progress: &Progress) -> Option<f64> {
+    let of = |done: f64, all: f64| if all > 0.0 { (done / all).clamp(0.0, 1.0) } else { 1.0 };
+    let time = progress.planned.map(|all| of(progress.elapsed.as_secs_f64(), all.as_secs_f64()));
+    let count = progress.requests.map(|all| of(done(progress), all as f64));
+    time.into_iter().chain(count).reduce(f64::max)
+}
+
+/// Returns how many seconds the run still takes, where that can be said.
+fn left(progress: &Progress) -> Option<f64> {
+    let time = progress.planned.map(|all| all.as_secs_f64() - progress.elapsed.as_secs_f64());
+    let rate = Some(progress.requests_per_s).filter(|&rate| rate > 0.0);
+    let count = progress.requests.zip(rate).map(|(all, rate)| (all as f64 - done(progress)) / rate);
+    let least = time.into_iter().chain(count).reduce(f64::min);
+    least.map(|left| left.max(0.0))
+}
+
+fn done(progress: &Progress) -> f64 {
+    (progress.finished + progress.failed) as f64
+}
+
+fn outcomes(progress: &Progress) -> String {
+    let failures = progress.failures.iter().map(|(kind, count)| format!("{count} {}", kind.name()));
+    let failures: Vec<_> = failures.collect();
+    let of =
+        if failures.is_empty() { String::new() } else { format!(" ({})", failures.join(", ")) };
+    format!("{} finished · {} failed{of}", progress.finished, progress.failed)
+}
+
+fn rates(progress: &Progress) -> String {
+    format!("{:.0} tok/s · {:.1} requests/s", progress.tokens_per_s, progress.requests_per_s)
+}
+
+fn latency(progress: &Progress) -> Option<String> {
+    let shown = |name: &str, middle: Option<Middle>| {
+        middle.map(|Middle { p50, p99 }| {
+            format!("{name} p50 {:.1} p99 {:.1} ms", p50.as_millis_f64(), p99.as_millis_f64())
+        })
+    };
+    let parts = [shown("TTFT", progress.ttft), shown("ICL", progress.icl)];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(" · "))
+}
+
+fn server(progress: &Progress) -> Option<String> {
+    let server = &progress.server;
+    let parts = [
+        server.running.map(|running| format!("{running:.0} running")),
+        server.waiting.map(|waiting| format!("{waiting:.0} waiting")),
+        server.kv_usage.map(|kv| format!("KV memory {:.0} %", 100.0 * kv)),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(" · "))
 }
 
 #[cfg(test)]
 mod tests {
+    use infermark_run::ServerState;
+    use infermark_terms::OutcomeKind;
+
     use super::*;
-    use infermark_terms::Nanos;
+
+    fn under_way() -> Progress {
+        let middle = |micros| {
+            let p50 = Nanos::from_micros(micros);
+            Some(Middle { p50, p99: Nanos::from_micros(2 * micros) })
+        };
+        Progress {
+            elapsed: Nanos::from_secs(15),
+            planned: Some(Nanos::from_secs(60)),
+            requests: None,
+            finished: 40,
+            failed: 3,
+            failures: [(OutcomeKind::Refused, 2), (OutcomeKind::Severed, 1)].into(),
+            in_flight: 8,
+            requests_per_s: 2.5,
+            tokens_per_s: 812.4,
+            ttft: middle(50_300),
+            icl: middle(10_100),
+            server: ServerState { running: Some(6.0), waiting: Some(2.0), kv_usage: Some(0.31) },
+        }
+    }
 
     #[test]
-    fn the_line_says_how_the_run_is_doing() {
-        let progress = Progress {
-            elapsed: Nanos::from_secs(12),
-            finished: 40,
-            failed: 1,
-            in_flight: 8,
-            tokens_per_s: 812.4,
-            ttft_p50: Some(Nanos::from_micros(50_300)),
+    fn the_view_says_how_the_run_is_doing() {
+        let mut past = Past::default();
+        for (second, in_flight) in [(1, 2), (2, 4), (3, 8)] {
+            let elapsed = Nanos::from_secs(second);
+            past.see(&Progress { elapsed, in_flight, ..Progress::default() });
+        }
+        let lines = [
+            "━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  15 s, about 45 s left",
+            "load      8 in flight ▂▄█",
+            "requests  40 finished · 3 failed (2 refused, 1 severed)",
+            "rates     812 tok/s · 2.5 requests/s",
+            "latency   TTFT p50 50.3 p99 100.6 ms · ICL p50 10.1 p99 20.2 ms",
+            "server    6 running · 2 waiting · KV memory 31 %",
+        ];
+        assert_eq!(view(&under_way(), &past), lines);
+    }
+
+    #[test]
+    fn a_plain_line_says_the_same() {
+        assert_eq!(
+            plain(&under_way()),
+            "15 s, about 45 s left · 8 in flight · 40 finished · 3 failed (2 refused, 1 severed) · \
+             812 tok/s · 2.5 requests/s · TTFT p50 50.3 p99 100.6 ms · ICL p50 10.1 p99 20.2 ms · \
+             6 running · 2 waiting · KV memory 31 %"
+        );
+        assert_eq!(
+            plain(&Progress::default()),
+            "0 s · 0 in flight · 0 finished · 0 failed · 0 tok/s · 0.0 requests/s"
+        );
+    }
+
+    #[test]
+    fn a_run_ends_at_whichever_bound_comes_first() {
+        let both = Progress { requests: Some(53), ..under_way() };
+        assert_eq!((share(&both), left(&both)), (Some(43.0 / 53.0), Some(4.0)));
+        let endless = Progress { planned: None, ..under_way() };
+        assert_eq!((share(&endless), left(&endless)), (None, None));
+        let over = Progress { elapsed: Nanos::from_secs(70), ..under_way() };
+        assert_eq!((share(&over), left(&over)), (Some(1.0), Some(0.0)));
+        assert_eq!([30.0, 600.0, 9000.0].map(clock), ["30 s", "10 min", "2.5 h"]);
+    }
+
+    #[test]
+    fn the_sparkline_is_bounded_and_begins_anew_with_each_run() {
+        let mut past = Past::default();
+        let see = |past: &mut Past, second| {
+            let elapsed = Nanos::from_secs(second);
+            past.see(&Progress { elapsed, in_flight: 5, ..Progress::default() });
         };
-        assert_eq!(
-            words(&progress),
-            "12 s · 8 in flight · 40 finished · 1 failed · 812 tok/s · TTFT p50 50.3 ms"
-        );
-        assert_eq!(
-            words(&Progress::default()),
-            "0 s · 0 in flight · 0 finished · 0 failed · 0 tok/s"
-        );
+        for second in 0..100 {
+            see(&mut past, second);
+        }
+        assert_eq!(past.sparkline().chars().count(), PAST);
+        see(&mut past, 0);
+        assert_eq!(past.sparkline(), "█");
     }
 }

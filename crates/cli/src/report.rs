@@ -29,8 +29,12 @@ pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
     }
     let found = dirs.map(|dir| open(dir)).collect::<Result<Vec<_>, _>>()?;
     let done = match format(matches) {
+        "markdown" => deliver(&infermark_report::markdown(&subjects(&found)?), matches),
+        "csv" => deliver(&infermark_report::csv(&subjects(&found)?), matches),
+        "xlsx" => workbook(&infermark_report::xlsx(&subjects(&found)?), matches),
         "html" => deliver(&infermark_report::html(&subjects(&found)?), matches),
         "svg" => files(infermark_report::svg_files(&subjects(&found)?), "svg", matches),
+        "png" => files(infermark_report::png_files(&subjects(&found)?), "png", matches),
         "json" => match &found[..] {
             [one] => deliver(&json(header(one)), matches),
             _ => deliver(&json(&found.iter().map(header).collect::<Vec<_>>()), matches),
@@ -56,8 +60,8 @@ fn subjects(found: &[Found]) -> Result<Vec<Subject>, Failure> {
         Found::Run(run) => Ok(subject::of(run)),
         Found::Study(studied) => Ok(subject::of_study(studied)),
         Found::Adopted(header) => {
-            let error = anyhow::anyhow!("{} was imported: it has no charts", header.id);
-            Err(Failure::usage(error).hint("`infermark report` prints its figures as a table"))
+            let error = anyhow::anyhow!("{} was imported: there is nothing to draw", header.id);
+            Err(Failure::usage(error).hint("its figures can be had as `table` and `json`"))
         }
     };
     found.iter().map(subject).collect()
@@ -88,6 +92,15 @@ fn files<C: AsRef<[u8]>>(
         fs::write(&path, content).with_context(|| failed(&path)).map_err(Failure::usage)?;
     }
     Ok(Exit::Done)
+}
+
+/// Writes a workbook, but not onto a terminal.
+fn workbook(bytes: &[u8], matches: &ArgMatches) -> Result<Exit, Failure> {
+    if file(matches).is_none() && std::io::stdout().is_terminal() {
+        let error = anyhow::anyhow!("a workbook is no text for a terminal");
+        return Err(Failure::usage(error).hint("write it to a file with `--output PATH`"));
+    }
+    deliver(bytes, matches)
 }
 
 /// Writes the page about a run or a study into its directory.
@@ -157,10 +170,13 @@ pub(crate) fn json(result: &impl Serialize) -> String {
 }
 
 /// Writes a result to where the command line says.
-pub(crate) fn deliver(text: &str, matches: &ArgMatches) -> Result<Exit, Failure> {
+pub(crate) fn deliver(
+    content: &(impl AsRef<[u8]> + ?Sized),
+    matches: &ArgMatches,
+) -> Result<Exit, Failure> {
     match file(matches) {
-        None => print(text),
-        Some(path) => fs::write(path, text)
+        None => print(content),
+        Some(path) => fs::write(path, content)
             .with_context(|| format!("cannot write {}", path.display()))
             .map(|()| Exit::Done)
             .map_err(Failure::usage),

@@ -17,7 +17,7 @@ use infermark_scenario::{Given, Resolved, parse_file, resolve};
 use infermark_terms::{Caveat, CaveatCode, Seed};
 
 use crate::exit::{Exit, Failure};
-use crate::progress::Line;
+use crate::progress::Live;
 use crate::report::{claim, leave_page, show, vouch};
 use crate::{arguments, calibrate, say, subject};
 
@@ -40,7 +40,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let stop = Stop::default();
     let watch = Watch::default();
     listen_for_interrupts(stop.clone(), watch.clone())?;
-    let line = (!quiet).then(|| Line::draw(watch.clone()));
+    let live = (!quiet).then(|| Live::begin(watch.clone()));
     let measured = execute(
         &resolved,
         &Options {
@@ -52,7 +52,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             calibration: calibration.clone(),
         },
     );
-    drop(line);
+    drop(live);
     let measured = measured?;
     leave_page(&measured.dir, subject::of(&measured));
     let printed = show(&measured, matches)?;

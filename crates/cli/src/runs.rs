@@ -1,7 +1,7 @@
 //! `infermark runs export` and `infermark runs import`: other tools' result files, both ways.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -131,15 +131,9 @@ fn export_run(matches: &ArgMatches) -> Result<Exit, Failure> {
             .map_err(Failure::usage),
         None => match String::from_utf8(bytes) {
             Ok(text) => print(&(text.trim_end_matches('\n').to_owned() + "\n")),
-            Err(binary) => write_binary(binary.as_bytes()),
+            Err(binary) => print(binary.as_bytes()),
         },
     }
-}
-
-fn write_binary(bytes: &[u8]) -> Result<Exit, Failure> {
-    let written = io::stdout().write_all(bytes).and_then(|()| io::stdout().flush());
-    let written = written.context("cannot write the result").map(|()| Exit::Done);
-    written.map_err(Failure::internal)
 }
 
 /// Reads a run back as another tool would have known it.

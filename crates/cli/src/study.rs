@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::exit::{Exit, Failure};
-use crate::progress::Line;
+use crate::progress::Live;
 use crate::report::{claim, colour, deliver, format, json, leave_page};
 use crate::run::{id, listen_for_interrupts};
 use crate::sweep::LOADS;
@@ -64,14 +64,15 @@ pub(crate) fn conduct(
     claim(matches)?;
     let (stop, watch) = (Stop::default(), Watch::default());
     listen_for_interrupts(stop.clone(), watch.clone())?;
+    let live = (!quiet).then(|| Live::begin(watch.clone()));
     let options = StudyOptions {
         secrets: &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
         stop,
-        watch: watch.clone(),
+        watch,
         calibration: calibrate::known(),
         tell: &|event| {
-            if !quiet {
-                say(&told_of(event));
+            if let Some(live) = &live {
+                live.say(&told_of(event));
             }
         },
     };
@@ -82,10 +83,11 @@ pub(crate) fn conduct(
         Study::resume(dir, options)?
     };
     let dir = study.dir().to_owned();
-    let line = (!quiet).then(|| Line::draw(watch));
     let plan = study.plan().clone();
     let found = search(&mut study, plan);
-    drop(line);
+    if let Some(live) = &live {
+        live.end();
+    }
     match found {
         Ok(found) => {
             let studied = study.finish(found)?;
@@ -189,7 +191,7 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
 }
 
 /// Returns the points curve by curve, as far as the study came.
-fn dots(studied: &Studied) -> Vec<Dot<'_>> {
+pub(crate) fn dots(studied: &Studied) -> Vec<Dot<'_>> {
     let sorted = places(&studied.header.rest);
     let places = if sorted.is_empty() { by_load(studied) } else { sorted };
     let known =
@@ -241,7 +243,7 @@ fn places(results: &Map<String, Value>) -> Vec<(usize, &'static str)> {
 }
 
 /// Says what the search found.
-fn beside(results: &Map<String, Value>) -> Vec<(&'static str, Vec<String>)> {
+pub(crate) fn beside(results: &Map<String, Value>) -> Vec<(&'static str, Vec<String>)> {
     let curves = results.get("curves").and_then(Value::as_array).into_iter().flatten();
     let knees = curves.filter_map(|curve| {
         let knee = curve.get("knee").filter(|knee| knee.is_object())?;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use infermark_measure::{Details, Point};
-use infermark_report::{Origin, State, Subject, Verification};
+use infermark_report::{Dot, Origin, Saturated, State, Subject, Verification};
 use infermark_run::study::Studied;
 use infermark_run::{Measured, RunFile};
 use serde_json::Value;
 
 use crate::sheet::{asked, server};
+use crate::study;
 
 /// Facts about the client's machine that a report shows: keys of the header's environment, and
 /// their names.
@@ -31,8 +32,20 @@ pub(crate) fn of(measured: &Measured) -> Subject {
 
 /// Returns what reports tell of a study.
 pub(crate) fn of_study(studied: &Studied) -> Subject {
-    let points = studied.points.iter().map(|taken| taken.point.clone()).collect();
-    told(&studied.header, points, None, Some(&studied.dir))
+    let point = |dot: &Dot<'_>| {
+        let saturated = dot.saturated == Saturated::Yes;
+        Point { saturated, ..dot.point.clone() }
+    };
+    let dots = study::dots(studied);
+    let points = dots.iter().map(point).collect();
+    let found = study::beside(&studied.header.rest).into_iter();
+    let findings =
+        found.flat_map(|(name, found)| found.into_iter().map(move |f| (name.to_owned(), f)));
+    Subject {
+        labels: dots.iter().map(|dot| dot.label.to_owned()).collect(),
+        findings: findings.collect(),
+        ..told(&studied.header, points, None, Some(&studied.dir))
+    }
 }
 
 /// Returns what reports tell of a run or study with this header.
@@ -78,6 +91,7 @@ fn told(
         tags: tags(&header.scenario["tags"]),
         findings: Vec::new(),
         points,
+        labels: Vec::new(),
         details,
         record: dir.map(|dir| dir.display().to_string()).unwrap_or_default(),
     }

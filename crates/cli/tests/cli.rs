@@ -161,7 +161,37 @@ fn a_run_leaves_its_page_and_several_are_reported_side_by_side() {
         let file = dir.path().join("charts").join(format!("{name}.svg"));
         assert!(std::fs::read_to_string(file).unwrap().starts_with("<svg"), "{name}");
     }
+    ran(&report(&["--format", "png", "--output", "pictures"]));
+    let picture = std::fs::read(dir.path().join("pictures/dashboard.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
     assert_eq!(json(&report(&["--format", "json"])).as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_report_goes_to_spreadsheets_and_merge_requests() {
+    let dir = fresh();
+    ran(&run(&dir, &[QUICK, "--record", "r", "--requests", "12", "--output-tokens", "4"]));
+    let report = |options: &[&str]| {
+        infermark(&dir).args(["report", "r", "--format"]).args(options).output().unwrap()
+    };
+    let text = |output: Output| {
+        ran(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = text(report(&["csv"]));
+    let mut table = csv::Reader::from_reader(table.as_bytes());
+    let keys = table.headers().unwrap().clone();
+    let lines: Vec<_> = table.records().map(Result::unwrap).collect();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(keys.iter().any(|key| key == "latency.ttft_ms.p50"));
+    let point = json(&report(&["json"]))["points"][0].clone();
+    let place = keys.iter().position(|key| key == "rates.output_tokens_per_s").unwrap();
+    let rate: f64 = line[place].parse().unwrap();
+    assert_eq!(Some(rate), point["rates"]["output_tokens_per_s"].as_f64());
+    let page = text(report(&["markdown"]));
+    assert!(page.starts_with("## ") && page.contains("| TTFT | 12 |"), "{page}");
+    ran(&report(&["xlsx", "--output", "r.xlsx"]));
+    assert!(std::fs::read(dir.path().join("r.xlsx")).unwrap().starts_with(b"PK"));
 }
 
 #[test]

@@ -4,9 +4,10 @@
 use infermark_measure::Ruling;
 use infermark_terms::Currency;
 
-use crate::comparison::{Passed, plain};
+use crate::comparison::Passed;
 use crate::curve::{CurveSheet, Dot, notes, points, title, trust};
 use crate::figure::{ABSENT, figure, money, percent};
+use crate::markdown::plain;
 use crate::objectives::said;
 use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
 use crate::text::{fit, flow, width, wrap};

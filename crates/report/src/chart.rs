@@ -18,6 +18,7 @@ mod bars;
 mod heat;
 mod picture;
 mod plot;
+pub(crate) mod png;
 mod scale;
 pub(crate) mod svg;
 mod waterfall;

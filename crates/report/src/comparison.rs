@@ -6,6 +6,7 @@ use infermark_measure::compare::{Comparison, Finding, Settings, Standing, Unit};
 use infermark_terms::Trust;
 
 use crate::figure::{figure, percent};
+use crate::markdown::plain;
 use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
 use crate::text::{clean, fit, flow, wrap};
 
@@ -245,21 +246,6 @@ pub fn comparison_markdown(sheet: &ComparisonSheet<'_>) -> String {
         }));
     }
     lines.join("\n") + "\n"
-}
-
-/// Makes foreign text harmless in a cell of Markdown.
-pub(crate) fn plain(text: &str) -> String {
-    let mut safe = String::new();
-    for c in clean(text).chars() {
-        match c {
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '#' => safe.extend(['\\', c]),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 /// Returns comparisons as `JUnit`'s XML, which build servers read: a suite for each candidate, a

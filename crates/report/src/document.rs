@@ -22,6 +22,8 @@ use crate::html::Html;
 use crate::subject::{Load, Origin, Subject, names, series};
 use crate::{State, Verification};
 
+pub(crate) use self::answer::point_rows;
+
 /// What stands before everything: the policy is the page's own promise.
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
 <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
@@ -134,7 +136,7 @@ fn whereabouts(page: &mut Html, subject: &Subject) {
 }
 
 /// Returns a date and time to the second, as people read it.
-fn date(created: &str) -> String {
+pub(crate) fn date(created: &str) -> String {
     let second = created.get(..19).filter(|_| created.ends_with('Z'));
     second.map_or_else(|| created.to_owned(), |text| text.replace('T', " ") + " UTC")
 }
@@ -144,6 +146,13 @@ type Fact = (fn(&Subject) -> bool, &'static str);
 
 /// Writes what a reader must not overlook.
 fn banners(page: &mut Html, subjects: &[Subject]) {
+    for fact in facts(subjects) {
+        let _: &mut Html = page.element("div", &[("class", "banner")], &fact);
+    }
+}
+
+/// Returns what a reader must not overlook.
+pub(crate) fn facts(subjects: &[Subject]) -> Vec<String> {
     let facts: [Fact; 4] = [
         (|s| s.origin == Origin::Embedded, "The embedded engine was measured: no real server."),
         (|s| s.origin == Origin::Predicted, "A prediction: nothing was measured."),
@@ -156,10 +165,10 @@ fn banners(page: &mut Html, subjects: &[Subject]) {
             "Insecure: the server's certificate was not checked.",
         ),
     ];
-    for (holds, text) in facts {
+    let said = facts.iter().filter_map(|(holds, text)| {
         let concerned: Vec<_> = subjects.iter().filter(|subject| holds(subject)).collect();
         if concerned.is_empty() {
-            continue;
+            return None;
         }
         let ids: Vec<_> = concerned.iter().map(|subject| subject.id.as_str()).collect();
         let whom = if ids.len() == subjects.len() {
@@ -167,8 +176,9 @@ fn banners(page: &mut Html, subjects: &[Subject]) {
         } else {
             format!(" ({})", ids.join(", "))
         };
-        let _: &mut Html = page.element("div", &[("class", "banner")], &format!("{text}{whom}"));
-    }
+        Some(format!("{text}{whom}"))
+    });
+    said.collect()
 }
 
 /// Writes charts, each twice: for wide pages and for narrow ones, so that text is never small.
@@ -274,4 +284,4 @@ fn interval([low, high]: [f64; 2]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

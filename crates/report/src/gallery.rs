@@ -6,7 +6,7 @@ mod series;
 
 use infermark_measure::{Details, Point};
 
-use crate::chart::{Draw, Picture, svg};
+use crate::chart::{Draw, Picture, png, svg};
 use crate::document;
 use crate::subject::{Load, Subject, series};
 
@@ -71,6 +71,12 @@ pub(crate) fn of_points(subjects: &[Subject]) -> Vec<Chart> {
 pub fn svg_files(subjects: &[Subject]) -> Vec<(String, String)> {
     let files = pictures(subjects).into_iter();
     files.map(|(name, picture)| (name.to_owned(), svg::file(&picture))).collect()
+}
+
+/// Returns the same charts as PNG files.
+pub fn png_files(subjects: &[Subject]) -> Vec<(String, Vec<u8>)> {
+    let files = pictures(subjects).into_iter();
+    files.map(|(name, picture)| (name.to_owned(), png::file(&picture))).collect()
 }
 
 /// Returns the charts of a report on these subjects, drawn as files.

@@ -2,7 +2,8 @@
 //!
 //! [`table`] shows one run to a person, on one screen, [`curve`] a study, [`acceptance`] what came
 //! of a suite, [`comparison_table`] two runs side by side; [`html`] shows one or several on a page
-//! with charts. None decides or computes anything but what a reader's eye needs: every figure comes
+//! with charts, [`markdown`] in a merge request; [`csv()`] and [`xlsx`] hold every figure for other
+//! programs. None decides or computes anything but what a reader's eye needs: every figure comes
 //! from `measure`, every verdict too.
 //!
 //! # Invariants
@@ -26,6 +27,8 @@ mod figure;
 mod gallery;
 mod html;
 mod latency;
+mod ledger;
+mod markdown;
 mod objectives;
 mod observed;
 mod page;
@@ -33,6 +36,7 @@ mod sheet;
 mod subject;
 mod table;
 mod text;
+mod workbook;
 
 #[cfg(test)]
 mod tests;
@@ -47,8 +51,11 @@ pub use comparison::{
 };
 pub use curve::{CurveSheet, Dot, Saturated, curve};
 pub use document::html;
-pub use gallery::svg_files;
+pub use gallery::{png_files, svg_files};
+pub use ledger::csv;
+pub use markdown::markdown;
 pub use page::{COLUMNS, Colour};
 pub use sheet::{Sheet, Source, State, Verification};
 pub use subject::{Origin, Subject};
 pub use table::table;
+pub use workbook::xlsx;

@@ -39,10 +39,23 @@ pub struct Subject {
     pub findings: Vec<(String, String)>,
     /// Its operating points; of a study several, in the order of their loads.
     pub points: Vec<Point>,
+    /// What a person calls each point; empty where nobody named them.
+    pub labels: Vec<String>,
     /// What is drawn of a run of one point, where its rows were read.
     pub details: Option<Details>,
     /// Where its record is; empty if there is none.
     pub record: String,
+}
+
+impl Subject {
+    /// Returns what a person calls a point: its label, else its load.
+    pub(crate) fn label(&self, index: usize) -> String {
+        let load = || match self.points[index].load {
+            LoadPlan::Closed { concurrency } => format!("concurrency {concurrency}"),
+            LoadPlan::Open { rate_rps, .. } => format!("rate {rate_rps}/s"),
+        };
+        self.labels.get(index).cloned().unwrap_or_else(load)
+    }
 }
 
 /// Where figures come from.

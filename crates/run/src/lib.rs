@@ -34,6 +34,7 @@ mod load;
 pub mod predict;
 mod preflight;
 mod price;
+mod progress;
 mod recall;
 mod recorder;
 pub mod study;
@@ -49,8 +50,8 @@ pub use judge::{Measured, measure_again, rule};
 pub use limits::make_room;
 pub use load::{Options, Secrets, Session, execute};
 pub use preflight::Preflight;
+pub use progress::{Middle, Progress, ServerState, Watch};
 pub use recall::{Foreign, adopt, recall};
-pub use recorder::{Progress, Watch};
 pub use target::{ServerKind, TargetReport};
 
 /// The version of the figures' definitions, in every result.

@@ -34,7 +34,8 @@ use crate::feeder::{Clerk, Feeder};
 use crate::judge::{self, Measured, Plan};
 use crate::preflight::{self, Learned, Preflight, Usage};
 use crate::price::price;
-use crate::recorder::{Recorder, Watch};
+use crate::progress::{Planned, Watch};
+use crate::recorder::Recorder;
 use crate::target::{self, Reached};
 use crate::telemetry::{Gathered, Observers};
 use crate::{DEFINITIONS, RunError, limits};
@@ -268,6 +269,10 @@ impl Bench<'_> {
             telemetry: self.gathered.clone(),
             clock: self.clock,
             start: self.start,
+            planned: Planned {
+                length: self.planned.end.map(|end| end.since(self.start)),
+                requests: self.scenario.bounds.requests,
+            },
             stop: options.stop.clone(),
             watch: options.watch.clone(),
             in_flight: Box::new(move || in_flight.iter().map(|n| n.load(Ordering::Relaxed)).sum()),

@@ -4,7 +4,7 @@ use super::picture::{Anchor, Ink, Picture, Shape};
 use crate::html::Html;
 
 /// The style of a file: the light colours of the page, by the same classes.
-const STYLE: &str = include_str!("../document/chart.css");
+pub(super) const STYLE: &str = include_str!("../document/chart.css");
 
 /// The number of the palette's colours.
 const COLOURS: usize = 6;
@@ -123,11 +123,11 @@ fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn fill(ink: Ink) -> String {
+pub(super) fn fill(ink: Ink) -> String {
     format!("f{}", name(ink))
 }
 
-fn stroke(ink: Ink) -> String {
+pub(super) fn stroke(ink: Ink) -> String {
     format!("k{}", name(ink))
 }
 

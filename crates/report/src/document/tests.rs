@@ -14,7 +14,7 @@ const HOSTILE: &str =
     "</title><script>alert(1)</script><img src=x onerror=\"alert('2')\">&'\u{202e}";
 
 /// Returns what a report tells of this run.
-fn subject(run: &Run, name: &str) -> Subject {
+pub(crate) fn subject(run: &Run, name: &str) -> Subject {
     let (mut point, details) = measure_in_detail(&run.plan, &run.rows, run.chunks.iter().copied());
     point.price(Price::new(1.5, Currency::USD).unwrap());
     Subject {
@@ -33,6 +33,7 @@ fn subject(run: &Run, name: &str) -> Subject {
         tags: BTreeMap::from([("name".to_owned(), name.to_owned())]),
         findings: Vec::new(),
         points: vec![point],
+        labels: Vec::new(),
         details: Some(details),
         record: String::new(),
     }

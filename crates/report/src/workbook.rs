@@ -1,0 +1,157 @@
+//! A report as an Excel workbook: three sheets of real numbers, which formulas can work with.
+//!
+//! # Invariant
+//!
+//! The same subjects make the same bytes: the workbook bears the instant of the first run, not
+//! that of its writing.
+
+use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet};
+
+use crate::document::title;
+use crate::ledger::{Cell, FIGURES, LATENCIES, Row, STATISTICS, WHO, harmless, rows};
+use crate::subject::{Subject, names};
+
+/// Why writing does not fail: sheets have room for a million rows, cells for 32,767 characters.
+const ROOM: &str = "rows are few and texts are short";
+
+/// Returns the report on these subjects as an Excel workbook. Its sheets are `summary` (whom,
+/// where and how, one column a run), `points` (one row a point) and `latency` (one row for each
+/// point and figure, in milliseconds).
+///
+/// # Panics
+///
+/// Never: what is written has room in a sheet.
+pub fn xlsx(subjects: &[Subject]) -> Vec<u8> {
+    let mut book = Workbook::new();
+    let created = subjects.first().map(|subject| subject.created.trim_end_matches('Z'));
+    let created = created.and_then(|text| ExcelDateTime::parse_from_str(text).ok());
+    let fallback = || ExcelDateTime::from_ymd(2000, 1, 1).expect("there was that day");
+    let named = DocProperties::new().set_title(harmless(&title(subjects)));
+    let _: &mut Workbook =
+        book.set_properties(&named.set_creation_datetime(&created.unwrap_or_else(fallback)));
+    let formats = Formats::new();
+    summary(book.add_worksheet(), subjects, &formats);
+    points(book.add_worksheet(), subjects, &formats);
+    latency(book.add_worksheet(), subjects, &formats);
+    book.save_to_buffer().expect("memory takes every workbook")
+}
+
+/// How cells are shown.
+struct Formats {
+    head: Format,
+    count: Format,
+    figure: Format,
+    share: Format,
+    money: Format,
+}
+
+impl Formats {
+    fn new() -> Self {
+        let number = |format: &str| Format::new().set_num_format(format);
+        Self {
+            head: Format::new().set_bold(),
+            count: number("#,##0"),
+            figure: number("#,##0.000"),
+            share: number("0.00%"),
+            money: number("#,##0.0000"),
+        }
+    }
+}
+
+/// Writes a cell; text never as a formula.
+fn put(sheet: &mut Worksheet, row: u32, column: u16, cell: &Cell, formats: &Formats) {
+    let written = match cell {
+        Cell::Absent => return,
+        Cell::Text(text) => sheet.write_string(row, column, harmless(text)),
+        Cell::Count(n) => sheet.write_number_with_format(row, column, *n as f64, &formats.count),
+        Cell::Figure(v) => sheet.write_number_with_format(row, column, *v, &formats.figure),
+        Cell::Share(v) => sheet.write_number_with_format(row, column, *v, &formats.share),
+        Cell::Money(v) => sheet.write_number_with_format(row, column, *v, &formats.money),
+    };
+    let _: &mut Worksheet = written.expect(ROOM);
+}
+
+/// Names a sheet, and writes its headings, which stay in sight.
+fn begin<'a>(
+    sheet: &mut Worksheet,
+    name: &str,
+    heads: impl IntoIterator<Item = &'a str>,
+    formats: &Formats,
+) {
+    let _: &mut Worksheet = sheet.set_name(name).expect("a name of ours");
+    for (column, head) in (0..).zip(heads) {
+        let written = sheet.write_string_with_format(0, column, head, &formats.head);
+        let _: &mut Worksheet = written.expect(ROOM);
+    }
+    let _: &mut Worksheet = sheet.set_freeze_panes(1, 1).expect(ROOM);
+}
+
+fn summary(sheet: &mut Worksheet, subjects: &[Subject], formats: &Formats) {
+    let names: Vec<_> = names(subjects).iter().map(|name| harmless(name)).collect();
+    begin(sheet, "summary", std::iter::once("").chain(names.iter().map(String::as_str)), formats);
+    let mut keys: Vec<String> = Vec::new();
+    for (column, subject) in (1..).zip(subjects) {
+        for (key, value) in facts(subject) {
+            let place = keys.iter().position(|other| *other == key).unwrap_or_else(|| {
+                keys.push(key.clone());
+                keys.len() - 1
+            });
+            put(sheet, place as u32 + 1, column, &value, formats);
+        }
+    }
+    for (row, key) in (1..).zip(keys) {
+        put(sheet, row, 0, &Cell::Text(key), formats);
+    }
+    let _: &mut Worksheet = sheet.autofit();
+}
+
+/// Returns what is to be known of a subject beside its figures.
+fn facts(subject: &Subject) -> Vec<(String, Cell)> {
+    let text = |key: &str, value: &str| (key.to_owned(), Cell::Text(value.to_owned()));
+    let optional = |value: &Option<String>| value.clone().unwrap_or_default();
+    let mut facts = vec![
+        text("run", &subject.id),
+        text("created", &subject.created),
+        text("target", &subject.target),
+        text("model", &subject.model),
+        text("server", &optional(&subject.server)),
+        text("GPUs", &optional(&subject.gpus)),
+        ("points".to_owned(), Cell::Count(subject.points.len() as u64)),
+    ];
+    let more = subject.findings.iter().chain(&subject.asked).chain(&subject.setup);
+    facts.extend(more.map(|(key, value)| text(key, value)));
+    facts.extend(subject.tags.iter().map(|(key, value)| text(&format!("tag {key}"), value)));
+    facts.push(text("record", &subject.record));
+    facts
+}
+
+fn points(sheet: &mut Worksheet, subjects: &[Subject], formats: &Formats) {
+    let keys = WHO.iter().copied().chain(FIGURES.iter().map(|(key, _)| *key));
+    begin(sheet, "points", keys, formats);
+    for (row, Row { who, point }) in (1..).zip(rows(subjects)) {
+        let cells = who.into_iter().chain(FIGURES.iter().map(|(_, figure)| figure(point)));
+        for (column, cell) in (0..).zip(cells) {
+            put(sheet, row, column, &cell, formats);
+        }
+    }
+    let _: &mut Worksheet = sheet.autofit();
+}
+
+fn latency(sheet: &mut Worksheet, subjects: &[Subject], formats: &Formats) {
+    let keys = ["run", "name", "point", "figure"].into_iter();
+    begin(sheet, "latency", keys.chain(STATISTICS.iter().map(|(key, _)| *key)), formats);
+    let mut row = 0;
+    for Row { who, point } in rows(subjects) {
+        for (name, latency) in LATENCIES {
+            let Some(estimate) = latency(point) else { continue };
+            row += 1;
+            let figure = Cell::Text(name.trim_start_matches("latency.").to_owned());
+            let statistics = STATISTICS.iter().map(|(_, statistic)| statistic(&estimate));
+            let cells = who[..3].iter().cloned().chain([figure]).chain(statistics);
+            for (column, cell) in (0..).zip(cells) {
+                put(sheet, row, column, &cell, formats);
+            }
+        }
+    }
+    let _: &mut Worksheet = sheet.autofit();
+}
