@@ -12,7 +12,9 @@ use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{calibrate, compare, doctor, print, runs, say, sim, sweep, validate};
+use crate::{
+    calibrate, compare, doctor, print, repeat, runs, say, sim, sweep, validate,
+};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -48,6 +50,7 @@ fn run() -> Command {
         )
         .after_help(EXIT_CODES)
         .args(settings)
+        .args(repeat::arguments())
         .arg(scenario_file())
         .arg(record())
         .args(output(&["table", "json"]))

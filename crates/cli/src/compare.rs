@@ -90,7 +90,8 @@ fn figure(text: &str) -> Result<Subject, String> {
         .to_owned())
 }
 
-fn share(text: &str) -> Result<f64, String> {
+/// Reads a share in per cent.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
     percent
         .filter(|percent| (0.0..100.0).contains(percent))

@@ -9,6 +9,7 @@ mod compare;
 mod doctor;
 mod exit;
 mod progress;
+mod repeat;
 mod report;
 mod run;
 mod runs;

@@ -19,11 +19,14 @@ use infermark_terms::{Caveat, CaveatCode, Seed};
 use crate::exit::{Exit, Failure};
 use crate::progress::Live;
 use crate::report::{claim, leave_page, show, vouch};
-use crate::{arguments, calibrate, say, subject};
+use crate::{arguments, calibrate, repeat, say, subject};
 
 /// Makes a run and prints its result.
 #[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
 pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    if repeat::is_asked(matches) {
+        return repeat::run(matches);
+    }
     let resolved = scenario(matches)?;
     let quiet = matches.get_flag("quiet");
     if resolved.scenario.access.verification == Verification::Off {
@@ -79,7 +82,7 @@ fn exit(measured: &Measured, stop: &Stop, printed: Exit) -> Exit {
 }
 
 /// Makes the scenario of flags, environment and file.
-fn scenario(matches: &ArgMatches) -> Result<Resolved, Failure> {
+pub(crate) fn scenario(matches: &ArgMatches) -> Result<Resolved, Failure> {
     settle(given(SETTINGS, matches)?)
 }
 

@@ -7,6 +7,7 @@ use infermark_drive::Stop;
 use infermark_measure::Decision;
 use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
 use infermark_run::knee::load;
+use infermark_run::repeat::outcome;
 use infermark_run::study::{Event, Kind, Studied, Study, StudyOptions, Taken, read};
 use infermark_run::suite::Passed;
 use infermark_run::{RunError, Watch};
@@ -23,7 +24,7 @@ use crate::report::{claim, colour, deliver, format, json, leave_page};
 use crate::run::{id, listen_for_interrupts};
 use crate::sweep::LOADS;
 use crate::validate::{self, Form};
-use crate::{calibrate, say, sheet, subject};
+use crate::{calibrate, repeat, say, sheet, subject};
 
 /// What a new study was asked for.
 pub(crate) struct Asked {
@@ -147,13 +148,16 @@ fn told_of(event: Event<'_>) -> String {
     }
 }
 
-/// Turns the exit into that of a void result, where a point is, or else of a suite that failed.
+/// Turns the exit into that of a void result, where a point is, or else of a suite that failed or
+/// of a repeated run that missed an objective.
 pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
     let is_void = |taken: &Taken| taken.point.trust.verdict == Trust::Void;
+    let misses = |taken: &Taken| taken.point.decision() == Some(Decision::Missed);
+    let missed = || studied.kind() == Some(Kind::Repeat) && studied.points.iter().any(misses);
     let failed = || validate::found(studied).is_some_and(|found| found.verdict == Passed::Fail);
     match studied.points.iter().any(is_void) {
         true => Exit::Void,
-        false if failed() => Exit::Missed,
+        false if failed() || missed() => Exit::Missed,
         false => printed,
     }
 }
@@ -170,10 +174,13 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
     let unverified = header.target["unverified"] == Value::Bool(true);
     let server = sheet::server(&header.target["server"]);
     let mut asked = sheet::asked(&header.scenario["values"]);
-    // Each point has its own.
-    asked.retain(|(label, _)| !LOADS.iter().any(|setting| setting.key == *label));
+    if studied.kind() != Some(Kind::Repeat) {
+        // Each point has its own.
+        asked.retain(|(label, _)| !LOADS.iter().any(|setting| setting.key == *label));
+    }
     let dots = dots(studied);
-    let beside = beside(&header.rest);
+    let together = outcome(studied).as_ref().map(repeat::sentences);
+    let beside = together.unwrap_or_else(|| beside(&header.rest));
     let sheet = CurveSheet {
         command: command(studied),
         target: &target,

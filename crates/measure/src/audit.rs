@@ -2,7 +2,7 @@
 //! follow from the plan and the rows alone.
 //!
 //! Not here: doubts that need the server's metrics (`CacheContaminated`, `CountsDisagree`:
-//! `observe`), or knowledge of model and hardware (`BelowPhysics`).
+//! `observe`), or knowledge of model and hardware (`BelowPhysics`: `physics`).
 
 use infermark_terms::{
     Caveat, CaveatCode, Nanos, Outcome, OutputPolicy, RequestRow, Stamp, StampSource,
@@ -78,6 +78,7 @@ pub(crate) fn audit(evidence: &Evidence<'_>) -> Vec<Caveat> {
         timeline_broken,
         latency_identity_broken,
         littles_law_broken,
+        rate_above_concurrency,
         peak_below_mean,
         not_steady,
         saturated,
@@ -339,9 +340,8 @@ impl std::fmt::Display for Lengths {
     }
 }
 
-/// `due ≤ sent ≤ first_byte ≤ first_token ≤ last_token ≤ end`, from which also follows that the
-/// rate is at most concurrency ÷ TPOT. Of requests that finished: a server may refuse one, and
-/// a connection break, before the last byte was sent.
+/// `due ≤ sent ≤ first_byte ≤ first_token ≤ last_token ≤ end`. Of requests that finished: a server
+/// may refuse one, and a connection break, before the last byte was sent.
 fn timeline_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
     let broken = |row: &RequestRow| {
         let later = [row.sent, row.first_byte, row.first_token, row.last_token, Some(row.end)];
@@ -382,16 +382,35 @@ fn latency_identity_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
 /// holds exactly, since none is cut off. Both sides are multiplied by the length of the run.
 fn littles_law_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
     let rows = evidence.roster.rows();
-    let run = Span {
-        start: rows.iter().filter_map(|row| row.sent).min()?,
-        end: rows.iter().map(|row| row.end).max()?,
-    };
+    let run = Span::whole_run(rows.iter().copied())?;
     let sojourns: u128 =
         rows.iter().filter_map(|row| Some(u128::from(row.end.since(row.sent?).0))).sum();
     let area = sweep(rows, run).area;
     (area != sojourns).then(|| {
         identity_broken(format!(
             "Little's law fails: requests spent {sojourns} ns in flight, and {area} ns were counted"
+        ))
+    })
+}
+
+/// "rate ≤ concurrency/TPOT", of the tokens after the first, over all requests from the first `sent`
+/// to the last `end`. Both sides are multiplied by the length of the run and by TPOT, whose
+/// rounding is half a nanosecond for each token.
+fn rate_above_concurrency(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let rows = evidence.roster.rows();
+    let (mut answering, mut rounding) = (0_u128, 0_u128);
+    for row in rows.iter().filter(|row| is_finished(row) && row.sent.is_some()) {
+        let Some(tpot) = figures::tpot(row) else { continue };
+        let gaps = u128::from(output_tokens(row).0) - 1;
+        answering += u128::from(tpot.0) * gaps;
+        rounding += gaps + 2 * u128::from(ORDER_SLACK.0);
+    }
+    let run = Span::whole_run(rows.iter().copied())?;
+    let in_flight = sweep(rows, run).area;
+    (answering > in_flight + rounding).then(|| {
+        identity_broken(format!(
+            "the rate exceeds concurrency ÷ TPOT: answers took {answering} ns from their first \
+             token to their last, and their requests were in flight for {in_flight} ns"
         ))
     })
 }

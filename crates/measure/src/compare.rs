@@ -37,7 +37,7 @@ mod observations;
 
 use infermark_terms::Seed;
 use infermark_terms::slo::{LatencyFigure, Level, Statistic, Subject};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use self::contrast::{Contrast, Units};
 pub use self::observations::Observations;
@@ -116,7 +116,6 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     /// The figure, as objectives name it.
-    #[serde(serialize_with = "as_text")]
     pub figure: Subject,
     /// Its value in the baseline, in milliseconds, units per second, or as a share.
     pub baseline: f64,
@@ -140,11 +139,6 @@ impl Finding {
     pub fn is_share(&self) -> bool {
         self.figure == Subject::Level(Level::FailureRate)
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over so")]
-fn as_text<S: Serializer>(figure: &Subject, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(figure)
 }
 
 /// What of a comparison may be chosen.

@@ -1,5 +1,6 @@
 //! One figure over many observations: its mean, percentiles and intervals, in milliseconds.
 
+use infermark_terms::slo::Statistic;
 use serde::{Deserialize, Serialize};
 
 use crate::percentile::Percentile;
@@ -75,6 +76,20 @@ impl Estimate {
             p99_ci95: interval(Percentile::P99),
             p999: figure(Percentile::P999),
             max: millis(max as f64),
+        }
+    }
+
+    /// Returns a statistic; nothing where there are too few observations for it.
+    pub fn statistic(&self, statistic: Statistic) -> Option<f64> {
+        match statistic {
+            Statistic::Mean => Some(self.mean),
+            Statistic::Min => Some(self.min),
+            Statistic::P50 => Some(self.p50),
+            Statistic::P90 => self.p90,
+            Statistic::P95 => self.p95,
+            Statistic::P99 => self.p99,
+            Statistic::P999 => self.p999,
+            Statistic::Max => Some(self.max),
         }
     }
 

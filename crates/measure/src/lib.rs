@@ -18,7 +18,7 @@
 //! - A figure that was not observed is absent: never 0, never NaN.
 //! - The chunks are read once. Of each, at most 16 bytes are kept.
 //!
-//! [`observe`] adds what servers, GPUs and hosts said beside, and says what limits the server.
+//! [`repeats`] says what several runs of one point say together. [`observe`] adds what servers, GPUs and hosts said beside, and says what limits the server.
 //!
 //! Not here: clocks, files, and how figures are printed.
 
@@ -38,12 +38,14 @@ mod figures;
 mod goodput;
 mod observe;
 mod percentile;
+mod physics;
 mod plan;
 mod point;
 mod pool;
 mod population;
 mod rates;
 pub mod region;
+pub mod repeats;
 mod ruling;
 mod sample;
 mod saturation;
@@ -67,6 +69,7 @@ pub use diagnosis::{Finding, Limit, diagnose};
 pub use estimate::{Estimate, Interval};
 pub use figures::{TokenSource, output_tokens};
 pub use observe::observe;
+pub use physics::Physics;
 pub use plan::{
     ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan, WindowSearch,
 };

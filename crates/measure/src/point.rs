@@ -1,8 +1,8 @@
 //! One operating point, measured.
 
-use infermark_terms::slo::LatencyFigure;
+use infermark_terms::slo::{LatencyFigure, Level, Subject};
 use infermark_terms::{
-    Caveat, ChunkRow, ConnectPhases, Nanos, Price, RequestRow, StampSource, Trust,
+    Caveat, ChunkRow, ConnectPhases, Nanos, Price, RequestRow, Stamp, StampSource, Trust,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,31 @@ impl Point {
     /// Adds what the tokens cost at this price.
     pub fn price(&mut self, price: Price) {
         self.cost = self.rates.as_ref().map(|rates| Cost::of(price, rates));
+    }
+
+    /// Returns a figure as objectives name it; nothing where it was not observed, or where each
+    /// request has its own.
+    pub fn value(&self, figure: Subject) -> Option<f64> {
+        let level = match figure {
+            Subject::Each(_) => return None,
+            Subject::Latency(figure, statistic) => {
+                return self.latency.of_figure(figure)?.statistic(statistic);
+            }
+            Subject::Level(level) => level,
+        };
+        let rates = self.rates;
+        match level {
+            Level::FailureRate => self.counts.failure_rate,
+            Level::GoodShare => rates?.good_share,
+            Level::GoodputRps => rates?.goodput_rps,
+            Level::GoodputOutputTokensPerS => rates?.goodput_output_tokens_per_s,
+            Level::RequestsPerS => Some(rates?.requests_per_s),
+            Level::InputTokensPerS => rates?.input_tokens_per_s,
+            Level::OutputTokensPerS => Some(rates?.output_tokens_per_s),
+            Level::TotalTokensPerS => rates?.total_tokens_per_s,
+            Level::OutputTokensPerSPerUser => rates?.output_tokens_per_s_per_user,
+            Level::OutputTokensPerSPerGpu => rates?.output_tokens_per_s_per_gpu,
+        }
     }
 
     /// Returns whether all objectives are met, any is missed, or it is undecided; nothing where
@@ -245,7 +270,7 @@ pub fn measure_in_detail(
     requests: &[RequestRow],
     chunks: impl IntoIterator<Item = ChunkRow>,
 ) -> (Point, Details) {
-    let run = Span::whole_run(requests);
+    let run = Span::whole_run(requests.iter());
     let roster = Roster::new(requests);
     let (window, found) = find(plan, requests, &roster);
     let population = Population::new(&roster, window, plan.output_policy);
@@ -308,6 +333,11 @@ pub fn measure_in_detail(
 }
 
 impl Window {
+    /// Returns its first instant, and the first after it.
+    pub fn span(&self) -> [Stamp; 2] {
+        [self.start_s, self.end_s].map(|seconds| Stamp((seconds * 1e9).round() as u64))
+    }
+
     fn of(span: Span, found: Found, whole_run: Option<WholeRun>) -> Self {
         let (start_s, end_s) = (span.start.as_secs_f64(), span.end.as_secs_f64());
         Self { start_s, end_s, found, whole_run }
@@ -322,6 +352,38 @@ impl Verdict {
 }
 
 impl Latency {
+    /// Returns the estimate of a latency.
+    pub fn of_figure(&self, figure: LatencyFigure) -> Option<Estimate> {
+        match figure {
+            LatencyFigure::Ttft => self.ttft_ms,
+            LatencyFigure::ServiceTtft => self.service_ttft_ms,
+            LatencyFigure::Ttfa => self.ttfa_ms,
+            LatencyFigure::Tpot => self.tpot_ms,
+            LatencyFigure::Itl => self.itl_ms,
+            LatencyFigure::Icl => self.icl_ms,
+            LatencyFigure::E2e => self.e2e_ms,
+            LatencyFigure::ServiceE2e => self.service_e2e_ms,
+            LatencyFigure::Lag => self.lag_ms,
+            LatencyFigure::Stall => self.stall_ms,
+        }
+    }
+
+    /// Returns every estimate, each under its figure.
+    pub(crate) fn each_mut(&mut self) -> [(LatencyFigure, &mut Option<Estimate>); 10] {
+        [
+            (LatencyFigure::Ttft, &mut self.ttft_ms),
+            (LatencyFigure::ServiceTtft, &mut self.service_ttft_ms),
+            (LatencyFigure::Ttfa, &mut self.ttfa_ms),
+            (LatencyFigure::Tpot, &mut self.tpot_ms),
+            (LatencyFigure::Itl, &mut self.itl_ms),
+            (LatencyFigure::Icl, &mut self.icl_ms),
+            (LatencyFigure::E2e, &mut self.e2e_ms),
+            (LatencyFigure::ServiceE2e, &mut self.service_e2e_ms),
+            (LatencyFigure::Lag, &mut self.lag_ms),
+            (LatencyFigure::Stall, &mut self.stall_ms),
+        ]
+    }
+
     /// Estimates every figure, before a bench that judges those that are bounded. Returns the
     /// distribution of the gaps between tokens, else between chunks, beside.
     fn of(

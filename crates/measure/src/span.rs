@@ -43,9 +43,11 @@ impl Span {
 
     /// Returns the whole run, from the first `sent` to the last `end`; nothing where nothing was
     /// sent.
-    pub(crate) fn whole_run(rows: &[RequestRow]) -> Option<Self> {
-        let start = rows.iter().filter_map(|row| row.sent).min()?;
-        let end = rows.iter().map(|row| row.end).max()?;
+    pub(crate) fn whole_run<'a>(
+        rows: impl Iterator<Item = &'a RequestRow> + Clone,
+    ) -> Option<Self> {
+        let start = rows.clone().filter_map(|row| row.sent).min()?;
+        let end = rows.map(|row| row.end).max()?;
         Some(Self { start, end: end.max(start) })
     }
 

@@ -10,8 +10,8 @@ use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use crate::{
-    ArrivalLaw, Build, Decision, Estimate, Found, Latency, LoadPlan, Point, PointPlan, RateCourse,
-    Ruling, Stamps, TokenSource, Window, WindowPlan, WindowSearch, measure,
+    ArrivalLaw, Build, Decision, Estimate, Found, Latency, LoadPlan, Physics, Point, PointPlan,
+    RateCourse, Ruling, Stamps, TokenSource, Window, WindowPlan, WindowSearch, measure,
 };
 
 /// Random numbers from a fixed seed.
@@ -410,6 +410,56 @@ fn each_doubt_has_its_cause() {
         }
     };
     assert_eq!(verdict_after(odd), doubtful(MixedSources));
+}
+
+/// The details of the broken identities of a run that would be sound but for `harm`.
+fn identities_after(harm: impl Fn(&mut RequestRow)) -> Vec<String> {
+    let mut run = closed_run();
+    run.rows.iter_mut().for_each(harm);
+    let caveats = run.measure(&plan(0, 10_000)).trust.caveats.into_iter();
+    let broken = caveats.filter(|caveat| caveat.code == CaveatCode::IdentityBroken);
+    broken.inspect(|c| assert_eq!(c.lowers_to, Trust::Void)).map(|c| c.detail).collect()
+}
+
+#[test]
+fn each_identity_that_rows_can_break_is_checked() {
+    let says = |details: &[String], what: &str| details.iter().any(|d| d.contains(what));
+    assert_eq!(identities_after(|_| {}), [""; 0]);
+    // An answer before its question: E2E counts from `due`, and TTFT cannot be negative.
+    let before = |row: &mut RequestRow| {
+        if row.id.0 == 7 {
+            row.first_token = Some(Stamp(row.due.0 - 5_000_000));
+        }
+    };
+    let found = identities_after(before);
+    assert!(says(&found, "instants of 1 requests"), "{found:?}");
+    assert!(says(&found, "E2E is not TTFT + TPOT·(n−1) for 1 requests"), "{found:?}");
+    // Answers that go on after their requests ended.
+    let after = |row: &mut RequestRow| {
+        row.last_token = Some(row.end + Nanos::from_millis(300));
+    };
+    let found = identities_after(after);
+    assert!(says(&found, "the rate exceeds concurrency ÷ TPOT"), "{found:?}");
+    let slightly = |row: &mut RequestRow| row.last_token = Some(row.end + Nanos::from_micros(900));
+    assert_eq!(identities_after(slightly), [""; 0], "two clocks are that far apart");
+}
+
+#[test]
+fn a_result_better_than_the_hardware_is_doubted() {
+    let point = closed_run().measure(&plan(0, 10_000));
+    let tpot = point.latency.tpot_ms.unwrap().mean;
+    let rate = point.rates.unwrap().output_tokens_per_s;
+    let fits = Physics { step_ms_min: tpot, output_tokens_per_s_max: rate };
+    assert_eq!(fits.doubt(&point), None, "the bounds can be reached");
+    let slower = Physics { step_ms_min: tpot * 1.01, ..fits };
+    let doubt = slower.doubt(&point).unwrap();
+    assert_eq!((doubt.code, doubt.lowers_to), (CaveatCode::BelowPhysics, Trust::Doubtful));
+    assert!(doubt.detail.contains("a step took") && !doubt.detail.contains("tokens/s"));
+    let weaker = Physics { output_tokens_per_s_max: rate * 0.99, ..fits };
+    assert!(weaker.doubt(&point).unwrap().detail.contains("output tokens/s"));
+    let mut guessing = point;
+    guessing.tokens.per_chunk_mean = Some(2.0);
+    assert_eq!(slower.doubt(&guessing), None, "two tokens came of one step");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use infermark_measure::{
-    Client, Details, Point, PointPlan, Ruling, WindowPlan, WindowSearch, attest, measure,
+    Client, Details, Physics, Point, PointPlan, Ruling, WindowPlan, WindowSearch, attest, measure,
     measure_in_detail, observe,
 };
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
@@ -50,6 +50,9 @@ pub(crate) struct Plan {
     pub(crate) client: Option<Client>,
     #[serde(default)]
     pub(crate) preflight: Preflight,
+    /// What the deployment cannot exceed, where model and GPUs are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) physics: Option<Physics>,
     /// How many input tokens the prompts share by intent, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shared_tokens: Option<u32>,
@@ -110,8 +113,7 @@ pub fn rule(dir: &Path, point: &Point, slos: &[Slo]) -> Result<Vec<Vec<Ruling>>,
 pub(crate) fn plan_of(dir: &Path, header: &RunFile, point: &Point) -> Result<PointPlan, RunError> {
     let bad = |source| RunError::Header { dir: dir.to_owned(), source };
     let plan: Plan = serde_json::from_value(header.plan.clone()).map_err(bad)?;
-    let stamp = |seconds: f64| Stamp((seconds * 1e9).round() as u64);
-    let (start, end) = (stamp(point.window.start_s), stamp(point.window.end_s));
+    let [start, end] = point.window.span();
     let window = WindowPlan::Span { start, end };
     Ok(PointPlan { window, search: WindowSearch::Given, ..plan.point })
 }
@@ -198,7 +200,8 @@ fn judge(
     }
     doubt_engine(plan, &mut point);
     let outside = plan.calibrated.as_ref().and_then(|calibrated| calibrated.doubt(&point));
-    if let Some(caveat) = outside {
+    let below = plan.physics.and_then(|physics| physics.doubt(&point));
+    for caveat in [outside, below].into_iter().flatten() {
         point.trust.verdict = point.trust.verdict.max(caveat.lowers_to);
         point.trust.caveats.push(caveat);
     }
@@ -376,6 +379,7 @@ mod tests {
             calibrated: None,
             client: None,
             preflight,
+            physics: None,
             shared_tokens: None,
         };
         let rows = [row(0), row(1)];
@@ -418,6 +422,7 @@ mod tests {
             calibrated: None,
             client: Some(Client { threads: vec![thread], ..Client::default() }),
             preflight: Preflight::default(),
+            physics: None,
             shared_tokens: None,
         };
         let header = RunFile { plan: serde_json::to_value(&plan).unwrap(), ..header };

@@ -32,6 +32,7 @@ use crate::calibration::Calibrated;
 use crate::environment::{Environment, build, cpus};
 use crate::feeder::{Clerk, Feeder};
 use crate::judge::{self, Measured, Plan};
+use crate::physics::physics;
 use crate::preflight::{self, Learned, Preflight, Usage};
 use crate::price::price;
 use crate::progress::{Planned, Watch};
@@ -171,6 +172,7 @@ impl Session {
             calibrated,
             client: None,
             preflight,
+            physics: physics(scenario, &self.reached.report.model),
             shared_tokens: shared_tokens(scenario, &preflight),
         };
         let mut header = header(resolved, options, self.target(), &plan, &clock);

@@ -319,6 +319,13 @@ const fn cpu(name: &'static str, terabytes: f64, tera: f64, gib: f64) -> Gpu {
     }
 }
 
+impl Gpu {
+    /// Returns the operations per second of its fastest format.
+    pub fn flops_max(&self) -> f64 {
+        self.flops_16.max(self.flops_fp8.unwrap_or(0.0)).max(self.flops_int8.unwrap_or(0.0))
+    }
+}
+
 /// Names that people use, and what they mean here.
 const ALIASES: [(&str, &str); 31] = [
     ("h100-80gb-hbm3", "h100-sxm"),

@@ -9,6 +9,7 @@
 //! | [`cost`], [`efficiency`] | what a step costs; the calibrated constants |
 //! | [`serve`] | an engine as an OpenAI-compatible server over loopback |
 //! | [`spec`] | a deployment in one line, as after `sim:` |
+//! | [`physics`] | what no engine exceeds on given hardware |
 //! | [`predict`] | an engine under load in virtual time |
 //! | [`validate`] | predictions against published measurements |
 //!
@@ -23,6 +24,7 @@ pub mod engine;
 pub mod hardware;
 pub mod latency;
 pub mod model;
+pub mod physics;
 pub mod predict;
 pub mod serve;
 pub mod spec;

@@ -83,7 +83,8 @@ pub struct Bound {
 }
 
 /// What a bound is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Subject {
     /// A latency of each request: it makes requests good or bad.
     Each(LatencyFigure),
@@ -460,6 +461,20 @@ impl fmt::Display for Slo {
 impl From<Bound> for String {
     fn from(bound: Bound) -> Self {
         bound.to_string()
+    }
+}
+
+impl From<Subject> for String {
+    fn from(subject: Subject) -> Self {
+        subject.to_string()
+    }
+}
+
+impl TryFrom<String> for Subject {
+    type Error = SloFault;
+
+    fn try_from(text: String) -> Result<Self, SloFault> {
+        text.parse()
     }
 }
 

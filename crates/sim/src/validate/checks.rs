@@ -5,7 +5,8 @@
 
 use super::Row;
 use crate::deployment::Deployment;
-use crate::model::{Attention, FeedForward};
+use crate::model::Attention;
+use crate::physics;
 use crate::predict::Load;
 
 /// Two figures that should be equal may differ by this much.
@@ -35,23 +36,8 @@ fn not_above_zero(row: &Row, reasons: &mut Vec<String>) {
     }
 }
 
-/// A step reads at least the weights that one token needs. Speculation yields several tokens for
-/// one read, so that the floor is divided by the most that it can yield.
 fn below_weight_reads(row: &Row, deployment: &Deployment, reasons: &mut Vec<String>) {
-    let model = &deployment.model;
-    let routed = match model.feed_forward {
-        FeedForward::Dense { .. } => 0.0,
-        FeedForward::Experts { active, .. } => {
-            model.expert_layers() * f64::from(active) * model.expert_params()
-        }
-    };
-    let body = model.active_params() - routed - model.head_params();
-    let bytes = body * model.body_dtype(deployment.weights).bytes()
-        + routed * deployment.weights.bytes()
-        + model.head_params() * 2.0;
-    let gpus = f64::from(deployment.parallel.tensor * deployment.parallel.data);
-    let yields = deployment.speculation.map_or(1.0, |s| 1.0 + f64::from(s.tokens));
-    let floor = bytes / (gpus * deployment.gpu.bandwidth) * 1e3 / yields;
+    let floor = physics::step_seconds_min(deployment) * 1e3;
     for (name, value) in [("TPOT", row.tpot_mean_ms), ("ITL", row.itl_mean_ms)] {
         if let Some(value) = value.filter(|&value| value > 0.0 && value < floor) {
             reasons.push(format!(
@@ -71,9 +57,7 @@ fn above_peak_rate(row: &Row, deployment: &Deployment, reasons: &mut Vec<String>
     };
     let flops = 2.0 * model.active_params()
         + 2.0 * width * f64::from(model.layers) * row.output_tokens / 2.0;
-    let gpu = &deployment.gpu;
-    let peak = gpu.flops_16.max(gpu.flops_fp8.unwrap_or(0.0)).max(gpu.flops_int8.unwrap_or(0.0));
-    let most = peak * f64::from(deployment.gpus()) / flops;
+    let most = deployment.gpu.flops_max() * f64::from(deployment.gpus()) / flops;
     if rate > most {
         reasons.push(format!("{rate} tok/s is above the {most:.0} that the GPUs can compute"));
     }
