@@ -12,9 +12,7 @@ use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{
-    calibrate, compare, doctor, print, repeat, runs, say, sim, sweep, validate,
-};
+use crate::{calibrate, compare, doctor, print, repeat, runs, say, sim, sweep, validate};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {

@@ -141,11 +141,11 @@ pub(crate) fn sentences(outcome: &Outcome) -> Vec<(&'static str, Vec<String>)> {
     let levels = ["output_tokens_per_s", "requests_per_s", "goodput_rps"];
     let levels = levels.iter().filter_map(|name| {
         let across = repeated.levels.get(*name)?;
-        Some(format!("{name} {:.4} {}", Short(across.mean), spread(across)))
+        Some(format!("{name} {} {}", short(across.mean, 4), spread(across)))
     });
     let means = known().map(|(name, estimate)| {
         let across = Across { runs: repeated.runs, mean: estimate.mean, ci95: estimate.mean_ci95 };
-        format!("{name} mean {:.4} ms {}", Short(estimate.mean), spread(&across))
+        format!("{name} mean {} ms {}", short(estimate.mean, 4), spread(&across))
     });
     let pooled = known().map(|(name, estimate)| percentiles(name, estimate));
     let precision = outcome.precision.as_ref().map(|reached| vec![ended(reached, repeated.runs)]);
@@ -157,7 +157,7 @@ pub(crate) fn sentences(outcome: &Outcome) -> Vec<(&'static str, Vec<String>)> {
 fn percentiles(name: &str, estimate: &Estimate) -> String {
     let all = [("p50", Some(estimate.p50)), ("p90", estimate.p90), ("p99", estimate.p99)];
     let known =
-        all.iter().filter_map(|(rank, value)| Some(format!("{rank} {:.4}", Short((*value)?))));
+        all.iter().filter_map(|(rank, value)| Some(format!("{rank} {}", short((*value)?, 4))));
     format!("{name} {} ms, of {}", known.collect::<Vec<_>>().join(", "), estimate.n)
 }
 
@@ -185,17 +185,51 @@ fn spread(across: &Across) -> String {
 }
 
 fn percent(share: f64) -> String {
-    format!("{:.2} %", Short(100.0 * share))
+    format!("{} %", short(100.0 * share, 2))
 }
 
-/// A number with as many significant digits as its precision says, and no exponent.
-struct Short(f64);
+/// Writes a number with so many significant digits at least, and no exponent.
+fn short(value: f64, digits: i32) -> String {
+    let before = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    let after = usize::try_from(digits - 1 - before).unwrap_or(0);
+    format!("{value:.after$}")
+}
 
-impl std::fmt::Display for Short {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let digits = f.precision().unwrap_or(3) as i32;
-        let before = if self.0 == 0.0 { 0 } else { self.0.abs().log10().floor() as i32 };
-        let after = (digits - 1 - before).max(0) as usize;
-        write!(f, "{:.after$}", self.0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use infermark_terms::slo::Level;
+
+    #[test]
+    fn numbers_have_the_digits_that_matter() {
+        assert_eq!(short(1234.567, 4), "1235");
+        assert_eq!(short(12.3456, 4), "12.35");
+        assert_eq!(short(0.012_345, 2), "0.012");
+        assert_eq!(short(0.0, 3), "0.00");
+        assert_eq!(percent(0.0213), "2.1 %");
+    }
+
+    #[test]
+    fn a_forecast_says_how_long_and_when_it_ends() {
+        let asked = Precision { figure: Subject::Level(Level::OutputTokensPerS), share: 0.02 };
+        let across = Across::of(&[96.0, 98.0, 100.0, 102.0, 104.0]).unwrap();
+        let forecast = Forecast { asked, across, runs: Some(12), seconds: Some(420.0) };
+        assert_eq!(
+            foretold(&forecast, 30),
+            "output_tokens_per_s ± 3.9 % after 5 runs: 2.0 % takes about 12 in all, another 7m"
+        );
+        assert!(foretold(&forecast, 10).ends_with("; it ends after 10"));
+        let unknown = Forecast { runs: None, seconds: None, ..forecast };
+        assert!(foretold(&unknown, 30).ends_with("nobody can say how many it takes for 2.0 %"));
+    }
+
+    #[test]
+    fn only_figures_of_whole_runs_have_a_precision() {
+        for figure in ["tpot:mean", "requests_per_s", "output_tokens_per_s"] {
+            assert!(super::figure(figure).is_ok(), "{figure}");
+        }
+        for figure in ["ttft:p99", "ttft", "failure_rate", "speed"] {
+            assert!(super::figure(figure).is_err(), "{figure}");
+        }
     }
 }

@@ -152,12 +152,12 @@ fn told_of(event: Event<'_>) -> String {
 /// of a repeated run that missed an objective.
 pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
     let is_void = |taken: &Taken| taken.point.trust.verdict == Trust::Void;
-    let misses = |taken: &Taken| taken.point.decision() == Some(Decision::Missed);
-    let missed = || studied.kind() == Some(Kind::Repeat) && studied.points.iter().any(misses);
+    let is_missed = |taken: &Taken| taken.point.decision() == Some(Decision::Missed);
+    let is_repeated = studied.kind() == Some(Kind::Repeat);
     let failed = || validate::found(studied).is_some_and(|found| found.verdict == Passed::Fail);
     match studied.points.iter().any(is_void) {
         true => Exit::Void,
-        false if failed() || missed() => Exit::Missed,
+        false if failed() || is_repeated && studied.points.iter().any(is_missed) => Exit::Missed,
         false => printed,
     }
 }

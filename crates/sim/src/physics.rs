@@ -49,7 +49,7 @@ mod tests {
         // 7.5 G parameters of 2 bytes, embeddings not counted, over 3.35 TB/s.
         let milliseconds = step_seconds_min(&deployment) * 1e3;
         assert!((4.4..4.6).contains(&milliseconds), "{milliseconds}");
-        let two: Deployment = "llama-3.1-8b@h100 tp=2".parse().unwrap();
+        let two: Deployment = "llama-3.1-8b@h100,tp=2".parse().unwrap();
         assert!((step_seconds_min(&two) * 2e3 - milliseconds).abs() < 1e-9);
     }
 

@@ -12,7 +12,7 @@ fn base(target: &str, requests: &str) -> Resolved {
         Given::flag(&settings::TARGET, target),
         Given::flag(&settings::CONCURRENCY, "2"),
         Given::flag(&settings::REQUESTS, requests),
-        Given::flag(&settings::INPUT_TOKENS, "8"),
+        Given::flag(&settings::INPUT_TOKENS, "32"),
         Given::flag(&settings::OUTPUT_TOKENS, "3"),
     ];
     resolve(given, Seed(7)).unwrap()
@@ -79,9 +79,9 @@ fn a_precision_is_reached_by_the_runs_that_were_foretold() {
     assert!(runs as u64 <= foretold + 2 && runs as u64 + 2 >= foretold, "{runs}, {foretold}");
     assert_eq!(first.seconds, Some(10.0 * (foretold - 5) as f64));
     // What no number of runs that are allowed brings is told, and the runs end.
-    let (runs, told) = repeated(&[50.0, 150.0], &precise(0.01));
+    let (runs, told) = repeated(&[50.0, 150.0], &precise(0.02));
     assert_eq!(runs, RUNS_MAX as usize);
-    assert!(told[0].runs.unwrap() > 5_000);
+    assert!(told[0].runs.unwrap() > 2_000);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn runs_are_one_study_whose_percentiles_are_over_all_requests() {
     let pooled = repeated.latency.ttft_ms.unwrap();
     assert_eq!(pooled.n, own[0].n + own[1].n);
     assert!(pooled.p99.is_some() && own[0].p99.is_none(), "120 observations have one, 60 do not");
-    assert_eq!(pooled.min, own[0].min.min(own[1].min));
+    assert!((pooled.min - own[0].min.min(own[1].min)).abs() < 1e-12);
     assert!((pooled.mean - f64::midpoint(own[0].mean, own[1].mean)).abs() < 1e-12);
     let gaps: u64 = taken.iter().map(|t| t.point.latency.itl_ms.map_or(0, |itl| itl.n)).sum();
     assert_eq!(repeated.latency.itl_ms.map_or(0, |itl| itl.n), gaps, "chunks are pooled too");
