@@ -393,8 +393,8 @@ fn littles_law_broken(evidence: &Evidence<'_>) -> Option<Caveat> {
     })
 }
 
-/// "rate ≤ concurrency/TPOT", of the tokens after the first, over all requests from the first `sent`
-/// to the last `end`. Both sides are multiplied by the length of the run and by TPOT, whose
+/// "rate ≤ concurrency/TPOT", of the tokens after the first, over all requests from the first
+/// `sent` to the last `end`. Both sides are multiplied by the length of the run and by TPOT, whose
 /// rounding is half a nanosecond for each token.
 fn rate_above_concurrency(evidence: &Evidence<'_>) -> Option<Caveat> {
     let rows = evidence.roster.rows();
