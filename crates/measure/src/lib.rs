@@ -18,7 +18,8 @@
 //! - A figure that was not observed is absent: never 0, never NaN.
 //! - The chunks are read once. Of each, at most 16 bytes are kept.
 //!
-//! [`repeats`] says what several runs of one point say together. [`observe`] adds what servers, GPUs and hosts said beside, and says what limits the server.
+//! [`repeats`] says what several runs of one point say together. [`observe`] adds what servers,
+//! GPUs and hosts said beside, and says what limits the server.
 //!
 //! Not here: clocks, files, and how figures are printed.
 
