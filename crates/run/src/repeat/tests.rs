@@ -1,3 +1,5 @@
+//! The laws of repeating, and one study of repeats on the embedded engine.
+
 use std::cell::RefCell;
 
 use infermark_scenario::{Given, Resolved, resolve, settings};
