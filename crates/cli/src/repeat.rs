@@ -13,7 +13,6 @@ use infermark_run::repeat::{
 use infermark_run::study::Kind;
 use infermark_scenario::Resolved;
 use infermark_scenario::settings::{Group, SETTINGS};
-use infermark_terms::Nanos;
 use infermark_terms::slo::Subject;
 use serde_json::json;
 
@@ -116,7 +115,7 @@ fn foretold(forecast: &Forecast, runs_max: u32) -> String {
     let goal = percent(asked.share);
     match (runs, seconds) {
         (Some(runs), Some(seconds)) => {
-            let long = Nanos::from_secs_f64(seconds.round());
+            let long = lasting(*seconds);
             let beyond = if *runs > u64::from(runs_max) {
                 format!("; it ends after {runs_max}")
             } else {
@@ -188,6 +187,15 @@ fn percent(share: f64) -> String {
     format!("{} %", short(100.0 * share, 2))
 }
 
+/// Writes a duration as one would say it.
+fn lasting(seconds: f64) -> String {
+    match seconds {
+        short if short < 120.0 => format!("{short:.0} s"),
+        some if some < 7200.0 => format!("{:.0} min", some / 60.0),
+        long => format!("{:.1} h", long / 3600.0),
+    }
+}
+
 /// Writes a number with so many significant digits at least, and no exponent.
 fn short(value: f64, digits: i32) -> String {
     let before = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
@@ -216,7 +224,7 @@ mod tests {
         let forecast = Forecast { asked, across, runs: Some(12), seconds: Some(420.0) };
         assert_eq!(
             foretold(&forecast, 30),
-            "output_tokens_per_s ± 3.9 % after 5 runs: 2.0 % takes about 12 in all, another 7m"
+            "output_tokens_per_s ± 3.9 % after 5 runs: 2.0 % takes about 12 in all, another 7 min"
         );
         assert!(foretold(&forecast, 10).ends_with("; it ends after 10"));
         let unknown = Forecast { runs: None, seconds: None, ..forecast };
