@@ -93,6 +93,7 @@ pub(crate) fn conduct(
         Ok(found) => {
             let studied = study.finish(found)?;
             leave_page(&studied.dir, subject::of_study(&studied));
+            validate::leave(&studied);
             let printed = show(&studied, matches)?;
             Ok(vouch(&studied, printed))
         }

@@ -1,5 +1,6 @@
 //! `infermark validate`: an acceptance suite, from the first load to the verdict.
 
+mod mlperf;
 mod page;
 mod shipped;
 
@@ -22,7 +23,7 @@ use crate::arguments::{argument, output, quiet, record};
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::run::settle;
 use crate::study::{self, Asked};
-use crate::{arguments, print};
+use crate::{arguments, print, say};
 
 pub(crate) use self::page::{Form, page};
 
@@ -151,10 +152,22 @@ pub(crate) fn found(studied: &Studied) -> Option<Validation> {
     serde_json::from_value(studied.header.rest.get(VALIDATION)?.clone()).ok()
 }
 
+/// Writes what belongs beside a suite's record, where the suite has a format of its own.
+pub(crate) fn leave(studied: &Studied) {
+    let summary = found(studied).and_then(|found| mlperf::summary(studied, &found));
+    let Some(summary) = summary else { return };
+    let path = studied.dir.join(mlperf::FILE);
+    // The record is complete without it.
+    match fs::write(&path, summary) {
+        Ok(()) => say(&format!("summary: {}\n", path.display())),
+        Err(error) => say(&format!("warning: cannot write {}: {error}\n", path.display())),
+    }
+}
+
 fn list() -> Result<Exit, Failure> {
-    let lines = shipped::names().map(|name| {
-        let text = shipped::text(name).expect("it was just listed");
-        let suite = parse_suite(Path::new(name), text).expect("shipped suites are tested");
+    let lines = shipped::names().into_iter().map(|name| {
+        let text = shipped::text(&name).expect("it was just listed");
+        let suite = parse_suite(Path::new(&name), &text).expect("shipped suites are tested");
         format!("{name:<32} {}\n", suite.title)
     });
     print(&lines.collect::<String>())
@@ -165,12 +178,14 @@ fn list() -> Result<Exit, Failure> {
 fn suite_text(matches: &ArgMatches) -> Result<(PathBuf, String), Failure> {
     let name = matches.get_one::<String>("suite").expect("clap requires it");
     if let Some(text) = shipped::text(name) {
-        return Ok((PathBuf::from(name), text.to_owned()));
+        return Ok((PathBuf::from(name), text));
     }
     let path = PathBuf::from(name);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read the suite {name}"));
     let text = text.map_err(|error| {
-        let near = infermark_scenario::closest(name, shipped::names(), 3).join(", ");
+        let names = shipped::names();
+        let known = names.iter().map(String::as_str);
+        let near = infermark_scenario::closest(name, known, 3).join(", ");
         Failure::usage(error).hint(format!("shipped suites are listed by `--list`, such as {near}"))
     })?;
     Ok((path, text))

@@ -188,7 +188,7 @@ pub fn validate(
     suite: &Suite,
     told: &Told,
 ) -> Result<Validation, RunError> {
-    let mut bench = Bench::new(rig, suite, told);
+    let mut bench = Bench::new(rig, judge, suite, told);
     let batches = bench.batches()?;
     let overridden = bench.overridden();
     let chosen = suite.references.iter().find(|known| Some(&known.name) == told.reference.as_ref());

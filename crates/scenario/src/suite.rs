@@ -7,7 +7,7 @@
 //! quick: {requests: 40}
 //! workloads:
 //!   - name: chat
-//!     loads: [{concurrency: 1}, {rate: 4/s}, {sweep: 9}]
+//!     loads: [{concurrency: 1}, {rate: 4/s}, {sweep: 9}, {peak: 5%}]
 //!     checks:
 //!       - {name: interactive, slo: "ttft:p99<=200ms,itl:p99<=50ms", at: any}
 //!       - {name: steady, slo: failure_rate<=0.1%, at: every}
@@ -95,6 +95,13 @@ pub enum Load {
         /// What each of its points sets beside its load.
         changes: Changes,
     },
+    /// The highest rate at which the checks that are asked of it hold.
+    Peak {
+        /// How near the search comes, as a share of the rate.
+        precision: f64,
+        /// What the point at that rate sets beside its load.
+        changes: Changes,
+    },
 }
 
 /// Where the rates of a sweep lie.
@@ -153,6 +160,9 @@ pub const IDLE: &str = "idle";
 /// The label of a target that is asked as fast as it goes.
 pub const THROUGHPUT: &str = "throughput";
 
+/// The label of the highest rate at which checks hold.
+pub const PEAK: &str = "peak";
+
 impl Load {
     /// Returns the labels of its points, as far as they are known before it is measured.
     pub fn labels(&self) -> Vec<&str> {
@@ -160,6 +170,7 @@ impl Load {
             Self::Point { label, .. } => vec![label],
             Self::Sweep { rates: Rates::Between(_), .. } => vec![IDLE, THROUGHPUT],
             Self::Sweep { rates: Rates::UpTo(..), .. } => vec![THROUGHPUT],
+            Self::Peak { .. } => vec![PEAK],
         }
     }
 }

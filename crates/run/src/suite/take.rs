@@ -2,11 +2,14 @@
 
 use infermark_scenario::Origin;
 use infermark_scenario::settings::{self, Setting};
-use infermark_scenario::suite::{Changes, IDLE, Load, Rates, Step, Suite, THROUGHPUT, Workload};
+use infermark_scenario::suite::{
+    Changes, IDLE, Load, PEAK, Rates, Step, Suite, THROUGHPUT, Workload,
+};
 
-use super::{Batch, Length, NamedTarget, Placed, Told};
+use super::verdict::holds;
+use super::{Batch, Judge, Length, NamedTarget, Placed, Told};
 use crate::RunError;
-use crate::study::{Early, Order, Rig};
+use crate::study::{Early, Ended, Order, Rig};
 use crate::sweep::short;
 
 /// How long all loads of a quick validation last together, in milliseconds. What comes before and
@@ -15,6 +18,16 @@ const QUICK_MS: u64 = 40_000;
 /// The shortest load, and the longest wait for what is in flight at its end.
 const QUICK_LOAD_MS_MIN: u64 = 500;
 const QUICK_DRAIN: &str = "10s";
+
+/// The most trials of a search for a peak, and the requests of each: with 10 of 1000 over its limit
+/// a 99th percentile is at it.
+const TRIALS_MAX: u32 = 14;
+const TRIAL_REQUESTS: u64 = 1000;
+const QUICK_TRIAL_REQUESTS: u64 = 40;
+/// Where so many halvings find no rate that holds, none is looked for below.
+const HALVINGS_MAX: u32 = 7;
+/// The least rate that is asked for, where a target carries next to nothing.
+const RATE_MIN: f64 = 0.001;
 
 /// What the shape of a dataset's prompts takes the place of.
 const LENGTHS: [&Setting; 4] = [
@@ -29,20 +42,26 @@ pub(super) struct Bench<'a, 'r> {
     rig: &'r mut dyn Rig,
     suite: &'a Suite,
     told: &'a Told,
+    judge: &'r Judge<'r>,
     /// Keys that the user set, which the suite therefore does not.
     users: Vec<&'static str>,
     taken: usize,
 }
 
 impl<'a, 'r> Bench<'a, 'r> {
-    pub(super) fn new(rig: &'r mut dyn Rig, suite: &'a Suite, told: &'a Told) -> Self {
+    pub(super) fn new(
+        rig: &'r mut dyn Rig,
+        judge: &'r Judge<'r>,
+        suite: &'a Suite,
+        told: &'a Told,
+    ) -> Self {
         let values = rig.base().values.iter();
         let given = values.filter(|value| value.origin != Origin::Default).map(|value| value.key);
         let mut users: Vec<_> = given.filter(|key| *key != settings::TARGET.key).collect();
         if users.contains(&settings::DATASET.key) {
             users.extend(LENGTHS.map(|setting| setting.key));
         }
-        Self { rig, suite, told, users, taken: 0 }
+        Self { rig, suite, told, judge, users, taken: 0 }
     }
 
     /// Returns the settings of the suite that the user set otherwise.
@@ -76,7 +95,7 @@ impl<'a, 'r> Bench<'a, 'r> {
     fn points(
         &mut self,
         target: Option<&NamedTarget>,
-        workload: &Workload,
+        workload: &'a Workload,
     ) -> Result<Vec<Placed>, RunError> {
         let mut points = Vec::new();
         for load in &workload.loads {
@@ -86,6 +105,9 @@ impl<'a, 'r> Bench<'a, 'r> {
                 }
                 Load::Sweep { rates, changes } => {
                     points.extend(self.sweep(target, workload, *rates, changes)?);
+                }
+                Load::Peak { precision, changes } => {
+                    points.push(self.peak(target, workload, *precision, changes)?);
                 }
             }
         }
@@ -120,6 +142,54 @@ impl<'a, 'r> Bench<'a, 'r> {
         Ok(points)
     }
 
+    /// Searches for the highest rate at which the checks of the peak hold, and measures it. After
+    /// `LoadGen`'s `FindPeakPerformance`, but from above: what a target does as fast as it can bounds
+    /// the rate, which is halved until it holds; then the stretch between is halved.
+    fn peak(
+        &mut self,
+        target: Option<&NamedTarget>,
+        workload: &'a Workload,
+        precision: f64,
+        changes: &Changes,
+    ) -> Result<Placed, RunError> {
+        let trial = [(&settings::REQUESTS, self.trial_requests().to_string())];
+        let mut flood = over(changes, &trial);
+        flood.retain(|(setting, _)| Step::Throughput.takes(setting));
+        flood.push(Step::Throughput.load());
+        let flood = self.take(target, workload, "search at throughput", &flood, Early::Never)?;
+        let mut high = short(requests_per_s(&flood));
+        let mut low = None;
+        let mut tried = high;
+        for trial_index in 0..TRIALS_MAX {
+            let near = low.is_some_and(|low: f64| high - low <= low * precision);
+            let hopeless = low.is_none() && trial_index >= HALVINGS_MAX;
+            if near || hopeless || tried <= 0.0 {
+                break;
+            }
+            let rate = format!("{tried}/s");
+            let label = format!("search at {rate}");
+            let load = over(&over(changes, &trial), &[Step::Rate(&rate).load()]);
+            let placed = self.take(target, workload, &label, &load, Early::WhenSaturated)?;
+            let saturated = placed.taken.ended == Ended::Saturated;
+            if !saturated && holds(workload, &placed, self.judge)? {
+                low = Some(tried);
+            } else {
+                high = tried;
+            }
+            tried = short(low.map_or(high / 2.0, |low| f64::midpoint(low, high)));
+        }
+        let rate = format!("{}/s", low.unwrap_or(high).max(RATE_MIN));
+        let load = over(changes, &[Step::Rate(&rate).load()]);
+        self.take(target, workload, PEAK, &load, Early::Never)
+    }
+
+    fn trial_requests(&self) -> u64 {
+        match self.told.length {
+            Length::Whole => TRIAL_REQUESTS,
+            Length::Quick => QUICK_TRIAL_REQUESTS,
+        }
+    }
+
     fn take(
         &mut self,
         target: Option<&NamedTarget>,
@@ -134,7 +204,7 @@ impl<'a, 'r> Bench<'a, 'r> {
         }
         all = over(&all, load);
         if self.told.length == Length::Quick {
-            all = over(&all, &self.hurried());
+            all = self.hurried(&all);
         }
         all.retain(|(setting, _)| !self.users.contains(&setting.key));
         if let Some(target) = target {
@@ -152,21 +222,27 @@ impl<'a, 'r> Bench<'a, 'r> {
         Ok(Placed { index: self.taken - 1, label: label.to_owned(), taken })
     }
 
-    /// Returns what makes a load quick.
-    fn hurried(&self) -> Changes {
+    /// Returns these settings, made quick.
+    fn hurried(&self, given: &Changes) -> Changes {
         let points = |load: &Load| match load {
             Load::Point { .. } => 1,
             Load::Sweep { rates: Rates::Between(count), .. } => u64::from(*count) + 2,
             Load::Sweep { rates: Rates::UpTo(count, _), .. } => u64::from(*count) + 1,
+            Load::Peak { .. } => u64::from(TRIALS_MAX) + 2,
         };
         let loads = self.suite.workloads.iter().flat_map(|workload| &workload.loads);
         let count = loads.map(points).sum::<u64>() * self.told.targets.len().max(1) as u64;
         let each = (QUICK_MS / count.max(1)).max(QUICK_LOAD_MS_MIN);
-        vec![
-            (&settings::DURATION, format!("{each}ms")),
-            (&settings::WARMUP, "0s".to_owned()),
-            (&settings::DRAIN, QUICK_DRAIN.to_owned()),
-        ]
+        let has = |setting: &Setting| given.iter().any(|(known, _)| **known == *setting);
+        let mut hurried =
+            vec![(&settings::WARMUP, "0s".to_owned()), (&settings::DRAIN, QUICK_DRAIN.to_owned())];
+        // What is asked at once ends with its last request: cut short, nothing would have ended.
+        if has(&settings::THROUGHPUT) && has(&settings::REQUESTS) {
+            let kept = given.iter().filter(|(known, _)| **known != settings::DURATION);
+            return over(&kept.cloned().collect::<Vec<_>>(), &hurried);
+        }
+        hurried.push((&settings::DURATION, format!("{each}ms")));
+        over(given, &hurried)
     }
 }
 

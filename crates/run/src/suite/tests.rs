@@ -161,3 +161,31 @@ fn the_faster_of_two_targets_wins() {
     assert!(both, "every target under every load");
     assert_eq!(validation.lines.len(), 18);
 }
+
+/// A suite that searches: answers within a limit that any engine keeps, or none does.
+fn peak(limit: &str) -> Validation {
+    let text = format!(
+        "suite: p\ntitle: P\nscenario: {{input_tokens: 16, output_tokens: 4, duration: 1s}}\n\
+         quick: {{requests: 10}}\nworkloads:\n  - name: w\n    loads: [{{peak: 50%}}]\n    checks:\n      \
+         - {{name: within, slo: 'e2e:p50<={limit}', at: peak}}\n      \
+         - {{name: long, min_duration: 1h, at: peak}}\n"
+    );
+    let told = Told { text, ..told(&[], None, Length::Quick) };
+    let (validation, points) = outcome(&told, &[], Trust::Sound);
+    let labels: Vec<_> = points.iter().map(|p| p["label"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(labels[0], "search at throughput");
+    assert!(labels[1..labels.len() - 1].iter().all(|label| label.starts_with("search at ")));
+    assert_eq!(labels.last().map(String::as_str), Some("peak"));
+    assert!(validation.groups[0].points.len() == 1, "trials are not the workload's points");
+    validation
+}
+
+#[test]
+fn a_search_ends_at_the_highest_rate_that_holds() {
+    let easy = peak("100s");
+    let verdicts: Vec<_> = easy.lines.iter().map(|line| line.verdict).collect();
+    // That it was too short is no reason for a lower rate.
+    assert_eq!(verdicts, [Passed::Pass, Passed::Fail]);
+    let hard = peak("1ns");
+    assert_ne!(hard.lines[0].verdict, Passed::Pass);
+}

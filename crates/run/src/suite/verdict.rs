@@ -1,7 +1,7 @@
 //! Which lines hold.
 
 use infermark_measure::{Decision, Ruling, early};
-use infermark_scenario::suite::{At, Check, Reference, Rule, Tail};
+use infermark_scenario::suite::{At, Check, PEAK, Reference, Rule, Tail, Workload};
 use infermark_terms::Trust;
 use infermark_terms::slo::{Bound, Side, Slo, Subject};
 
@@ -49,6 +49,29 @@ pub(super) fn lines(
         judged.push(if slos.is_empty() { Vec::new() } else { judge(&placed.taken, &slos)? });
     }
     Ok(all.iter().map(|asked| line(asked, batch, &judged)).collect())
+}
+
+/// Says whether a trial of the search for a peak shows nothing against the rate: of what is asked
+/// of the peak, nothing is missed but what only a longer run can keep.
+pub(super) fn holds(
+    workload: &Workload,
+    placed: &Placed,
+    judge: &Judge<'_>,
+) -> Result<bool, RunError> {
+    let mut slos = Vec::new();
+    let of_peak = workload.checks.iter().filter(|check| match &check.at {
+        At::Every => true,
+        At::Any => false,
+        At::Load(label) => label == PEAK,
+    });
+    let all: Vec<Asked> = of_peak.map(|check| asked(check, &mut slos)).collect();
+    let judged = if slos.is_empty() { Vec::new() } else { judge(&placed.taken, &slos)? };
+    Ok(all.iter().all(|asked| match asked.test {
+        Test::MinDuration(_) | Test::MinRequests(_) => true,
+        Test::Bounds(_) | Test::Tails(..) => {
+            found(&asked.test, placed, &judged).decision != Decision::Missed
+        }
+    }))
 }
 
 fn keep(slo: Slo, slos: &mut Vec<Slo>) -> usize {

@@ -301,7 +301,7 @@ impl Reader {
             let Some((load, givens)) = self.load(branch) else { continue };
             match load {
                 Load::Point { .. } => self.try_out(&settings, &quick, &givens),
-                Load::Sweep { .. } => {
+                Load::Sweep { .. } | Load::Peak { .. } => {
                     for step in [Step::Idle, Step::Throughput, Step::Rate("1/s")] {
                         let taken = givens.iter().filter(|given| step.takes(given.setting()));
                         let (setting, text) = step.load();
@@ -343,19 +343,26 @@ impl Reader {
             self.refuse("loads", Flaw::new(start, "not a load").expected(expected));
             return None;
         };
-        let of_ours = |key: &str| matches!(key, "name" | "sweep");
+        let of_ours = |key: &str| matches!(key, "name" | "sweep" | "peak");
         let (ours, others): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(key, _)| of_ours(&key.text));
         let givens = self.givens(Some(Branch::Map(others, span.clone())), "loads");
         let mut fields = self.fields(Branch::Map(ours, span), "loads", |_| true);
         let name = self.text(&mut fields, "name").map(|scalar| scalar.text);
         let sweep = self.text(&mut fields, "sweep");
+        let peak = self.text(&mut fields, "peak");
         let changes = changes(&givens);
-        let load = match (sweep, name.or_else(|| label(&changes))) {
-            (Some(sweep), _) => Load::Sweep { rates: self.rates(&sweep)?, changes },
-            (None, Some(label)) => Load::Point { label, changes },
-            (None, None) => {
-                let expected = "one of `concurrency`, `rate`, `ramp`, `throughput` and `sweep`";
+        let load = match (sweep, peak, name.or_else(|| label(&changes))) {
+            (Some(_), Some(peak), _) => {
+                self.refuse("loads", Flaw::new(peak.span, "both a sweep and a peak"));
+                return None;
+            }
+            (Some(sweep), None, _) => Load::Sweep { rates: self.rates(&sweep)?, changes },
+            (None, Some(peak), _) => Load::Peak { precision: self.share(&peak, "peak")?, changes },
+            (None, None, Some(label)) => Load::Point { label, changes },
+            (None, None, None) => {
+                let expected = "one of `concurrency`, `rate`, `ramp`, `throughput`, `sweep` and \
+                                `peak`";
                 self.refuse("loads", Flaw::new(start, "no load").expected(expected));
                 return None;
             }

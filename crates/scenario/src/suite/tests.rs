@@ -18,11 +18,11 @@ workloads:
       - concurrency: 4
       - {name: burst, rate: 4/s, arrivals: gamma(2)}
       - {sweep: 9, arrivals: constant}
-      - {rate: 9/s, duration: 600s}
+      - {peak: 5%, duration: 600s}
     checks:
       - {name: quick answers, slo: 'ttft:p99<=200ms', at: any}
-      - {name: tails, early_stopping: 'ttft:p99<=450ms,tpot:p99<=40ms', at: rate 9/s}
-      - {name: long enough, min_duration: 600s, at: rate 9/s}
+      - {name: tails, early_stopping: 'ttft:p99<=450ms,tpot:p99<=40ms', at: peak}
+      - {name: long enough, min_duration: 600s, at: peak}
       - {name: no failures, slo: failure_rate<=0%}
 references:
   - name: theirs
@@ -45,9 +45,9 @@ fn a_suite_says_what_is_asked_and_what_must_hold() {
         [("input_tokens", "512"), ("requests", "400"), ("output_tokens", "normal(256,32)")]
     );
     let labels: Vec<_> = workload.loads.iter().flat_map(Load::labels).collect();
-    assert_eq!(labels, ["concurrency 4", "burst", IDLE, THROUGHPUT, "rate 9/s"]);
+    assert_eq!(labels, ["concurrency 4", "burst", IDLE, THROUGHPUT, PEAK]);
     let at: Vec<_> = workload.checks.iter().map(|check| check.at.clone()).collect();
-    assert_eq!(at, [At::Any, At::Load("rate 9/s".into()), At::Load("rate 9/s".into()), At::Every]);
+    assert_eq!(at, [At::Any, At::Load(PEAK.into()), At::Load(PEAK.into()), At::Every]);
     assert!(matches!(&workload.checks[1].rule, Rule::EarlyStopping(tails) if tails.len() == 2));
     assert!((suite.references[0].tolerance - 0.2).abs() < 1e-12);
     assert_eq!(suite.references[0].claims[0].at, At::Load("burst".into()));
@@ -78,7 +78,8 @@ fn each_mistake_has_its_line() {
         ("sweep: 9", "sweep: 0", 13, "not a sweep"),
         ("arrivals: constant", "arrivals: often", 13, "arrivals `often`"),
         ("sweep: 9", "sweep: 9 to all", 13, "`10 to 120%`"),
-        ("rate: 9/s,", "rate: 9,", 14, "rate `9`"),
+        ("peak: 5%", "peak: 5", 14, "not a share"),
+        ("peak: 5%", "peak: 5%, sweep: 3", 14, "both a sweep and a peak"),
         ("ttft:p99<=200ms", "ttft:p99<=200", 16, "expected a duration"),
         ("at: any", "at: rate 5/s", 16, "no such load"),
         ("ttft:p99<=450ms", "itl:p99<=450ms", 17, "not percentiles of each request"),
