@@ -13,6 +13,7 @@ use tokenizers::normalizers::{Prepend, Replace, Sequence};
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
+use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, NormalizerWrapper, Tokenizer as Library, TruncationParams};
 
 use crate::tokenizer::{FileTokenizer, Site, TokenizeError, Tokenizer};
@@ -62,6 +63,10 @@ pub(crate) fn bytes() -> Shared {
 }
 
 fn byte_level_of(entries: usize) -> Shared {
+    opened(&byte_level_library(entries))
+}
+
+fn byte_level_library(entries: usize) -> Library {
     let mut library = Library::new(BPE::default());
     let _ = library.with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)));
     let _ = library.with_decoder(Some(ByteLevelDecoder::default()));
@@ -72,7 +77,23 @@ fn byte_level_of(entries: usize) -> Shared {
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
     train(&mut library, trainer, TEXT.lines());
-    opened(&library)
+    library
+}
+
+/// Byte pair encodings as the library has them: one splits at spaces and adds special tokens
+/// around a text, the other normalizes whole lines.
+pub(crate) fn byte_pairs() -> [(&'static str, Library); 2] {
+    let mut framed = byte_level_library(1024);
+    let frame = TemplateProcessing::builder()
+        .try_single("<s> $0 [UNK]")
+        .unwrap()
+        .special_tokens(vec![("<s>", 1), ("[UNK]", 2)])
+        .build()
+        .unwrap();
+    let _ = framed.with_post_processor(Some(frame));
+    let word = AddedToken::from("Reform Club", false).single_word(true).lstrip(true);
+    let _ = framed.add_tokens([word]).unwrap();
+    [("byte-level", framed), ("without pre-tokenizer", JOINED.clone())]
 }
 
 /// BPE over whole lines with spaces marked, no pre-tokenizer, as Llama 2 has it.

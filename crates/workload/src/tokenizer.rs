@@ -5,12 +5,13 @@
 //!
 //! Not here: tokenizers behind a server. Whoever owns the network implements [`Tokenizer`].
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 use thiserror::Error;
+
+mod bpe;
 
 /// The most words that [`Tokenizer::words`] of a file offers: the commonest, enough to draw from.
 const WORDS_OFFERED: usize = 6000;
@@ -94,6 +95,9 @@ impl FileTokenizer {
             Ok(bytes) => bytes,
             Err(source) => return Err(TokenizerError::Unreadable { path: file, source }),
         };
+        if let Some(tokenizer) = bpe::read(&bytes) {
+            return Ok(Self(tokenizer));
+        }
         if let Err(source) = serde_json::from_slice::<IgnoredAny>(&bytes) {
             return Err(TokenizerError::NotJson { path: file, source });
         }
@@ -122,12 +126,13 @@ impl Tokenizer for FileTokenizer {
     /// Ids are given out by frequency in practically every vocabulary, so the first are taken.
     fn words(&self) -> Vec<String> {
         let added = self.0.get_added_tokens_decoder();
-        let vocabulary = self.0.get_vocab(false).into_iter().map(|(token, id)| (id, token));
-        let ordinary: BTreeMap<u32, String> =
-            vocabulary.filter(|(id, _)| !added.contains_key(id)).collect();
-        let marked = ordinary.values().any(|token| token.starts_with(SPACE_MARKS));
-        ordinary
-            .into_values()
+        // Few vocabularies leave ids out, and then only some.
+        let ids = 0..2 * self.0.get_vocab_size(false) as u32;
+        let ordinary = || {
+            ids.clone().filter(|id| !added.contains_key(id)).filter_map(|id| self.0.id_to_token(id))
+        };
+        let marked = ordinary().any(|token| token.starts_with(SPACE_MARKS));
+        ordinary()
             .filter_map(|token| match token.strip_prefix(SPACE_MARKS) {
                 Some(word) => Some(word.to_owned()),
                 None => (!marked).then_some(token),
