@@ -31,9 +31,27 @@ pub(crate) struct Sweep {
     pub(crate) peak: u64,
 }
 
-/// Walks through the step function within a span, exactly, from one instant at which it changes
-/// to the next. At one instant, requests leave before others come.
+/// Sums the step function up within a span.
 pub(crate) fn sweep(rows: &[&RequestRow], span: Span) -> Sweep {
+    let mut sum = Sweep { area: 0, peak: 0 };
+    walk(rows, span, |in_flight, nanos| {
+        sum.area += u128::from(in_flight) * u128::from(nanos);
+        sum.peak = sum.peak.max(in_flight);
+    });
+    sum
+}
+
+/// Returns for how long within a span at least `level` requests, one or more, were in flight.
+pub(crate) fn nanos_at_least(level: u64, rows: &[&RequestRow], span: Span) -> u64 {
+    let mut sum = 0;
+    walk(rows, span, |in_flight, nanos| sum += if in_flight >= level { nanos } else { 0 });
+    sum
+}
+
+/// Walks through the step function within a span, exactly, from one instant at which it changes
+/// to the next: how many were in flight, and for how many nanoseconds. At one instant, requests
+/// leave before others come. After the last has ended there are no more steps.
+fn walk(rows: &[&RequestRow], span: Span, mut step: impl FnMut(u64, u64)) {
     let (mut starts, mut ends): (Vec<u64>, Vec<u64>) = rows
         .iter()
         .filter_map(|row| Some(Span { start: row.sent?, end: row.end }.overlap(span)))
@@ -42,26 +60,23 @@ pub(crate) fn sweep(rows: &[&RequestRow], span: Span) -> Sweep {
         .unzip();
     starts.sort_unstable();
     ends.sort_unstable();
-    let mut sum = Sweep { area: 0, peak: 0 };
     let (mut in_flight, mut ended, mut now) = (0_u64, 0, span.start.0);
     for start in starts {
         while ends[ended] <= start {
-            sum.area += u128::from(in_flight) * u128::from(ends[ended] - now);
+            step(in_flight, ends[ended] - now);
             now = ends[ended];
             in_flight -= 1;
             ended += 1;
         }
-        sum.area += u128::from(in_flight) * u128::from(start - now);
+        step(in_flight, start - now);
         now = start;
         in_flight += 1;
-        sum.peak = sum.peak.max(in_flight);
     }
     for &end in &ends[ended..] {
-        sum.area += u128::from(in_flight) * u128::from(end - now);
+        step(in_flight, end - now);
         now = end;
         in_flight -= 1;
     }
-    sum
 }
 
 #[cfg(test)]
@@ -94,6 +109,11 @@ mod tests {
             let sweep = sweep(&rows.iter().collect::<Vec<_>>(), span);
             prop_assert_eq!(sweep.area, u128::from(counts.iter().sum::<u64>()));
             prop_assert_eq!(sweep.peak, counts.iter().copied().max().unwrap());
+            for level in 1..5 {
+                let within = counts.iter().filter(|&&count| count >= level).count() as u64;
+                let rows: Vec<_> = rows.iter().collect();
+                prop_assert_eq!(nanos_at_least(level, &rows, span), within);
+            }
         }
     }
 }

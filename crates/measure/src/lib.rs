@@ -54,6 +54,7 @@ mod share;
 mod slices;
 mod span;
 mod steady;
+mod stimulus;
 mod streams;
 mod telemetry;
 mod trend;
@@ -79,4 +80,5 @@ pub use point::{
 };
 pub use rates::{Rates, WholeRun};
 pub use ruling::{Decision, Ruling};
+pub use stimulus::{GapsFit, Stimulus};
 pub use telemetry::{ClientHost, Energy, Gpu, SourceReport, Telemetry};

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Evidence, audit};
 use crate::details::{Curve, Sketch};
+use crate::estimate::{Distribution, millis};
 use crate::goodput::Goodput;
+use crate::percentile::Percentile;
 use crate::pool::Weighing;
 use crate::population::{Population, Roster};
 use crate::rates::Spread;
@@ -18,8 +20,8 @@ use crate::span::Span;
 use crate::streams::Streams;
 use crate::{
     ClientFigures, ClientHost, Concurrency, Cost, Counts, Decision, Details, Energy, Estimate,
-    Finding, Gpu, LoadPlan, PointPlan, Rates, Ruling, SourceReport, Telemetry, TokenSource,
-    WholeRun, WindowSearch, concurrency, figures, rates, saturation, steady,
+    Finding, Gpu, LoadPlan, PointPlan, Rates, Ruling, SourceReport, Stimulus, Telemetry,
+    TokenSource, WholeRun, WindowSearch, concurrency, figures, rates, saturation, steady,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -39,6 +41,9 @@ pub struct Point {
     /// Requests in flight over the window; absent where it is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
+    /// How near the load that was sent came to the asked one; absent where nothing can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stimulus: Option<Stimulus>,
     /// Token counts.
     pub tokens: Tokens,
     /// How long connecting took, over the requests that opened a connection.
@@ -279,7 +284,9 @@ pub fn measure_in_detail(
     let mut streams = Streams::read(&roster, &population, window, chunks);
     let rates = rates::in_window(&roster, &streams, window);
     let whole_run = rates::in_whole_run(&roster, &streams, run);
-    let read_delay_ms = streams.delays.observations().map(|delays| Estimate::of(&delays));
+    let delays = streams.delays.observations();
+    let read_delay_ms = delays.as_ref().map(Estimate::of);
+    let read_delay_low = delays.and_then(|delays| delays.percentile_ends(Percentile::P99)[0]);
     let goodput = Goodput::of(&plan.slo, &population, &streams);
     let mut bench = Bench::new(&plan.slo);
     let (latency, gaps) = Latency::of(&population, streams, &mut bench);
@@ -310,6 +317,7 @@ pub fn measure_in_detail(
         rates,
         latency,
         concurrency: concurrency::in_window(roster.rows(), window),
+        stimulus: Stimulus::of(plan.load, &roster, &population, window),
         tokens: Tokens::of(&population),
         connect_ms,
         read_delay_ms,
@@ -327,7 +335,14 @@ pub fn measure_in_detail(
         trust: Verdict::of(Vec::new()),
     };
     let (roster, population) = (&roster, &population);
-    let evidence = Evidence { plan, point: &point, roster, population, window, saturation };
+    let evidence = Evidence {
+        plan,
+        point: &point,
+        roster,
+        population,
+        saturation,
+        read_delay_low: read_delay_low.map(|low| millis(low as f64)),
+    };
     point.trust = Verdict::of(audit(&evidence));
     (point, Details::of(population, gaps, sketch.finish()))
 }

@@ -597,6 +597,47 @@ fn arrivals_are_held_against_the_law_that_was_asked() {
 }
 
 #[test]
+fn reads_that_were_late_throughout_are_the_generators_and_one_hiccup_is_not() {
+    // Of 200 requests these have one late read, the longest.
+    let doubts = |is_late: fn(u64) -> bool| {
+        let mut run = closed_run();
+        run.chunks.clear();
+        for row in &mut run.rows {
+            row.stamps = StampSource::Kernel;
+            row.read_delay_max = Some(Nanos::from_millis(if is_late(row.id.0) { 5 } else { 0 }));
+        }
+        let point = run.measure(&plan(0, 10_000));
+        assert_eq!(point.read_delay_ms.unwrap().p99, Some(5.0));
+        codes(&point)
+    };
+    assert_eq!(doubts(|id| id % 10 < 3), [CaveatCode::ClientBound]);
+    assert_eq!(doubts(|id| (100..105).contains(&id)), []);
+}
+
+#[test]
+fn the_stimulus_is_told_in_figures() {
+    let open = closed_run().measure(&open_plan(ArrivalLaw::Constant)).stimulus.unwrap();
+    assert_eq!((open.sent, open.sent_share), (Some(200), Some(1.0)));
+    assert!((open.rate_share.unwrap() - 1.0).abs() < 1e-9, "{open:?}");
+    assert_eq!((open.gaps, open.in_flight_share, open.plateau_share), (None, None, None));
+    let poisson = closed_run().measure(&open_plan(ArrivalLaw::Poisson)).stimulus.unwrap();
+    let fit = poisson.gaps.unwrap();
+    // Gaps of the mean, all of them: the exponential law is at 1 - 1/e there.
+    let farthest = 1.0 - (-1.0_f64).exp();
+    assert!(fit.n == 199 && (fit.ks_distance - farthest).abs() < 1e-6 && fit.p < 1e-9, "{fit:?}");
+    // One of two slots is in use throughout, and both for half of the time.
+    let mut halved = Run::default();
+    for (id, (from, to)) in [(0, 10_000), (0, 2_500), (5_000, 7_500)].into_iter().enumerate() {
+        let mut row = row(id as u64);
+        (row.due, row.sent, row.end) = (millis(from), Some(millis(from)), millis(to));
+        halved.rows.push(row);
+    }
+    let closed = halved.measure(&plan(0, 10_000)).stimulus.unwrap();
+    assert_eq!((closed.in_flight_share, closed.plateau_share), (Some(0.75), Some(0.5)));
+    assert_eq!((closed.sent, closed.rate_share, closed.gaps), (None, None, None));
+}
+
+#[test]
 fn arrivals_that_were_not_sent_are_missed() {
     let mut run = closed_run();
     for row in &mut run.rows[150..153] {

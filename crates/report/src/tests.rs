@@ -517,6 +517,7 @@ fn points() -> impl Strategy<Value = Point> {
             latency,
             rates,
             concurrency: Some(Concurrency { mean, peak: n[0] }),
+            stimulus: None,
             tokens: Tokens {
                 input_mean: Some(mean),
                 output_mean: Some(start_s),

@@ -207,6 +207,7 @@ fn forget_the_generator(point: &mut Point) {
     let latency = &mut point.latency;
     (latency.lag_ms, latency.service_ttft_ms, latency.service_e2e_ms) = (None, None, None);
     (point.stamps, point.read_delay_ms, point.connect_ms) = (None, None, None);
+    point.stimulus = None;
     let worst = point.trust.caveats.iter().map(|caveat| caveat.lowers_to).max();
     point.trust.verdict = worst.unwrap_or(Trust::Sound);
 }
