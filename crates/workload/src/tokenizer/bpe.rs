@@ -1,8 +1,8 @@
 //! A fast way to read the `tokenizer.json` of a byte pair encoding, as most models ship it.
 //!
 //! The tokenizers library reads a model by way of a general JSON tree, since it must find out of
-//! what kind it is. Here vocabulary and merges go from the text into the model at once, which takes
-//! a fifth of the time; everything else is small, and is read by the library's own types.
+//! what kind it is. Here vocabulary and merges go from the text into the model at once; everything
+//! else is small, and is read by the library's own types.
 //!
 //! Invariant: what is read here tokenizes as the library's own reading does; what is not
 //! understood is left to the library.
