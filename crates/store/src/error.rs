@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
 
+use crate::catalogue::IndexError;
+
 /// Why a record could not be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,6 +15,12 @@ pub enum StoreError {
     /// A run would be written over something.
     #[error("`{}` already exists and is not empty", dir.display())]
     NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A run would be removed while it is being measured.
+    #[error("`{}` is being measured", dir.display())]
+    Held {
         /// The directory.
         dir: PathBuf,
     },
@@ -97,6 +105,14 @@ pub enum StoreError {
         /// The library's word.
         source: ParquetError,
     },
+    /// There is no memory even for a catalogue that is not kept.
+    #[error("the catalogue `{}` cannot be made", path.display())]
+    Catalogue {
+        /// Where it would be.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
 }
 
 /// Names the writing version within a sentence, where it is known.
@@ -127,6 +143,11 @@ impl StoreError {
             Some(system) => Self::writing(path, system),
             None => Self::Table { path: path.to_path_buf(), source },
         }
+    }
+
+    /// Wraps what keeps a catalogue from being made.
+    pub(crate) fn catalogue(path: &Path, source: IndexError) -> Self {
+        Self::Catalogue { path: path.to_path_buf(), source: source.into() }
     }
 
     /// Says what is wrong with a file's content.

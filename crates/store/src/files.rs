@@ -1,4 +1,4 @@
-//! The names within a run directory, and files that are replaced whole.
+//! The names within a run directory and beside it, and files that are replaced whole.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ pub(crate) const CHUNKS_JOURNAL: &str = "journal/chunks.log";
 pub(crate) const TELEMETRY_JOURNAL: &str = "journal/telemetry.log";
 /// The journal of output text.
 pub(crate) const TEXT_JOURNAL: &str = "journal/text.log";
+
+/// The catalogue, beside run directories.
+pub(crate) const CATALOGUE: &str = "catalogue.sqlite";
 
 /// What a file must outlast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,10 +20,13 @@
 //!   A table that exists is therefore complete, and is preferred to its journal.
 //! - Both forms of a record give the same rows in the same order.
 //! - A request whose row was flushed has all its chunks, if they were appended before it.
+//! - What was ever written can be told from the run directories alone; the [`catalogue`] beside
+//!   them is only for speed.
 //!
 //! Deliberately not here: clocks (the caller dates a run), what the header's values mean, and
 //! anything derived from rows (`measure`).
 
+pub mod catalogue;
 mod cells;
 mod chunks;
 mod columnar;
@@ -31,6 +34,7 @@ mod encoding;
 mod error;
 mod files;
 mod header;
+mod hold;
 mod journal;
 mod read;
 mod requests;
@@ -41,7 +45,8 @@ mod write;
 
 pub use error::StoreError;
 pub use header::RunFile;
-pub use read::{Listed, Rows, State, StoredRun, Summary, list, open};
+pub use hold::{Hold, is_held};
+pub use read::{Rows, State, StoredRun, open};
 pub use text::TextPiece;
 pub use write::{KeepChunks, RunWriter};
 

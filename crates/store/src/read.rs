@@ -1,8 +1,8 @@
-//! The reading end: a record in either form, and the records below a directory.
+//! The reading end: a record in either form.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::{fs, vec};
+use std::vec;
 
 use infermark_terms::{ChunkRow, RequestId, RequestRow, TelemetryRow};
 
@@ -224,48 +224,4 @@ impl<R> Iterator for Rows<R> {
             }
         }
     }
-}
-
-/// A run directory that was found.
-#[derive(Debug)]
-pub struct Listed {
-    /// Where it is.
-    pub dir: PathBuf,
-    /// What it is, or why that cannot be read: one broken record does not hide the others.
-    pub summary: Result<Summary, StoreError>,
-}
-
-/// The least that tells runs apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The run's name.
-    pub id: String,
-    /// When it began, in RFC 3339.
-    pub created: String,
-    /// Whether it is still going or was cut short.
-    pub partial: bool,
-}
-
-/// Finds the run directories directly below `root`, in the order of their names. Reads headers
-/// only.
-///
-/// # Errors
-///
-/// What the system says if `root` cannot be read.
-pub fn list(root: &Path) -> Result<Vec<Listed>, StoreError> {
-    let failed = |source| StoreError::reading(root, source);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(root).map_err(failed)? {
-        let dir = entry.map_err(failed)?.path();
-        if dir.join(files::RUN).is_file() {
-            let summary = RunFile::read(&dir).map(|run| Summary {
-                id: run.id,
-                created: run.created,
-                partial: run.partial,
-            });
-            found.push(Listed { dir, summary });
-        }
-    }
-    found.sort_by(|one, other| one.dir.cmp(&other.dir));
-    Ok(found)
 }

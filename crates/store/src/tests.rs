@@ -13,7 +13,7 @@ use crate::columnar::{Access, Columnar, Presence};
 use crate::encoding::Bytes;
 use crate::journal::Row;
 use crate::{
-    KeepChunks, RunFile, RunWriter, State, StoreError, StoredRun, TextPiece, list, open, samples,
+    KeepChunks, RunFile, RunWriter, State, StoreError, StoredRun, TextPiece, open, samples,
 };
 
 const WHOLE: State = State::Partial { torn_bytes: 0 };
@@ -375,27 +375,6 @@ fn a_broken_header_is_told_from_a_missing_one() {
     assert!(matches!(open(&run.dir()), Err(StoreError::NotARun { .. })));
     let nowhere = open(&run.root.path().join("nowhere"));
     assert!(matches!(nowhere, Err(StoreError::Read { .. })));
-}
-
-#[test]
-fn a_list_has_every_run_and_says_which_cannot_be_read() {
-    let run = begin();
-    let root = run.root.path();
-    let other = RunFile { id: "r2".into(), ..samples::header() };
-    let finished = RunWriter::create(&root.join("a"), &other).unwrap();
-    finished.finish(&other, KeepChunks::Keep).unwrap();
-    fs::create_dir(root.join("no-run")).unwrap();
-    fs::create_dir(root.join("z")).unwrap();
-    fs::write(root.join("z/run.json"), "{").unwrap();
-    fs::write(root.join("file"), "").unwrap();
-
-    let listed = list(root).unwrap();
-    let names: Vec<_> = listed.iter().map(|run| run.dir.file_name().unwrap()).collect();
-    assert_eq!(names, ["a", "run", "z"]);
-    let summaries: Vec<_> = listed.iter().map(|run| run.summary.as_ref().ok()).collect();
-    let [Some(a), Some(r), None] = summaries[..] else { panic!("{summaries:?}") };
-    assert_eq!((&*a.id, a.partial, &*r.id, r.partial), ("r2", false, "r1", true));
-    assert_eq!(a.created, "2026-01-02T03:04:05Z");
 }
 
 #[test]

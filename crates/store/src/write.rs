@@ -10,7 +10,7 @@ use crate::columnar::{self, Columnar};
 use crate::files::Outlasts;
 use crate::journal::{self, Journal, Row};
 use crate::read::latest_requests;
-use crate::{RunFile, StoreError, TextPiece, files};
+use crate::{Hold, RunFile, StoreError, TextPiece, files};
 
 /// Whether a finished record keeps its chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub struct RunWriter {
     chunks: Journal<ChunkRow>,
     telemetry: Journal<TelemetryRow>,
     text: Journal<TextPiece>,
+    _hold: Hold,
 }
 
 impl RunWriter {
@@ -56,6 +57,7 @@ impl RunWriter {
             chunks: Journal::create(dir.join(files::CHUNKS_JOURNAL))?,
             telemetry: Journal::create(dir.join(files::TELEMETRY_JOURNAL))?,
             text: Journal::create(dir.join(files::TEXT_JOURNAL))?,
+            _hold: Hold::take(dir),
         };
         // Last: where there is a header, there is a record. Nobody waits for the disk yet: the
         // load is about to begin, and its first requests must not be late.
