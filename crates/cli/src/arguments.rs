@@ -12,7 +12,7 @@ use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{calibrate, compare, doctor, print, repeat, runs, say, sim, sweep, validate};
+use crate::{calibrate, compare, doctor, place, print, repeat, runs, say, sim, sweep, validate};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -50,7 +50,7 @@ fn run() -> Command {
         .args(settings)
         .args(repeat::arguments())
         .arg(scenario_file())
-        .arg(record())
+        .args(record())
         .args(output(&["table", "json"]))
         .arg(quiet())
 }
@@ -65,14 +65,15 @@ pub(crate) fn scenario_file() -> Arg {
         .help("A scenario file: YAML, TOML or JSON with the options' names as keys")
 }
 
-/// Says where the record goes.
-pub(crate) fn record() -> Arg {
-    Arg::new("record")
+/// Say where the record goes.
+pub(crate) fn record() -> [Arg; 2] {
+    let record = Arg::new("record")
         .long("record")
         .value_name("DIR")
         .value_parser(value_parser!(PathBuf))
         .help_heading("Output")
-        .help("Where the run's record goes [default: infermark-runs/<id>]")
+        .help("Where the record goes [default: a directory of its own below --runs]");
+    [record, place::argument()]
 }
 
 /// Says nothing but the result.
@@ -99,12 +100,13 @@ fn report() -> Command {
         .after_help(EXIT_CODES)
         .arg(
             Arg::new("run")
-                .value_name("RUN_DIR")
+                .value_name("RUN")
                 .required(true)
                 .num_args(1..)
                 .value_parser(value_parser!(PathBuf))
-                .help("The directories of the runs"),
+                .help(place::RUN_HELP),
         )
+        .arg(place::argument())
         .arg(
             Arg::new("view")
                 .long("view")

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::report::{claim, colour, deliver, format, json};
-use crate::{arguments, sheet};
+use crate::{arguments, place, sheet};
 
 /// Settings that say which load a run had.
 const LOADS: [&str; 5] = ["concurrency", "rate", "ramp", "throughput", "dataset"];
@@ -37,12 +37,14 @@ pub(crate) fn command() -> Command {
         .after_help(EXIT_CODES)
         .arg(
             Arg::new("runs")
-                .value_name("RUN_DIR")
+                .value_name("RUN")
                 .required(true)
                 .num_args(2..)
                 .value_parser(value_parser!(PathBuf))
-                .help("The runs' directories, the baseline first"),
+                .help(place::RUN_HELP)
+                .long_help(format!("{}; the baseline first", place::RUN_HELP)),
         )
+        .arg(place::argument())
         .arg(
             Arg::new("figure")
                 .long("figure")
@@ -111,8 +113,8 @@ struct Pair<'a> {
 /// Compares, and prints what was found.
 pub(crate) fn compare(matches: &ArgMatches) -> Result<Exit, Failure> {
     claim(matches)?;
-    let dirs = matches.get_many::<PathBuf>("runs").into_iter().flatten();
-    let sides = dirs.map(|dir| Side::open(dir)).collect::<Result<Vec<_>, _>>()?;
+    let dirs = place::records(matches, "runs")?;
+    let sides = dirs.iter().map(|dir| Side::open(dir)).collect::<Result<Vec<_>, _>>()?;
     let (baseline, candidates) = sides.split_first().expect("clap requires two");
     let gate = matches.get_one::<PathBuf>("gate").map(|path| gate::read(path)).transpose()?;
     let mut figures: Vec<Subject> =

@@ -8,6 +8,7 @@ mod calibrate;
 mod compare;
 mod doctor;
 mod exit;
+mod place;
 mod progress;
 mod repeat;
 mod report;

@@ -15,19 +15,19 @@ use infermark_terms::Trust;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
-use crate::{print, runs, say, sheet, study, subject};
+use crate::{place, print, runs, say, sheet, study, subject};
 
 /// Reads records back and reports their results.
 pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let mut dirs = matches.get_many::<PathBuf>("run").expect("clap requires one");
+    let dirs = place::records(matches, "run")?;
     if let Some(name) = matches.get_one::<String>("view") {
         let view = View::named(name).expect("clap accepts no other");
-        let (Some(dir), None) = (dirs.next(), dirs.next()) else {
+        let [dir] = &dirs[..] else {
             return Err(Failure::usage(anyhow::anyhow!("`--view` shows one run at a time")));
         };
         return show_view(view, dir, matches);
     }
-    let found = dirs.map(|dir| open(dir)).collect::<Result<Vec<_>, _>>()?;
+    let found = dirs.iter().map(|dir| open(dir)).collect::<Result<Vec<_>, _>>()?;
     let done = match format(matches) {
         "markdown" => deliver(&infermark_report::markdown(&subjects(&found)?), matches),
         "csv" => deliver(&infermark_report::csv(&subjects(&found)?), matches),

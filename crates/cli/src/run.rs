@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use infermark_drive::Stop;
 use infermark_measure::region::Regions;
 use infermark_run::calibration::{self, OUTSIDE_HINT};
-use infermark_run::{Measured, Options, Watch, execute};
+use infermark_run::{Measured, Options, Watch, catalogue, execute};
 use infermark_scenario::intent::Verification;
 use infermark_scenario::settings::{SETTINGS, Setting};
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
@@ -19,7 +19,7 @@ use infermark_terms::{Caveat, CaveatCode, Seed};
 use crate::exit::{Exit, Failure};
 use crate::progress::Live;
 use crate::report::{claim, leave_page, show, vouch};
-use crate::{arguments, calibrate, repeat, say, subject};
+use crate::{arguments, calibrate, place, repeat, say, subject};
 
 /// Makes a run and prints its result.
 #[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
@@ -33,8 +33,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         say("warning: the server's certificate is not checked (--insecure)\n");
     }
     let id = id(resolved.scenario.seed);
-    let default = || Path::new("infermark-runs").join(&id);
-    let dir = matches.get_one::<PathBuf>("record").cloned().unwrap_or_else(default);
+    let record = matches.get_one::<PathBuf>("record");
+    let dir = record.cloned().unwrap_or_else(|| place::root(matches).join(&id));
     claim(matches)?;
     let calibration = calibrate::known();
     if let Some(regions) = calibration.as_ref().filter(|_| !quiet) {
@@ -58,6 +58,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     drop(live);
     let measured = measured?;
     leave_page(&measured.dir, subject::of(&measured));
+    if measured.dir.parent() == Some(&place::root(matches)) {
+        catalogue::note(&measured.dir);
+    }
     let printed = show(&measured, matches)?;
     let bound = |caveat: &Caveat| caveat.code == CaveatCode::ClientBound;
     if !quiet && calibration.is_none() && measured.point.trust.caveats.iter().any(bound) {

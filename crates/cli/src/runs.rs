@@ -1,4 +1,8 @@
-//! `infermark runs export` and `infermark runs import`: other tools' result files, both ways.
+//! `infermark runs`: the runs that are kept, and other tools' result files, both ways.
+
+mod filter;
+mod list;
+mod remove;
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -14,7 +18,7 @@ use infermark_terms::{Nanos, Stamp};
 use serde_json::{Value, json};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{print, say};
+use crate::{place, print, say};
 
 /// What `--help` says of the formats.
 const FORMATS_HELP: &str = "\
@@ -33,10 +37,20 @@ Figures are those of the peer's own definitions, recomputed from the record.";
 /// The command's arguments.
 pub(crate) fn command() -> Command {
     Command::new("runs")
-        .about("Exports runs to other tools' formats, and imports their results")
+        .about("Lists, shows and removes runs; exports them for other tools, and imports theirs")
+        .long_about(
+            "Lists, shows and removes runs; exports them for other tools, and imports theirs.\n\n\
+             What is listed stands in `catalogue.sqlite` beside the runs' directories. It is made \
+             of them, and made anew whenever it is missing or of no use.",
+        )
         .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .arg(place::argument().global(true))
+        .subcommand(list::ls_command())
+        .subcommand(list::show_command())
+        .subcommand(remove::rm_command())
+        .subcommand(remove::prune_command())
         .subcommand(export_command())
         .subcommand(import_command())
 }
@@ -46,7 +60,7 @@ fn export_command() -> Command {
     Command::new("export")
         .about("Writes a run in another tool's result format")
         .after_help(FORMATS_HELP)
-        .arg(run_dir())
+        .arg(run_argument())
         .arg(
             Arg::new("as")
                 .long("as")
@@ -90,22 +104,23 @@ fn import_command() -> Command {
                 .long("into")
                 .value_name("DIR")
                 .value_parser(value_parser!(PathBuf))
-                .default_value("infermark-runs")
-                .help("Where the runs' directories are made"),
+                .help("Where the runs' directories are made [default: that of --runs]"),
         )
 }
 
-fn run_dir() -> Arg {
-    Arg::new("run")
-        .value_name("RUN_DIR")
-        .required(true)
-        .value_parser(value_parser!(PathBuf))
-        .help("The run's directory")
+fn run_argument() -> Arg {
+    Arg::new("run").value_name("RUN").required(true).value_parser(value_parser!(PathBuf)).help(
+        "A run's directory, or its name, of which a beginning or end that only it has will do",
+    )
 }
 
 /// Runs the subcommand that was given.
 pub(crate) fn runs(matches: &ArgMatches) -> Result<Exit, Failure> {
     match matches.subcommand() {
+        Some(("ls", matches)) => list::ls(matches),
+        Some(("show", matches)) => list::show(matches),
+        Some(("rm", matches)) => remove::rm(matches),
+        Some(("prune", matches)) => remove::prune(matches),
         Some(("export", matches)) => export_run(matches),
         Some(("import", matches)) => import_files(matches),
         _ => unreachable!("clap accepts no other command"),
@@ -113,7 +128,8 @@ pub(crate) fn runs(matches: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 fn export_run(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let dir = matches.get_one::<PathBuf>("run").expect("clap requires it");
+    let dirs = place::records(matches, "run")?;
+    let dir = dirs.first().expect("clap requires it");
     let name = matches.get_one::<String>("as").expect("clap requires it");
     let format = Format::named(name).expect("clap accepts no other");
     let path = matches.get_one::<PathBuf>("output").filter(|path| path.as_os_str() != "-");
@@ -184,12 +200,13 @@ fn facts(measured: &Measured) -> Facts {
 }
 
 fn import_files(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let into = matches.get_one::<PathBuf>("into").expect("it has a default");
+    let into = matches.get_one::<PathBuf>("into").cloned();
+    let into = into.unwrap_or_else(|| place::root(matches));
     for file in matches.get_many::<PathBuf>("file").expect("clap requires one") {
         let named = || format!("cannot import {}", file.display());
         let bytes = fs::read(file).with_context(named).map_err(Failure::usage)?;
         let read = import(&bytes).with_context(named).map_err(Failure::usage)?;
-        let dir = keep(read, file, into)?;
+        let dir = keep(read, file, &into)?;
         let _: Exit = print(&format!("{}\n", dir.display()))?;
     }
     Ok(Exit::Done)

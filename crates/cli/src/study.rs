@@ -1,6 +1,6 @@
 //! Studies for people: several points as one page, and what happens while they are measured.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, value_parser};
 use infermark_drive::Stop;
@@ -10,7 +10,7 @@ use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Event, Kind, Studied, Study, StudyOptions, Taken, read};
 use infermark_run::suite::Passed;
-use infermark_run::{RunError, Watch};
+use infermark_run::{RunError, Watch, catalogue};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::Verification as Checked;
 use infermark_scenario::settings::Setting;
@@ -24,7 +24,7 @@ use crate::report::{claim, colour, deliver, format, json, leave_page};
 use crate::run::{id, listen_for_interrupts};
 use crate::sweep::LOADS;
 use crate::validate::{self, Form};
-use crate::{calibrate, repeat, say, sheet, subject};
+use crate::{calibrate, place, repeat, say, sheet, subject};
 
 /// What a new study was asked for.
 pub(crate) struct Asked {
@@ -94,6 +94,9 @@ pub(crate) fn conduct(
             let studied = study.finish(found)?;
             leave_page(&studied.dir, subject::of_study(&studied));
             validate::leave(&studied);
+            if studied.dir.parent() == Some(&place::root(matches)) {
+                catalogue::note(&studied.dir);
+            }
             let printed = show(&studied, matches)?;
             Ok(vouch(&studied, printed))
         }
@@ -128,7 +131,7 @@ fn create<'a>(
     if scenario.access.verification == Checked::Off {
         say("warning: the server's certificate is not checked (--insecure)\n");
     }
-    let default = || Path::new("infermark-runs").join(id(scenario.seed));
+    let default = || place::root(matches).join(id(scenario.seed));
     let dir = matches.get_one::<PathBuf>("record").cloned().unwrap_or_else(default);
     Ok(Study::create(&dir, kind, asked.plan.clone(), &asked.base, options)?)
 }

@@ -60,7 +60,7 @@ pub(crate) fn command() -> Command {
                 .help("Closed loops of so many slots in place of rates; `auto` doubles them"),
         )
         .arg(scenario_file())
-        .arg(record())
+        .args(record())
         .arg(study::resume(&study_settings(), &["points", "ladder"]))
         .args(output(&["table", "json"]))
         .arg(quiet())

@@ -94,7 +94,7 @@ pub(crate) fn command() -> Command {
                 .help_heading(settings::Group::Target.title())
                 .help("One of several targets, which a suite that compares takes"),
         )
-        .arg(record())
+        .args(record())
         .arg(
             Arg::new("resume")
                 .long("resume")

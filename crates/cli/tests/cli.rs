@@ -538,6 +538,111 @@ fn a_file_of_no_peer_is_refused_by_name() {
     assert!(!dir.path().join("infermark-runs").exists());
 }
 
+fn runs(dir: &TempDir, args: &[&str]) -> Output {
+    infermark(dir).arg("runs").args(args).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", errors(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Makes a run of four requests below `infermark-runs` and returns its name.
+fn catalogued(dir: &TempDir, tag: &str) -> String {
+    let load = ["--requests", "4", "--output-tokens", "2", "--quiet", "--format", "json"];
+    let output = run(dir, &[&[QUICK, "--tag", tag], &load[..]].concat());
+    json(&output)["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn runs_are_listed_shown_found_by_name_and_removed() {
+    let dir = fresh();
+    assert_eq!((text(&runs(&dir, &["ls"])), records(&dir).len()), (String::new(), 0));
+    let first = catalogued(&dir, "team=a");
+    let second = catalogued(&dir, "team=b");
+    assert!(dir.path().join("infermark-runs/catalogue.sqlite").is_file());
+
+    let listed = json(&runs(&dir, &["ls", "--format", "json"]));
+    let names: Vec<_> = listed.as_array().unwrap().iter().map(|run| &run["name"]).collect();
+    assert_eq!(names, [&second, &first], "the newest first");
+    assert_eq!((&listed[0]["requests"], &listed[0]["state"]), (&4.into(), &"complete".into()));
+    let table = text(&runs(&dir, &["ls", "--tag", "team=a"]));
+    assert!(table.contains(&first) && !table.contains(&second), "{table}");
+    assert_eq!(text(&runs(&dir, &["ls", "--limit", "1", "--format", "csv"])).lines().count(), 2);
+
+    // Both have the same beginning; their ends are their own.
+    let end = &first[first.len() - 8..];
+    assert!(text(&runs(&dir, &["show", end])).contains("requests.parquet"));
+    let reported = infermark(&dir).args(["report", "--format", "json", end]).output().unwrap();
+    assert_eq!(json(&reported)["id"], *first);
+    fails(&runs(&dir, &["show", "2"]), 2, &["`2` may be", &first, &second, "hint: "]);
+    fails(&runs(&dir, &["show", "x"]), 2, &["there is no run `x`", "`infermark runs ls`"]);
+    let elsewhere = runs(&dir, &["--runs", "elsewhere", "show", end]);
+    fails(&elsewhere, 2, &["there is no run", "elsewhere"]);
+
+    fails(&runs(&dir, &["rm", end]), 2, &["`--yes`"]);
+    let pruned = runs(&dir, &["prune", "--keep", "1"]);
+    assert!(text(&pruned).contains(&first) && errors(&pruned).contains("1 would be removed"));
+    assert_eq!(records(&dir).len(), 2, "nothing is removed unasked");
+    assert!(text(&runs(&dir, &["prune", "--keep", "1", "--yes"])).contains(&first));
+    assert!(text(&runs(&dir, &["rm", "--yes", &second])).contains(&second));
+    assert_eq!(text(&runs(&dir, &["ls"])), "");
+}
+
+#[test]
+fn a_run_under_way_is_listed_as_running_and_never_removed() {
+    let dir = fresh();
+    let mut child = long_run(&dir);
+    let record = wait_for_rows(&dir, &mut child);
+    let state = || json(&runs(&dir, &["ls", "--format", "json"]))[0]["state"].clone();
+    assert_eq!(state(), "running");
+    let name = record.file_name().unwrap().to_str().unwrap();
+    fails(&runs(&dir, &["rm", "--yes", name]), 2, &["is being measured", "hint: "]);
+    assert_eq!(text(&runs(&dir, &["prune", "--partial", "--yes"])), "");
+    child.kill().unwrap();
+    let _: std::process::ExitStatus = child.wait().unwrap();
+    assert_eq!(state(), "partial");
+    assert!(text(&runs(&dir, &["prune", "--partial", "--yes"])).contains(name));
+    assert!(!record.exists());
+}
+
+#[test]
+fn a_full_disk_ends_a_run_and_keeps_what_was_complete() {
+    let dir = fresh();
+    // A limit of the shell on the size of files stands in for the disk: 1024 bytes a block.
+    let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"";
+    let output = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_infermark"), "run", QUICK, "--quiet"])
+        .args(["--duration", "10m", "--concurrency", "16", "--input-tokens", "32"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let record = only_record(&dir);
+    fails(&output, 1, &["no space left to write", "hint: ", "infermark report"]);
+    let kept = infermark(&dir).args(["report", "--format", "json"]).arg(&record).output().unwrap();
+    let result = json(&kept);
+    assert_eq!(result["partial"], true);
+    assert!(result["points"][0]["counts"]["success"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_record_of_a_later_version_is_refused_with_what_is_there_and_kept() {
+    let dir = fresh();
+    let name = catalogued(&dir, "a=b");
+    let header = dir.path().join("infermark-runs").join(&name).join("run.json");
+    let later = std::fs::read_to_string(&header).unwrap();
+    let later = later.replace("infermark.run/1", "infermark.run/2");
+    std::fs::write(&header, later.replace("\"0.1.0\"", "\"9.0.0\"")).unwrap();
+    let words = ["infermark.run/2", "written by infermark 9.0.0", "newer infermark is needed"];
+    let report = infermark(&dir).args(["report", &name]).output().unwrap();
+    assert_eq!(report.status.code(), Some(2), "{}", errors(&report));
+    for said in [errors(&report), errors(&runs(&dir, &["ls"]))] {
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+    assert_eq!(text(&runs(&dir, &["prune", "--keep", "0", "--yes"])), "");
+    assert!(header.is_file());
+}
+
 #[test]
 fn help_and_completions_are_there() {
     let dir = fresh();
@@ -581,7 +686,8 @@ fn report_succeeds(dir: &TempDir, record: &Path) -> bool {
 
 fn records(dir: &TempDir) -> Vec<PathBuf> {
     let found = std::fs::read_dir(dir.path().join("infermark-runs"));
-    found.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    let found = found.into_iter().flatten().flatten().map(|entry| entry.path());
+    found.filter(|path| path.is_dir()).collect()
 }
 
 fn only_record(dir: &TempDir) -> PathBuf {

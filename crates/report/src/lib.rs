@@ -19,6 +19,7 @@
 
 mod acceptance;
 mod chart;
+mod columns;
 mod comparison;
 mod curve;
 mod definitions;
@@ -45,6 +46,7 @@ pub use acceptance::{
     AcceptanceLine, AcceptanceSheet, ContestCell, ContestTable, DotGroup, acceptance,
     acceptance_markdown,
 };
+pub use columns::{Cell, columns};
 pub use comparison::{
     Compared, ComparisonSheet, Differing, GateLine, Passed, change, change_interval,
     comparison_junit, comparison_markdown, comparison_table,

@@ -230,6 +230,7 @@ impl RunError {
             | Self::Adopted { .. }
             | Self::Store(
                 StoreError::NotEmpty { .. }
+                | StoreError::Held { .. }
                 | StoreError::NotARun { .. }
                 | StoreError::Newer { .. }
                 | StoreError::Foreign { .. },
@@ -283,6 +284,7 @@ impl RunError {
             Self::Probe(error) => error.hint(),
             Self::Workload(error) => error.hint()?,
             Self::Store(StoreError::NotEmpty { .. }) => "name another directory with `--record`",
+            Self::Store(StoreError::Held { .. }) => "let it end, or interrupt it",
             Self::Store(StoreError::StorageFull { .. }) => {
                 "what was complete can still be read with `infermark report`"
             }

@@ -48,6 +48,7 @@ mod telemetry;
 pub use environment::Environment;
 pub use error::{Category, RunError};
 pub use infermark_store::RunFile;
+pub use infermark_store::catalogue;
 pub use judge::{Measured, measure_again, rule};
 pub use limits::make_room;
 pub use load::{Options, Secrets, Session, execute};

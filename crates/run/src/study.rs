@@ -34,7 +34,7 @@ use infermark_measure::Point;
 use infermark_measure::region::Regions;
 use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Resolved, parse_file, resolve};
-use infermark_store::RunFile;
+use infermark_store::{Hold, RunFile};
 use infermark_terms::{CaveatCode, Seed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -149,6 +149,7 @@ pub struct Study<'a> {
     base: Resolved,
     options: StudyOptions<'a>,
     session: Option<Session>,
+    _hold: Hold,
 }
 
 /// A study that was made or read back.
@@ -214,7 +215,8 @@ impl<'a> Study<'a> {
         header.begin(dir)?;
         options.watch.begin();
         let (dir, base) = (dir.to_owned(), base.clone());
-        Ok(Self { dir, header, base, options, session: Some(session) })
+        let hold = Hold::take(&dir);
+        Ok(Self { dir, header, base, options, session: Some(session), _hold: hold })
     }
 
     /// Takes up a study that was interrupted. The search is to be told what [`plan`](Self::plan)
@@ -238,7 +240,8 @@ impl<'a> Study<'a> {
         let base = given.map_err(|problems| RunError::Point { problems })?;
         header.points.clear();
         header.partial = true;
-        Ok(Self { dir: dir.to_owned(), header, base, options, session: None })
+        let (hold, dir) = (Hold::take(dir), dir.to_owned());
+        Ok(Self { dir, header, base, options, session: None, _hold: hold })
     }
 
     /// Returns where it is.

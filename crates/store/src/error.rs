@@ -30,7 +30,8 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The disk or the quota is full. What was complete can still be read.
+    /// The disk or the quota is full, or no file may be longer. What was complete can still be
+    /// read.
     #[error("no space left to write `{}`", path.display())]
     StorageFull {
         /// The file being written.
@@ -124,10 +125,11 @@ impl StoreError {
     /// Wraps what the system said to a write.
     pub(crate) fn writing(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
-        if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
-            Self::StorageFull { path, source }
-        } else {
-            Self::Write { path, source }
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::StorageFull { path, source }
+            }
+            _ => Self::Write { path, source },
         }
     }
 

@@ -155,8 +155,9 @@ impl Series {
                 Weighing::Tokens if gap.tokens == 0 => continue,
                 Weighing::Tokens => ((gap.nanos + gap.tokens / 2) / gap.tokens, gap.tokens),
             };
-            *batches[usize::from(gap.batch)].entry(rounded(value)).or_insert(0) += weight;
-            count += 1;
+            *batches[usize::from(gap.batch)].entry(rounded(value)).or_insert(0) +=
+                weight * gap.count;
+            count += gap.count;
         }
         let enough = count > 0 && streams.gaps.requests() >= REQUESTS_MIN;
         enough.then(|| Self::new(batches, count))

@@ -1,0 +1,90 @@
+//! Where runs are kept, and which of them a word on the command line means.
+
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::{Arg, ArgMatches, value_parser};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use infermark_run::RunError;
+use infermark_run::catalogue::{self, Entry, Meant};
+
+use crate::exit::Failure;
+
+/// Where runs are kept unless somebody says otherwise.
+const DEFAULT: &str = "infermark-runs";
+
+/// The variable that says otherwise.
+const VARIABLE: &str = "INFERMARK_RUNS";
+
+/// The most names that a word which means several is answered with.
+const NAMES_MAX: usize = 5;
+
+/// What `--help` says of a run.
+pub(crate) const RUN_HELP: &str =
+    "Directories of runs, or their names, of which a beginning or end that only one has will do";
+
+/// The argument that says where runs are kept.
+pub(crate) fn argument() -> Arg {
+    Arg::new("runs_dir")
+        .long("runs")
+        .value_name("DIR")
+        .value_parser(value_parser!(PathBuf))
+        .help_heading("Output")
+        .help(format!("Where runs are kept [env: {VARIABLE}] [default: {DEFAULT}]"))
+}
+
+/// Returns where runs are kept.
+pub(crate) fn root(matches: &ArgMatches) -> PathBuf {
+    let given = matches.get_one::<PathBuf>("runs_dir").cloned();
+    let variable = || std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(Into::into);
+    given.or_else(variable).unwrap_or_else(|| DEFAULT.into())
+}
+
+/// Returns the directories of the runs that an argument names.
+pub(crate) fn records(matches: &ArgMatches, argument: &str) -> Result<Vec<PathBuf>, Failure> {
+    let named = matches.get_many::<PathBuf>(argument).into_iter().flatten();
+    named.map(|named| record(&root(matches), named)).collect()
+}
+
+/// Returns the directory of a run that is named by its path or by its name below `root`.
+fn record(root: &Path, named: &Path) -> Result<PathBuf, Failure> {
+    let mut parts = named.components();
+    let (Some(Component::Normal(name)), None) = (parts.next(), parts.next()) else {
+        return Ok(named.to_owned());
+    };
+    if named.join("run.json").is_file() {
+        return Ok(named.to_owned());
+    }
+    let text = OsStr::to_string_lossy(name);
+    match catalogue::find(root, &text).map_err(RunError::from)? {
+        Meant::One(dir) => Ok(dir),
+        Meant::Several(names) => {
+            let first = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>();
+            let more = names.len().saturating_sub(NAMES_MAX);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let error = anyhow!("`{text}` may be {}{more}", first.join(", "));
+            Err(Failure::usage(error).hint("give as much of the name as tells them apart"))
+        }
+        // What is there instead is told by whoever opens it.
+        Meant::Nothing if named.exists() => Ok(named.to_owned()),
+        Meant::Nothing => {
+            let error = anyhow!("there is no run `{text}`, neither here nor in {}", root.display());
+            Err(Failure::usage(error).hint("`infermark runs ls` lists them"))
+        }
+    }
+}
+
+/// Lists all runs. Where that takes long because they are not catalogued yet, a terminal shows
+/// how far it is.
+pub(crate) fn list(root: &Path) -> Result<Vec<Entry>, Failure> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = "cataloguing {pos} of {len} runs {wide_bar}";
+    bar.set_style(ProgressStyle::with_template(style).expect("a template of ours"));
+    let listed = catalogue::list(root, &mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    Ok(listed.map_err(RunError::from)?)
+}
