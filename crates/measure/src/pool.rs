@@ -249,8 +249,8 @@ impl<'a> Sorted<'a> {
             below += weight;
             below >= rank
         };
-        let reached = self.weighed().find(|(_, weight)| reaches(*weight));
-        reached.expect("a rank is at most the sum of the weights").0.nanos()
+        let found = self.weighed().find(|(_, weight)| reaches(*weight));
+        found.expect("a rank is at most the sum of the weights").0.nanos()
     }
 
     /// Returns half the width of the interval of the share that the first `count` entries are.
