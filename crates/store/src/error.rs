@@ -125,11 +125,11 @@ impl StoreError {
     /// Wraps what the system said to a write.
     pub(crate) fn writing(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
-        match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                Self::StorageFull { path, source }
-            }
-            _ => Self::Write { path, source },
+        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
+            Self::StorageFull { path, source }
+        } else {
+            Self::Write { path, source }
         }
     }
 

@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use infermark_report::{Cell, columns};
 use infermark_run::catalogue::{self, Entry, Standing};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::filter::{self, Filter};
 use super::run_argument;
@@ -132,10 +132,7 @@ fn tags(entry: &Entry) -> String {
 
 /// Writes entries as CSV, with the keys of their JSON as the header.
 fn csv(entries: &[Entry]) -> Result<String, Failure> {
-    let object = |entry: &Entry| match json!(entry) {
-        Value::Object(object) => object,
-        _ => unreachable!("an entry has keys"),
-    };
+    let object = |entry: &Entry| json!(entry).as_object().cloned().expect("an entry has keys");
     let mut out = ::csv::Writer::from_writer(Vec::new());
     let keys: Vec<String> = object(&Entry::default()).keys().cloned().collect();
     let mut write = |record: Vec<String>| {
@@ -144,11 +141,14 @@ fn csv(entries: &[Entry]) -> Result<String, Failure> {
     write(keys.clone())?;
     for entry in entries {
         let object = object(entry);
-        let cell = |key: &String| match &object[key] {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            Value::Object(_) => tags(entry),
-            other => other.to_string(),
+        let cell = |key: &String| {
+            let value = &object[key];
+            match value.as_str() {
+                Some(text) => text.to_owned(),
+                None if value.is_null() => String::new(),
+                None if value.is_object() => tags(entry),
+                None => value.to_string(),
+            }
         };
         write(keys.iter().map(cell).collect())?;
     }
