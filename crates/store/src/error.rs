@@ -125,12 +125,11 @@ impl StoreError {
     /// Wraps what the system said to a write.
     pub(crate) fn writing(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
-        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
-            Self::StorageFull { path, source }
-        } else {
-            Self::Write { path, source }
-        }
+        let is_full = matches!(
+            source.kind(),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+        );
+        if is_full { Self::StorageFull { path, source } } else { Self::Write { path, source } }
     }
 
     /// Wraps what the system said to a read.
