@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
-    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Limits, Order, Outbox, Report, Roots,
-    Route, Shared, Source, Stop, Worker, WorkerPlan, run,
+    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Limits, Order, Outbox, Report, Reuse,
+    Roots, Route, Shared, Source, Stop, Worker, WorkerPlan, run,
 };
 use infermark_scenario::intent::{self, Arrivals, Bounds, RateCurve};
 use infermark_schedule::{pacer, window};
@@ -60,6 +60,7 @@ pub fn drive(job: &Job) -> Result<Said, CalibrateError> {
         api: Api::Chat,
         delivery: Delivery::Streamed,
         shard: 0,
+        reuse: Reuse::KeepAlive,
         limits: Limits {
             connect: Nanos::from_secs(10),
             header: None,

@@ -44,4 +44,4 @@ pub use endpoint::{Endpoint, EndpointError, Route, Scheme};
 pub use shard::{Gate, Outbox, Report, Shared, Stop, run};
 pub use socket::keep_stamping;
 pub use trust::{Identity, Roots, TlsFault, TrustError};
-pub use worker::{Capture, Limits, Worker, WorkerPlan};
+pub use worker::{Capture, Limits, Reuse, Worker, WorkerPlan};

@@ -67,10 +67,21 @@ pub struct WorkerPlan {
     pub delivery: Delivery,
     /// Which shard this is.
     pub shard: u32,
+    /// What becomes of a connection after its request.
+    pub reuse: Reuse,
     /// How long a request may take.
     pub limits: Limits,
     /// Whether output texts are kept.
     pub capture: Capture,
+}
+
+/// What becomes of a connection after its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// It carries the next, if the server will.
+    KeepAlive,
+    /// It is closed.
+    PerRequest,
 }
 
 /// How long a request may take, stage by stage. One that takes longer is `Expired`, and says by
@@ -339,7 +350,10 @@ impl Worker {
             }
             State::Free => {
                 self.busy -= 1;
-                self.idle.push(index);
+                match self.plan.reuse {
+                    Reuse::KeepAlive => self.idle.push(index),
+                    Reuse::PerRequest => return self.discard(index),
+                }
             }
             State::Closed => {
                 if was_busy {

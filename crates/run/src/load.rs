@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use infermark_drive::priority::{Granted, prefer_latency};
 use infermark_drive::{
-    Capture, Clock, Dispatcher, Limits, Outbox, Report, Shared, Stop, Worker, WorkerPlan,
+    Capture, Clock, Dispatcher, Limits, Outbox, Report, Reuse, Shared, Stop, Worker, WorkerPlan,
     keep_stamping, run as run_shard,
 };
 use infermark_measure::region::Regions;
@@ -17,8 +17,8 @@ use infermark_measure::{
 };
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{
-    Arrivals, Load, PromptSource, RateCurve, Scenario, Target, Timeouts, TokenizerChoice,
-    WindowChoice,
+    Arrivals, Connections, Load, PromptSource, RateCurve, Scenario, Target, Timeouts,
+    TokenizerChoice, WindowChoice,
 };
 use infermark_schedule::{most_shards, pacer, window};
 use infermark_sim::serve::Serving;
@@ -206,9 +206,16 @@ impl Session {
             path: self.reached.endpoint.path(&dialect.path()),
             dialect,
             authority: self.reached.endpoint.authority().to_owned(),
-            headers: self.reached.headers.clone(),
+            headers: headers(scenario, &self.reached),
         })
     }
+}
+
+/// Returns the headers of the measured requests.
+fn headers(scenario: &Scenario, reached: &Reached) -> Vec<(String, String)> {
+    let close = ("Connection".to_owned(), "close".to_owned());
+    let last = scenario.access.connections == Connections::PerRequest;
+    reached.headers.iter().cloned().chain(last.then_some(close)).collect()
 }
 
 /// Returns how far this machine was shown to be exact under such a load, where that is known.
@@ -322,12 +329,17 @@ impl Bench<'_> {
     }
 
     fn worker_plan(&self, reached: &Reached, shard: u32) -> WorkerPlan {
+        let reuse = match self.scenario.access.connections {
+            Connections::KeepAlive => Reuse::KeepAlive,
+            Connections::PerRequest => Reuse::PerRequest,
+        };
         let Timeouts { connect, header, first_token, idle, total } = self.scenario.access.timeouts;
         WorkerPlan {
             endpoint: Arc::clone(&reached.endpoint),
             api: self.api,
             delivery: self.delivery,
             shard,
+            reuse,
             limits: Limits { connect, header, first_token, idle, total },
             capture: self.capture,
         }

@@ -293,8 +293,19 @@ pub struct Access {
     pub identity: Option<Identity>,
     /// Whether the server's certificate is checked.
     pub verification: Verification,
+    /// What becomes of a connection after its request.
+    pub connections: Connections,
     /// How long a request may take.
     pub timeouts: Timeouts,
+}
+
+/// What becomes of a connection after its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// It carries the next.
+    KeepAlive,
+    /// It is closed.
+    PerRequest,
 }
 
 /// The files that prove us to the server.

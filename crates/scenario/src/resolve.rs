@@ -322,8 +322,9 @@ fn access(desk: &mut Desk, target: &Target, delivery: Delivery) -> Access {
         let found = "certificates to trust are of no use where none is checked";
         desk.rule_out(&settings::CA, &settings::INSECURE, found, "keep one of them");
     }
+    let connections = desk.one_or_default(&settings::CONNECTIONS, &syntax::CONNECTIONS);
     let timeouts = timeouts(desk, delivery);
-    Access { headers, api_key_env, ca, identity, verification, timeouts }
+    Access { headers, api_key_env, ca, identity, verification, connections, timeouts }
 }
 
 fn identity(desk: &mut Desk) -> Option<Identity> {

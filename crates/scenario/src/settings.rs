@@ -135,6 +135,7 @@ pub static SETTINGS: &[&Setting] = &[
     &CERT,
     &KEY,
     &INSECURE,
+    &CONNECTIONS,
     &CONNECT_TIMEOUT,
     &HEADER_TIMEOUT,
     &FIRST_TOKEN_TIMEOUT,
@@ -614,6 +615,21 @@ pub static INSECURE: Setting = Setting {
     more: "",
     group: Group::Access,
     form: Form::Switch,
+};
+
+/// What becomes of a connection after its request.
+pub static CONNECTIONS: Setting = Setting {
+    key: "connections",
+    flag: "connections",
+    env: "INFERMARK_CONNECTIONS",
+    value_name: "POLICY",
+    default: Some("keep-alive"),
+    help: "Whether a connection carries one request after another (`keep-alive`) or one only \
+           (`per-request`)",
+    more: "A new connection for each request spreads them over what stands behind a load \
+           balancer; connecting is then part of every latency from `due`.",
+    group: Group::Access,
+    form: Form::Once,
 };
 
 /// The limit on connecting.

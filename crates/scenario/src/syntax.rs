@@ -31,7 +31,7 @@ use std::path::PathBuf;
 
 use infermark_terms::OutputPolicy;
 
-use crate::intent::{Api, Delivery, PromptForm, Verification, WindowChoice};
+use crate::intent::{Api, Connections, Delivery, PromptForm, Verification, WindowChoice};
 use crate::nearest::nearest;
 
 /// How one kind of value is read and written.
@@ -168,6 +168,14 @@ fn apis() -> Vec<(&'static str, Option<Api>)> {
     let named = Api::ALL.into_iter().map(|api| (api.name(), Some(api)));
     named.chain([("auto", None)]).collect()
 }
+
+const CONNECTION_POLICIES: [(&str, Connections); 2] =
+    [("keep-alive", Connections::KeepAlive), ("per-request", Connections::PerRequest)];
+
+pub(crate) const CONNECTIONS: Codec<Connections> = Codec {
+    parse: |text| choose(text, &CONNECTION_POLICIES),
+    print: |policy| name_of(policy, &CONNECTION_POLICIES),
+};
 
 const FORMS: [(&str, PromptForm); 2] =
     [("text", PromptForm::Text), ("token-ids", PromptForm::TokenIds)];

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Barrier, Mutex};
 
-use infermark_drive::{Batch, Clock, Worker};
+use infermark_drive::{Batch, Clock, Reuse, Worker};
 use infermark_terms::{Nanos, Outcome, OutcomeKind, Phase};
 
 use crate::load::{Load, exchange};
@@ -69,6 +69,18 @@ fn a_server_that_says_close_gets_a_new_connection_each_time() {
     let server = Server::plain(once(close(whole("one"))));
     assert!(Load::of(server.endpoint()).whole().requests(5).run().all_finished());
     assert_eq!(server.accepted(), 5);
+}
+
+#[test]
+fn each_request_has_a_connection_of_its_own_if_it_is_to() {
+    let server = Server::plain(always(streamed(&["one"])));
+    let mut load = Load::of(server.endpoint()).requests(20).slots(3);
+    load.plan.reuse = Reuse::PerRequest;
+    let record = load.run();
+    assert!(record.all_finished());
+    assert_eq!(server.accepted(), 20);
+    assert!(record.rows.iter().all(|row| row.connect.is_some()));
+    assert!(record.effort.unwrap().connections <= 3);
 }
 
 #[test]

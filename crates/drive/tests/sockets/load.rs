@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use infermark_drive::{
-    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Limits, Order, Outbox, Shared, Source,
-    Stop, Worker, WorkerPlan, run,
+    Batch, Capture, Carrier, Clock, Dispatcher, Endpoint, Limits, Order, Outbox, Reuse, Shared,
+    Source, Stop, Worker, WorkerPlan, run,
 };
 use infermark_terms::{
     ChunkRow, Due, Effort, Nanos, Next, Outcome, Pacer, RequestId, RequestRow, Stamp, StampSource,
@@ -38,6 +38,7 @@ impl Load {
             api: Api::Chat,
             delivery: Delivery::Streamed,
             shard: 0,
+            reuse: Reuse::KeepAlive,
             limits: Limits {
                 connect: LONG,
                 header: None,

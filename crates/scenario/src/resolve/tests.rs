@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::file::parse_file;
-use crate::intent::{Arrivals, HeaderValue, Load, MetricPage, Metrics, RateCurve, WindowChoice};
+use crate::intent::{
+    Arrivals, Connections, HeaderValue, Load, MetricPage, Metrics, RateCurve, WindowChoice,
+};
 use crate::settings::Setting;
 
 const FRESH: Seed = Seed(7);
@@ -64,6 +66,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
             ca: None,
             identity: None,
             verification: Verification::Full,
+            connections: Connections::KeepAlive,
             timeouts: Timeouts {
                 connect: Nanos::from_secs(10),
                 header: None,
