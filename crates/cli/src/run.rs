@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use infermark_drive::Stop;
 use infermark_measure::region::Regions;
 use infermark_run::calibration::{self, OUTSIDE_HINT};
-use infermark_run::{Measured, Options, Watch, catalogue, execute};
+use infermark_run::{Measured, Options, Watch, catalogue, execute, preview};
 use infermark_scenario::intent::Verification;
 use infermark_scenario::settings::{SETTINGS, Setting};
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
@@ -36,6 +36,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let record = matches.get_one::<PathBuf>("record");
     let dir = record.cloned().unwrap_or_else(|| place::root(matches).join(&id));
     claim(matches)?;
+    if let Some(words) = preview(&resolved.scenario)?.filter(|_| !quiet) {
+        say(&format!("{words}\n"));
+    }
     let calibration = calibrate::known();
     if let Some(regions) = calibration.as_ref().filter(|_| !quiet) {
         warn(&resolved, regions)?;

@@ -177,6 +177,9 @@ fn facts(measured: &Measured) -> Facts {
         LoadPlan::Closed { concurrency } => {
             Load { concurrency: Some(concurrency), rate: None, burstiness: None }
         }
+        LoadPlan::Trace { rate_rps, .. } => {
+            Load { concurrency: cap, rate: rate_rps, burstiness: None }
+        }
         LoadPlan::Open { rate_rps, arrivals, .. } => {
             let shape = match arrivals {
                 ArrivalLaw::Constant => f64::INFINITY,

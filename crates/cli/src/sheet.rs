@@ -6,11 +6,13 @@ use infermark_run::Measured;
 use serde_json::Value;
 
 /// Settings that say what was asked, in the order in which they are shown.
-const ASKED: [&str; 21] = [
+const ASKED: [&str; 23] = [
     "concurrency",
     "rate",
     "ramp",
     "throughput",
+    "trace",
+    "time_scale",
     "arrivals",
     "max_concurrency",
     "requests",

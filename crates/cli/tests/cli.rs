@@ -233,6 +233,32 @@ fn counts_and_lengths_are_exact() {
 }
 
 #[test]
+fn a_trace_is_replayed_at_its_instants_with_its_lengths() {
+    let dir = fresh();
+    let line = |k: u32| {
+        let (at_s, output) = (f64::from(k) * 0.02, 1 + k % 3);
+        format!("{{\"at_s\": {at_s}, \"input_tokens\": 40, \"output_tokens\": {output}}}\n")
+    };
+    std::fs::write(dir.path().join("t.jsonl"), (0..25).map(line).collect::<String>()).unwrap();
+    let sim = ["sim:ttft=5ms,itl=1ms", "--trace", "t.jsonl", "--time-scale", "2x"];
+    let output = run(&dir, &[&sim[..], &["--format", "json"]].concat());
+    ran(&output);
+    let said = "t.jsonl: a trace as infermark's, 25 requests within 0.2 s at 2x";
+    assert!(errors(&output).contains(said), "{}", errors(&output));
+    let point = &json(&output)["points"][0];
+    assert_eq!(point["counts"]["success"], 25, "{point}");
+    let load = &point["load"];
+    assert_eq!((&load["kind"], &load["requests"]), (&"trace".into(), &25.into()));
+    assert_eq!(load["deciles_s"][10], 0.24);
+    assert_eq!(
+        point["tokens"]["output_mean"],
+        (0..25).map(|k| 1 + k % 3).sum::<u32>() as f64 / 25.0
+    );
+    let wrong = run(&dir, &["--trace", "absent.csv"]);
+    fails(&wrong, 2, &["cannot read the dataset absent.csv"]);
+}
+
+#[test]
 fn a_stored_scenario_runs_again() {
     let dir = fresh();
     std::fs::write(

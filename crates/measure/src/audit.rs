@@ -12,10 +12,13 @@ use infermark_terms::{
 use crate::concurrency::sweep;
 use crate::figures::{self, TokenSource, is_finished, output_tokens};
 use crate::percentile::Percentile;
+use crate::plan::tenth_rank;
 use crate::population::{Population, Roster};
 use crate::saturation::Backlog;
 use crate::span::Span;
-use crate::{ArrivalLaw, Build, Found, LoadPlan, Point, PointPlan, Stamps};
+use crate::{
+    ArrivalLaw, Build, Found, LoadPlan, Point, PointPlan, Stamps, WindowPlan,
+};
 
 // Thresholds of docs/metrics.md, section 9.
 
@@ -38,6 +41,10 @@ const RATE_SHARE_MAX: f64 = 0.01;
 const LENGTH_SHARE_MAX: f64 = 0.01;
 /// The Kolmogorov–Smirnov test fails below this probability.
 const FIT_P_MIN: f64 = 0.001;
+/// `StimulusOff` of a trace: how far its requests may be from its own instants, as a share of the
+/// time between its first and last, and at least.
+const TRACE_SHARE_MAX: f64 = 0.01;
+const TRACE_SLACK_S: f64 = 0.05;
 /// How far two stamps may contradict the timeline's order: the kernel's receive stamps and our
 /// clock are two clocks, compared once in a while.
 const ORDER_SLACK: Nanos = Nanos::from_millis(1);
@@ -70,6 +77,7 @@ pub(crate) fn audit(evidence: &Evidence<'_>) -> Vec<Caveat> {
         arrivals_missing,
         rate_off,
         law_off,
+        trace_off,
         prompt_length_off,
         output_length_off,
         timeline_broken,
@@ -118,6 +126,7 @@ fn late_sends(evidence: &Evidence<'_>) -> Option<Caveat> {
     let share = felt.map_or(0.0, |(_, felt)| lag / felt.p50);
     let open_rate = match evidence.plan.load {
         LoadPlan::Open { rate_rps, .. } => Some(rate_rps),
+        LoadPlan::Trace { rate_rps, .. } => rate_rps,
         LoadPlan::Closed { .. } => None,
     };
     let late_at_leisure = open_rate.is_some_and(|rps| rps < LOW_RATE_RPS) && lag > LAG_MS_MAX;
@@ -222,6 +231,41 @@ fn law_off(evidence: &Evidence<'_>) -> Option<Caveat> {
         ),
         hint: "measure for longer or from another seed; should it come again, report it as a \
                fault of infermark"
+            .to_owned(),
+    })
+}
+
+/// Compares when requests left with the trace's own instants, at each tenth of its requests. What
+/// a run that was cut short no longer reached is not missed.
+fn trace_off(evidence: &Evidence<'_>) -> Option<Caveat> {
+    let LoadPlan::Trace { requests, deciles_s, .. } = evidence.plan.load else { return None };
+    let (start, end) = match evidence.plan.window {
+        WindowPlan::Span { start, end } => (start, end),
+        WindowPlan::Whole { start } => (start, evidence.roster.rows().last()?.due),
+    };
+    let length_s = end.since(start).as_secs_f64();
+    let last = requests.checked_sub(1)?;
+    let slack_s = (TRACE_SHARE_MAX * (deciles_s[10] - deciles_s[0])).max(TRACE_SLACK_S);
+    // By id, which is by due; the window that was found in the planned one does not matter.
+    let rows = evidence.roster.rows();
+    let rows = &rows[rows.partition_point(|row| row.due < start)..];
+    let left_s = |rank: u64| {
+        let row = rows.get(rank as usize)?;
+        Some(row.sent.unwrap_or(row.due).since(start).as_secs_f64())
+    };
+    let reached = (0..).zip(deciles_s).filter(|(_, due_s)| due_s + slack_s < length_s);
+    let mut off = reached.filter_map(|(tenth, due_s)| {
+        let left_s = left_s(tenth_rank(tenth, last));
+        left_s.is_none_or(|left_s| (left_s - due_s).abs() > slack_s).then_some((due_s, left_s))
+    });
+    let (due_s, left_s) = off.next()?;
+    let left = left_s.map_or("never left".to_owned(), |left_s| format!("left at {left_s:.3} s"));
+    Some(Caveat {
+        code: CaveatCode::StimulusOff,
+        lowers_to: Trust::Doubtful,
+        detail: format!("a request that the trace has {due_s:.3} s into the window {left}"),
+        hint: "see why requests left late: a concurrency cap, or a generator short of cores; \
+               else lower the time scale"
             .to_owned(),
     })
 }

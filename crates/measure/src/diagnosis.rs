@@ -200,7 +200,7 @@ fn decode(point: &Point, server: &Telemetry) -> Option<Finding> {
         .map_or(String::new(), |tpot| format!(", each token after {:.2} ms", tpot.mean));
     let more = match point.load {
         LoadPlan::Closed { .. } => "raise the concurrency for more throughput; ",
-        LoadPlan::Open { .. } => "",
+        LoadPlan::Open { .. } | LoadPlan::Trace { .. } => "",
     };
     Some(Finding {
         limit: Limit::DecodeBandwidth,

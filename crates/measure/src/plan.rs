@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use infermark_terms::{OutputPolicy, Slo, Stamp};
+use infermark_terms::{Nanos, OutputPolicy, Slo, Stamp};
 use serde::{Deserialize, Serialize};
 
 /// What was planned for one operating point.
@@ -47,6 +47,42 @@ pub enum LoadPlan {
         /// Whether the rate was the same throughout.
         course: RateCourse,
     },
+    /// The arrivals of a recorded trace, whatever the server does.
+    Trace {
+        /// Requests that the trace has in the window.
+        requests: u64,
+        /// Their mean rate over the planned window, or from its start to the last of them.
+        /// Absent where all come at its start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rate_rps: Option<f64>,
+        /// How many times as fast as it was recorded the trace is replayed.
+        time_scale: f64,
+        /// When each tenth of those requests has come: of `requests` in order, the first, the
+        /// last, and nine between, in seconds since the window's start.
+        deciles_s: [f64; 11],
+    },
+}
+
+impl LoadPlan {
+    /// Returns the plan of replaying a trace whose requests in the window come at these instants
+    /// since its start, in order. `length` is that of the window, where it has one.
+    pub fn trace(instants: &[Nanos], time_scale: f64, length: Option<Nanos>) -> Self {
+        let at_s = |rank: usize| instants.get(rank).map_or(0.0, |at| at.as_secs_f64());
+        let last = instants.len().saturating_sub(1);
+        let tenth_s = |tenth| at_s(tenth_rank(tenth as u64, last as u64) as usize);
+        let length_s = length.map_or(at_s(last), Nanos::as_secs_f64);
+        Self::Trace {
+            requests: instants.len() as u64,
+            rate_rps: (length_s > 0.0).then(|| instants.len() as f64 / length_s),
+            time_scale,
+            deciles_s: std::array::from_fn(tenth_s),
+        }
+    }
+}
+
+/// Returns the rank, from 0, of the request at so many tenths of those up to the rank `last`.
+pub(crate) fn tenth_rank(tenth: u64, last: u64) -> u64 {
+    (tenth * last + 5) / 10
 }
 
 /// Whether the offered rate was the same throughout the window.

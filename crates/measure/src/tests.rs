@@ -652,6 +652,36 @@ fn arrivals_that_were_not_sent_are_missed() {
     assert_eq!(run.measure(&plan(0, 10_000)).trust.verdict, Trust::Sound, "slots have no rate");
 }
 
+#[test]
+fn a_replay_is_held_against_the_traces_own_instants() {
+    let dues: Vec<f64> = (0..200).map(|k| f64::from(k * k) / 4.0).collect();
+    let run = even_run(dues.iter().copied());
+    let instants: Vec<Nanos> = run.rows.iter().map(|row| row.due.since(Stamp::ZERO)).collect();
+    let span = Nanos::from_secs(11);
+    let load = LoadPlan::trace(&instants, 2.0, Some(span));
+    let LoadPlan::Trace { requests, rate_rps, deciles_s, .. } = load else { panic!("a trace") };
+    assert_eq!((requests, deciles_s[0]), (200, 0.0));
+    assert_near(rate_rps.unwrap(), 200.0 / 11.0);
+    assert_near(deciles_s[10], instants[199].as_secs_f64());
+    let text = serde_json::to_string(&load).unwrap();
+    assert_eq!(serde_json::from_str::<LoadPlan>(&text).unwrap(), load);
+
+    let of = |run: &Run, end_ms| codes(&run.measure(&PointPlan { load, ..plan(0, end_ms) }));
+    assert_eq!(of(&run, 11_000), []);
+    // A run that was cut short is held against what it reached, one that was not against all.
+    let mut short = run.clone();
+    short.rows.retain(|row| row.due < millis(5_000));
+    assert_eq!(of(&short, 5_000), []);
+    assert_eq!(of(&short, 11_000), [CaveatCode::StimulusOff]);
+    // Requests that are due later than the trace has them would show no lag.
+    let mut late = run.clone();
+    for row in &mut late.rows {
+        row.due = row.due + Nanos::from_millis(200);
+        row.sent = row.sent.map(|at| at + Nanos::from_millis(200));
+    }
+    assert!(of(&late, 11_000).contains(&CaveatCode::StimulusOff));
+}
+
 /// A random run: per request its due instant, its waits, its pieces as (gap in ms, tokens,
 /// coalesced), and whether the tokens of its chunks are known.
 fn any_run() -> impl Strategy<Value = Run> {

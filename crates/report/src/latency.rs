@@ -143,6 +143,9 @@ fn notes(point: &Point, observed: &[&Estimate]) -> Vec<String> {
             LoadPlan::Closed { .. } => {
                 "closed loop: no arrival schedule exists; latency is from when a slot was free"
             }
+            LoadPlan::Trace { .. } => {
+                "trace replay: latency is from when the trace had a request, however late it left"
+            }
             LoadPlan::Open { .. } => {
                 "open loop: latency is from when a request was due, however late it left"
             }

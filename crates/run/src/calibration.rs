@@ -87,6 +87,7 @@ fn asked(scenario: &Scenario) -> Burden {
             };
             Burden { sends_per_s: Some(rate), ..Burden::default() }
         }
+        Load::Trace { .. } => Burden::default(),
     }
 }
 

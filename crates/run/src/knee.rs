@@ -61,11 +61,12 @@ impl Knee {
     }
 }
 
-/// Returns a load as a number: requests per second, or concurrency.
+/// Returns a load as a number: requests per second (of a trace, their mean), or concurrency.
 pub fn load(plan: &LoadPlan) -> f64 {
     match *plan {
         LoadPlan::Closed { concurrency } => f64::from(concurrency),
         LoadPlan::Open { rate_rps, .. } => rate_rps,
+        LoadPlan::Trace { rate_rps, .. } => rate_rps.unwrap_or_default(),
     }
 }
 

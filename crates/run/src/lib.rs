@@ -44,6 +44,7 @@ pub mod suite;
 pub mod sweep;
 mod target;
 mod telemetry;
+mod timetable;
 
 pub use environment::Environment;
 pub use error::{Category, RunError};
@@ -56,6 +57,7 @@ pub use preflight::Preflight;
 pub use progress::{Middle, Progress, ServerState, Watch};
 pub use recall::{Foreign, adopt, recall};
 pub use target::{ServerKind, TargetReport};
+pub use timetable::preview;
 
 /// The version of the figures' definitions, in every result.
 pub const DEFINITIONS: &str = "infermark.metrics/1";

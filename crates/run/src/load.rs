@@ -20,7 +20,7 @@ use infermark_scenario::intent::{
     Arrivals, Connections, Load, PromptSource, RateCurve, Scenario, Target, Timeouts,
     TokenizerChoice, WindowChoice,
 };
-use infermark_schedule::{most_shards, pacer, window};
+use infermark_schedule::{most_shards, window};
 use infermark_sim::serve::Serving;
 use infermark_store::{RunFile, RunWriter};
 use infermark_terms::{Nanos, Shard, Stamp, Window};
@@ -39,6 +39,7 @@ use crate::progress::{Planned, Watch};
 use crate::recorder::Recorder;
 use crate::target::{self, Reached};
 use crate::telemetry::{Gathered, Observers};
+use crate::timetable::Timetable;
 use crate::{DEFINITIONS, RunError, limits};
 
 /// Looks up an environment variable that holds a secret.
@@ -108,7 +109,7 @@ impl Session {
     /// how lengths are counted are the same.
     pub fn suits(&self, resolved: &Resolved) -> bool {
         let kind = |scenario: &Scenario| match &scenario.workload.source {
-            PromptSource::Synthetic { .. } => (0, None),
+            PromptSource::Synthetic { .. } | PromptSource::Trace { .. } => (0, None),
             PromptSource::Corpus { .. } => (1, None),
             PromptSource::File { path, layout } => (2, Some((path.clone(), layout.clone()))),
         };
@@ -144,6 +145,7 @@ impl Session {
         let scenario = &resolved.scenario;
         let shards = claim(scenario)?;
         let (price, calibrated) = (price(scenario)?, calibrated(scenario, options)?);
+        let timetable = Timetable::read(scenario)?;
         // The kernel begins to stamp some time after it was first asked.
         let _stamping = keep_stamping();
         target::revive(&mut self.reached, scenario)?;
@@ -164,8 +166,8 @@ impl Session {
         let start = Stamp::ZERO + LEAD;
         let planned = window(&scenario.bounds, start);
         let mut plan = Plan {
-            point: point_plan(scenario, planned),
-            requests: scenario.bounds.requests,
+            point: point_plan(scenario, &timetable, planned),
+            requests: timetable.requests_max(scenario),
             stopped: None,
             engine_lateness: None,
             price,
@@ -185,8 +187,18 @@ impl Session {
         let template_tokens = preflight.template_tokens;
         self.learned.preflight = Preflight { template_tokens, ..Preflight::default() };
         let shared = Shared::new(shards, options.stop.clone());
-        let bench =
-            Bench { scenario, api, delivery, capture, clock, start, planned, shared, gathered };
+        let bench = Bench {
+            scenario,
+            timetable,
+            api,
+            delivery,
+            capture,
+            clock,
+            start,
+            planned,
+            shared,
+            gathered,
+        };
         options.watch.begin();
         let (mut writer, reports) = bench.run(&self.reached, feeders, writer, options)?;
         writer.append_telemetry(&observing.finish())?;
@@ -247,6 +259,7 @@ fn client(scenario: &Scenario, reports: &[Report]) -> Client {
 /// What all shards are started with.
 struct Bench<'a> {
     scenario: &'a Scenario,
+    timetable: Timetable,
     api: Api,
     delivery: Delivery,
     capture: Capture,
@@ -313,9 +326,8 @@ impl Bench<'_> {
         outbox: Outbox,
     ) -> Result<JoinHandle<Result<Report, RunError>>, RunError> {
         let Self { scenario, clock, ref shared, .. } = *self;
-        let (load, bounds) = (&scenario.load, &scenario.bounds);
-        let pacer = pacer(load, bounds, self.start, scenario.seed, part);
-        let dispatcher = Dispatcher::new(pacer, self.planned, bounds.drain);
+        let pacer = self.timetable.pacer(scenario, self.start, part);
+        let dispatcher = Dispatcher::new(pacer, self.planned, scenario.bounds.drain);
         let plan = self.worker_plan(reached, part.index());
         let links = shared.clone();
         spawn("load", move || {
@@ -404,6 +416,8 @@ pub(crate) fn shards(scenario: &Scenario) -> Result<u32, RunError> {
     let load = match scenario.load {
         Load::Closed { concurrency } => f64::from(concurrency),
         Load::Throughput { .. } => f64::from(slots),
+        // One thread sends more than any recorded trace asks for at its own speed.
+        Load::Trace { .. } => 1.0,
         Load::Open { rate, .. } => match rate {
             RateCurve::Steady(rate) => rate,
             RateCurve::Linear { from, to } | RateCurve::Exponential { from, to } => from.max(to),
@@ -414,9 +428,9 @@ pub(crate) fn shards(scenario: &Scenario) -> Result<u32, RunError> {
 }
 
 /// Returns what it takes to measure the run.
-pub(crate) fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
+pub(crate) fn point_plan(scenario: &Scenario, timetable: &Timetable, planned: Window) -> PointPlan {
     PointPlan {
-        load: load_plan(scenario),
+        load: load_plan(scenario, timetable),
         window: match planned.end {
             Some(end) => WindowPlan::Span { start: planned.start, end },
             None => WindowPlan::Whole { start: planned.start },
@@ -432,11 +446,12 @@ pub(crate) fn point_plan(scenario: &Scenario, planned: Window) -> PointPlan {
     }
 }
 
-pub(crate) fn load_plan(scenario: &Scenario) -> LoadPlan {
+fn load_plan(scenario: &Scenario, timetable: &Timetable) -> LoadPlan {
     let slots = most_shards(&scenario.load, &scenario.bounds);
     match scenario.load {
         Load::Closed { concurrency } => LoadPlan::Closed { concurrency },
         Load::Throughput { .. } => LoadPlan::Closed { concurrency: slots },
+        Load::Trace { speed, .. } => timetable.plan(&scenario.bounds, speed),
         Load::Open { rate, arrivals, .. } => {
             let arrivals = match arrivals {
                 Arrivals::Constant => ArrivalLaw::Constant,
@@ -467,7 +482,7 @@ fn shared_tokens(scenario: &Scenario, preflight: &Preflight) -> Option<u32> {
             Some(prefix.map_or(0, |prefix| prefix.tokens) + template)
         }
         PromptSource::Corpus { .. } => Some(template),
-        PromptSource::File { .. } => None,
+        PromptSource::Trace { .. } | PromptSource::File { .. } => None,
     }
 }
 

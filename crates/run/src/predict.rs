@@ -27,13 +27,13 @@ use std::collections::BTreeSet;
 use infermark_measure::{Build, Point, PointPlan, diagnose, measure};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{Scenario, Target};
-use infermark_schedule::{pacer, window};
+use infermark_schedule::window;
 use infermark_sim::engine::{Job, JobId};
 use infermark_sim::predict::{Horizon, predict as drive};
 use infermark_sim::spec::SimTarget;
 use infermark_store::RunFile;
 use infermark_terms::{
-    ChunkRow, Due, Next, Pacer, RequestId, RequestRow, Seed, Shard, Stamp, Trust, Window,
+    ChunkRow, Due, Next, Pacer, RequestId, RequestRow, Shard, Stamp, Trust, Window,
 };
 use infermark_workload::{Outline, Sizes};
 use serde::Serialize;
@@ -42,6 +42,7 @@ use serde_json::{Map, Value, json};
 use self::witness::Witness;
 use crate::load::point_plan;
 use crate::price::price;
+use crate::timetable::Timetable;
 use crate::{DEFINITIONS, RunError, embedded};
 
 pub use self::expect::{Expected, Range};
@@ -152,23 +153,37 @@ impl<'a> Subject<'a> {
     /// Runs one operating point in virtual time.
     fn witness(&self, scenario: &Scenario) -> Result<(PointPlan, Witness), RunError> {
         let planned = window(&scenario.bounds, Stamp::ZERO);
-        let (load, bounds, seed) = (&scenario.load, &scenario.bounds, scenario.seed);
+        let (bounds, seed) = (&scenario.bounds, scenario.seed);
+        let timetable = Timetable::read(scenario)?;
         let mut engine = embedded::engine(self.text, &self.target, seed)?;
         let mut pacer = Settling {
-            inner: pacer(load, bounds, Stamp::ZERO, seed, Shard::WHOLE),
+            inner: timetable.pacer(scenario, Stamp::ZERO, Shard::WHOLE),
             window: planned,
             awaited: BTreeSet::new(),
         };
         let until = planned.end.map_or(Stamp::NEVER, |end| end + bounds.drain);
         let mut witness = Witness::new(planned, bounds.drain);
-        let mut ask = |id| job(id, self.outline.sizes(id), self.block_tokens(), seed);
+        let mut ask = |id| self.job(id);
         let horizon = Horizon { until, ..Horizon::default() };
         drive(engine.as_mut(), &mut pacer, &mut ask, horizon, &mut witness);
         witness.close(engine.gauges());
 
         // How this binary was built changes no prediction.
-        let plan = PointPlan { build: Build::Release, ..point_plan(scenario, planned) };
+        let plan = PointPlan { build: Build::Release, ..point_plan(scenario, &timetable, planned) };
         Ok((PointPlan { gpus: self.gpus(), ..plan }, witness))
+    }
+
+    /// What a request asks of the engine. The whole blocks that its prompt shares by intent are
+    /// those of all requests that share them.
+    fn job(&self, request: RequestId) -> Job {
+        let Sizes { input, output } = self.outline.sizes(request);
+        Job {
+            id: JobId(request.0),
+            prompt_tokens: input,
+            output_tokens: output,
+            blocks: self.outline.blocks(request, self.block_tokens()),
+            priority: 0,
+        }
     }
 
     fn block_tokens(&self) -> u32 {
@@ -183,22 +198,6 @@ impl<'a> Subject<'a> {
             SimTarget::Fixed(_) => None,
             SimTarget::Deployment(deployment) => Some(deployment.gpus()),
         }
-    }
-}
-
-/// What a request asks of the engine. The whole blocks of its prefix are those of all requests
-/// that share it.
-fn job(request: RequestId, sizes: Sizes, block_tokens: u32, seed: Seed) -> Job {
-    let blocks = sizes.prefix.map(|(group, tokens)| {
-        let names = seed.named("prefix blocks").at(group);
-        (0..tokens / block_tokens).map(move |index| names.at(u64::from(index)).0).collect()
-    });
-    Job {
-        id: JobId(request.0),
-        prompt_tokens: sizes.input,
-        output_tokens: sizes.output,
-        blocks: blocks.unwrap_or_default(),
-        priority: 0,
     }
 }
 

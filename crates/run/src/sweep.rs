@@ -256,7 +256,7 @@ fn output_per_load(taken: &Taken) -> Option<f64> {
         LoadPlan::Closed { concurrency } => {
             Some(taken.point.rates?.output_tokens_per_s / f64::from(concurrency))
         }
-        LoadPlan::Open { .. } => None,
+        LoadPlan::Open { .. } | LoadPlan::Trace { .. } => None,
     }
 }
 

@@ -64,7 +64,7 @@ pub enum Target {
 }
 
 /// When requests are due.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Load {
     /// Closed loop: this many slots, each sending its next request the moment the last ended.
     Closed {
@@ -85,6 +85,15 @@ pub enum Load {
     Throughput {
         /// The most requests in flight. Absent: every request of a request-bounded run, else
         /// [`Load::THROUGHPUT_SLOTS`].
+        max_concurrency: Option<u32>,
+    },
+    /// Open loop: the arrivals of a recorded trace, at its own instants.
+    Trace {
+        /// The trace's file.
+        path: PathBuf,
+        /// How many times as fast as it was recorded, above 0.
+        speed: f64,
+        /// The most requests in flight, as of [`Load::Open`].
         max_concurrency: Option<u32>,
     },
 }
@@ -130,7 +139,8 @@ pub enum Arrivals {
     },
 }
 
-/// What ends the run, and what surrounds the measured window. At least one bound is set.
+/// What ends the run, and what surrounds the measured window. At least one bound is set, unless
+/// the load is a trace, which ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The most requests due after the warm-up.
@@ -186,6 +196,11 @@ pub enum PromptSource {
         path: PathBuf,
         /// How it is laid out.
         layout: FileLayout,
+    },
+    /// Random words, in the lengths and with the shared beginnings of a recorded trace.
+    Trace {
+        /// The trace's file.
+        path: PathBuf,
     },
 }
 

@@ -19,7 +19,7 @@ use self::desk::Desk;
 use self::load::load;
 use crate::given::{Given, Origin};
 use crate::intent::{
-    Access, Api, Bounds, Delivery, Distribution, FileLayout, Identity, MetricPage, Metrics,
+    Access, Api, Bounds, Delivery, Distribution, FileLayout, Identity, Load, MetricPage, Metrics,
     PromptForm, PromptSource, Scenario, SharedPrefix, Target, Timeouts, TokenizerChoice,
     Verification, Workload,
 };
@@ -97,7 +97,9 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
     let api = desk.one_or_default(&settings::API, &syntax::API);
     let tokenizer = desk.one_or_default(&settings::TOKENIZER, &syntax::TOKENIZER);
     let delivery = delivery(&mut desk, api);
-    let load = load(&mut desk);
+    let dataset = desk.one(&settings::DATASET, &syntax::DATASET);
+    let load = load(&mut desk, dataset.as_ref());
+    let dataset = dataset.unwrap_or_else(|| unsaid_dataset(&mut desk, &load));
     let seed = match desk.one(&settings::SEED, &count::<0, { u64::MAX }>()) {
         Some(seed) => seed,
         None => desk.fall_back(&settings::SEED, &count::<0, { u64::MAX }>(), fresh_seed.0),
@@ -105,10 +107,10 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
     let scenario = Scenario {
         model: desk.one(&settings::MODEL, &syntax::LINE),
         delivery,
-        bounds: bounds(&mut desk),
+        bounds: bounds(&mut desk, &load),
         window: desk.one_or_default(&settings::WINDOW, &syntax::WINDOW),
         slo: objectives(&mut desk),
-        workload: workload(&mut desk, api, &tokenizer),
+        workload: workload(&mut desk, dataset, api, &tokenizer),
         access: access(&mut desk, &target, delivery),
         metrics: metrics(&mut desk),
         threads: desk.one(&settings::THREADS, &count::<1, THREADS_MAX>()).map(|n| n as u32),
@@ -125,10 +127,24 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
     Ok(Resolved { scenario, values: desk.finish()?, tags })
 }
 
-fn bounds(desk: &mut Desk) -> Bounds {
+/// Returns where prompts come from when nobody says: a trace's own, where one is replayed.
+fn unsaid_dataset(desk: &mut Desk, load: &Load) -> Dataset {
+    match load {
+        Load::Trace { path, .. } => {
+            let dataset = Dataset::File { kind: FileKind::Trace, path: path.clone() };
+            desk.fall_back(&settings::DATASET, &syntax::DATASET, dataset)
+        }
+        Load::Closed { .. } | Load::Open { .. } | Load::Throughput { .. } => {
+            desk.default_of(&settings::DATASET, &syntax::DATASET)
+        }
+    }
+}
+
+fn bounds(desk: &mut Desk, load: &Load) -> Bounds {
     let requests = desk.one(&settings::REQUESTS, &count::<1, REQUESTS_MAX>());
     let mut duration = desk.one(&settings::DURATION, &syntax::DURATION);
-    if !desk.is_given(&settings::REQUESTS) && !desk.is_given(&settings::DURATION) {
+    let unbounded = !desk.is_given(&settings::REQUESTS) && !desk.is_given(&settings::DURATION);
+    if unbounded && !matches!(load, Load::Trace { .. }) {
         duration = Some(desk.default_of(&settings::DURATION, &syntax::DURATION));
     }
     if !desk.is_given(&settings::DURATION) && desk.is_given(&settings::REQUESTS) {
@@ -170,9 +186,14 @@ fn delivery(desk: &mut Desk, api: Option<Api>) -> Delivery {
     desk.fall_back(&settings::STREAM, &syntax::DELIVERY, Delivery::Whole)
 }
 
-fn workload(desk: &mut Desk, api: Option<Api>, tokenizer: &TokenizerChoice) -> Workload {
-    let dataset = desk.one_or_default(&settings::DATASET, &syntax::DATASET);
+fn workload(
+    desk: &mut Desk,
+    dataset: Dataset,
+    api: Option<Api>,
+    tokenizer: &TokenizerChoice,
+) -> Workload {
     let is_file = matches!(dataset, Dataset::File { .. });
+    let is_trace = matches!(dataset, Dataset::File { kind: FileKind::Trace, .. });
     let generates = api.is_none_or(Api::generates);
     let mut output_tokens = desk.one(&settings::OUTPUT_TOKENS, &syntax::LENGTHS);
     if !generates {
@@ -183,7 +204,7 @@ fn workload(desk: &mut Desk, api: Option<Api>, tokenizer: &TokenizerChoice) -> W
         output_tokens = Some(desk.default_of(&settings::OUTPUT_TOKENS, &syntax::LENGTHS));
     }
     let policy = desk.one(&settings::OUTPUT_LENGTH, &syntax::OUTPUT_POLICY).unwrap_or_else(|| {
-        let ordered = !is_file && api.is_none_or(Api::orders_length);
+        let ordered = (!is_file || is_trace) && api.is_none_or(Api::orders_length);
         let policy = match (generates, ordered) {
             (false, _) => OutputPolicy::Nothing,
             (true, false) => OutputPolicy::Natural,
@@ -191,8 +212,8 @@ fn workload(desk: &mut Desk, api: Option<Api>, tokenizer: &TokenizerChoice) -> W
         };
         desk.fall_back(&settings::OUTPUT_LENGTH, &syntax::OUTPUT_POLICY, policy)
     });
-    let has_answers = matches!(dataset, Dataset::File { kind: FileKind::ShareGpt, .. })
-        && *tokenizer != TokenizerChoice::None;
+    let is_share_gpt = matches!(dataset, Dataset::File { kind: FileKind::ShareGpt, .. });
+    let has_answers = is_trace || is_share_gpt && *tokenizer != TokenizerChoice::None;
     if policy == OutputPolicy::Nothing && generates {
         let found = "this API generates something";
         desk.rule_out(&settings::OUTPUT_LENGTH, &settings::API, found, "give `exact` or `natural`");
@@ -255,6 +276,7 @@ fn source(desk: &mut Desk, dataset: Dataset) -> PromptSource {
                 FileKind::Parquet => FileLayout::Parquet { column: column() },
                 FileKind::ShareGpt => FileLayout::ShareGpt,
                 FileKind::Conversations => FileLayout::Conversations,
+                FileKind::Trace => return PromptSource::Trace { path },
             };
             PromptSource::File { path, layout }
         }
@@ -267,7 +289,7 @@ fn check_source(desk: &mut Desk, dataset: &Dataset) {
         Dataset::Synthetic | Dataset::Corpus => (false, false),
         Dataset::File { kind, .. } => match kind {
             FileKind::Jsonl | FileKind::Csv | FileKind::Parquet => (true, true),
-            FileKind::ShareGpt | FileKind::Conversations => (true, false),
+            FileKind::ShareGpt | FileKind::Conversations | FileKind::Trace => (true, false),
         },
     };
     if has_lengths {

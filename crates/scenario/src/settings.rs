@@ -64,7 +64,7 @@ impl Group {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Target => "Target",
-            Self::Load => "Load (one of concurrency, rate, ramp and throughput)",
+            Self::Load => "Load (one of concurrency, rate, ramp, throughput and trace)",
             Self::Bounds => "Bounds",
             Self::Objectives => "Objectives",
             Self::Workload => "Workload",
@@ -112,6 +112,8 @@ pub static SETTINGS: &[&Setting] = &[
     &RATE,
     &RAMP,
     &THROUGHPUT,
+    &TRACE,
+    &TIME_SCALE,
     &ARRIVALS,
     &MAX_CONCURRENCY,
     &REQUESTS,
@@ -300,6 +302,36 @@ pub static THROUGHPUT: Setting = Setting {
     form: Form::Switch,
 };
 
+/// The arrivals of a recorded trace.
+pub static TRACE: Setting = Setting {
+    key: "trace",
+    flag: "trace",
+    env: "INFERMARK_TRACE",
+    value_name: "FILE",
+    default: None,
+    help: "Replay a recorded trace: send each request when the trace did, whatever the server does",
+    more: "Traces of Mooncake and Bailian (JSON Lines), of Azure and BurstGPT (CSV), and of our \
+           own keys `at_s`, `input_tokens`, `output_tokens` and `blocks` (JSON Lines) are told \
+           apart by their columns. Prompts have the trace's lengths and shared beginnings unless \
+           `dataset` says otherwise; the run ends with the trace unless `duration` or `requests` \
+           ends it before.",
+    group: Group::Load,
+    form: Form::Once,
+};
+
+/// How fast a trace is replayed.
+pub static TIME_SCALE: Setting = Setting {
+    key: "time_scale",
+    flag: "time-scale",
+    env: "INFERMARK_TIME_SCALE",
+    value_name: "Nx",
+    default: Some("1x"),
+    help: "How many times as fast as it was recorded a trace is replayed, such as `2x` or `0.5x`",
+    more: "",
+    group: Group::Load,
+    form: Form::Once,
+};
+
 /// The law of open-loop arrivals.
 pub static ARRIVALS: Setting = Setting {
     key: "arrivals",
@@ -320,7 +352,7 @@ pub static MAX_CONCURRENCY: Setting = Setting {
     env: "INFERMARK_MAX_CONCURRENCY",
     value_name: "N",
     default: None,
-    help: "The most requests in flight under a rate, a ramp or throughput",
+    help: "The most requests in flight under a rate, a ramp, throughput or a trace",
     more: "An arrival that it holds back is charged for the wait, and counted as shed if it is \
            never sent.",
     group: Group::Load,
@@ -349,7 +381,7 @@ pub static DURATION: Setting = Setting {
     default: Some("30s"),
     help: "The length of the measured window",
     more: "Such as `30s`, `5m`, `1.5s`, `500ms` or `2h`. The default holds when `requests` is not \
-           given either.",
+           given either; a trace ends by itself.",
     group: Group::Bounds,
     form: Form::Once,
 };
@@ -421,9 +453,10 @@ pub static DATASET: Setting = Setting {
     default: Some("synthetic"),
     help: "Where prompts come from: `synthetic`, `corpus`, PATH or LAYOUT:PATH",
     more: "`synthetic` is random words, `corpus` running English text, both cut to exact length. \
-           LAYOUT is `jsonl`, `csv`, `parquet`, `sharegpt` or `conversations`; a bare PATH says \
-           it by its extension `.jsonl`, `.csv` or `.parquet`. A relative path counts from the \
-           working directory.",
+           LAYOUT is `jsonl`, `csv`, `parquet`, `sharegpt`, `conversations` or `trace`; a bare \
+           PATH says it by its extension `.jsonl`, `.csv` or `.parquet`. `trace:PATH` takes the \
+           lengths and shared beginnings of a recorded trace, and its arrivals too where no load \
+           is given. A relative path counts from the working directory.",
     group: Group::Workload,
     form: Form::Once,
 };
@@ -465,8 +498,8 @@ pub static OUTPUT_TOKENS: Setting = Setting {
     value_name: "LENGTH",
     default: Some("256"),
     help: "Output length in tokens, written like the input length",
-    more: "The default holds for `synthetic` and `corpus`; a file's requests otherwise take the \
-           dataset's own length, or end as the model likes.",
+    more: "The default holds for `synthetic` and `corpus`; a file's or a trace's requests \
+           otherwise take the dataset's own length, or end as the model likes.",
     group: Group::Workload,
     form: Form::Once,
 };
@@ -479,7 +512,7 @@ pub static OUTPUT_LENGTH: Setting = Setting {
     value_name: "POLICY",
     default: None,
     help: "Whether the output length is an order (`exact`) or a limit (`natural`)",
-    more: "`exact` unless the dataset is a file, where it is `natural`.",
+    more: "`exact` unless the dataset is a file of prompts, where it is `natural`.",
     group: Group::Workload,
     form: Form::Once,
 };

@@ -19,7 +19,7 @@ mod time;
 
 pub(crate) use access::{ENV_NAME, HEADER, TAG};
 pub(crate) use lengths::LENGTHS;
-pub(crate) use load::{ARRIVALS, RAMP, RATE};
+pub(crate) use load::{ARRIVALS, RAMP, RATE, TIME_SCALE};
 pub(crate) use objectives::SLO;
 pub(crate) use price::{GPUS, PRICE};
 pub(crate) use source::{DATASET, Dataset, FileKind, TOKENIZER};

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  Load::Open ─────── gaps ──▶ curve ──▶ open ──▶ (capped) ─┐
-//!                    (law)    (rate)   (arrivals)           ├─▶ Box<dyn Pacer>
+//!                    (law)    (rate)   (arrivals)           │
+//!  Load::Trace ────── instants ───────▶ open ──▶ (capped) ─┼─▶ Box<dyn Pacer>
 //!  Load::Closed, Load::Throughput ─────▶ closed ────────────┘
 //! ```
 //!
@@ -34,8 +35,10 @@ mod open;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use infermark_scenario::intent::{Bounds, Load};
-use infermark_terms::{Pacer, Seed, Shard, Stamp, Window};
+use infermark_terms::{Due, Nanos, Pacer, RequestId, Seed, Shard, Stamp, Window};
 
 use crate::capped::Capped;
 use crate::closed::{Closed, Entry};
@@ -55,7 +58,9 @@ pub fn window(bounds: &Bounds, start: Stamp) -> Window {
 pub fn most_shards(load: &Load, bounds: &Bounds) -> u32 {
     match *load {
         Load::Closed { concurrency } => concurrency,
-        Load::Open { max_concurrency, .. } => max_concurrency.unwrap_or(u32::MAX),
+        Load::Open { max_concurrency, .. } | Load::Trace { max_concurrency, .. } => {
+            max_concurrency.unwrap_or(u32::MAX)
+        }
         Load::Throughput { max_concurrency } => throughput_slots(max_concurrency, bounds),
     }
 }
@@ -69,8 +74,8 @@ pub fn most_shards(load: &Load, bounds: &Bounds) -> u32 {
 ///
 /// # Panics
 ///
-/// If there are more shards than [`most_shards`], or a ramp has no duration (a scenario refuses
-/// that).
+/// If there are more shards than [`most_shards`]; if a ramp has no duration (a scenario refuses
+/// that); if the load is a trace, whose instants are not in the scenario: see [`replay`].
 pub fn pacer(
     load: &Load,
     bounds: &Bounds,
@@ -89,12 +94,48 @@ pub fn pacer(
         }
         Load::Open { rate, arrivals, max_concurrency } => {
             let whole = Sequence::new(rate, arrivals, bounds, start, seed);
-            let open = Open::new(whole.filter(move |due| shard.owns(due.id)));
-            match max_concurrency {
-                None => Box::new(open),
-                Some(cap) => Box::new(Capped::new(open, shard.share(cap.into()))),
-            }
+            open(whole, max_concurrency, shard)
         }
+        Load::Trace { .. } => panic!("a trace is replayed from its instants"),
+    }
+}
+
+/// Returns the pacer of one shard of a run that replays a trace, warm-up included, from `start`.
+///
+/// `instants` are when the trace's requests come since its beginning, in order; a request's id is
+/// its place among them. The pacer is done after the last, or after the first
+/// `bounds.requests` due at or after the end of the warm-up.
+///
+/// # Panics
+///
+/// If there are more shards than `max_concurrency`.
+pub fn replay(
+    instants: &Arc<[Nanos]>,
+    max_concurrency: Option<u32>,
+    bounds: &Bounds,
+    start: Stamp,
+    shard: Shard,
+) -> Box<dyn Pacer> {
+    assert!(shard.count() <= max_concurrency.unwrap_or(u32::MAX), "more shards than places");
+    let warmup = instants.partition_point(|at| *at < bounds.warmup);
+    let measured = bounds.requests.map_or(usize::MAX, |requests| requests as usize);
+    let count = instants.len().min(warmup.saturating_add(measured));
+    let instants = Arc::clone(instants);
+    let whole =
+        (0..count).map(move |id| Due { id: RequestId(id as u64), at: start + instants[id] });
+    open(whole, max_concurrency, shard)
+}
+
+/// Returns the pacer of the shard's own of these arrivals.
+fn open(
+    whole: impl Iterator<Item = Due> + Send + 'static,
+    max_concurrency: Option<u32>,
+    shard: Shard,
+) -> Box<dyn Pacer> {
+    let open = Open::new(whole.filter(move |due| shard.owns(due.id)));
+    match max_concurrency {
+        None => Box::new(open),
+        Some(cap) => Box::new(Capped::new(open, shard.share(cap.into()))),
     }
 }
 

@@ -262,6 +262,54 @@ proptest! {
     }
 }
 
+/// The instants of a trace, in milliseconds.
+fn trace(millis: &[u64]) -> Arc<[Nanos]> {
+    millis.iter().map(|&at| Nanos::from_millis(at)).collect()
+}
+
+fn replayed(instants: &Arc<[Nanos]>, bounds: &Bounds, cap: Option<u32>, shard: Shard) -> Trip {
+    let mut pacer = replay(instants, cap, bounds, START, shard);
+    drive(&mut *pacer, Stamp::NEVER, |id| uneven(id) * 3)
+}
+
+proptest! {
+    #[test]
+    fn a_trace_is_replayed_at_its_own_instants_whatever_the_shards(
+        gaps in prop::collection::vec(0_u64..50, 1..80), count in 1_u32..5,
+    ) {
+        let sum = |at: &mut u64, gap: u64| { *at += gap; Some(*at) };
+        let millis: Vec<u64> = gaps.into_iter().scan(0, sum).collect();
+        let mut dealt = Vec::new();
+        for shard in shards(count) {
+            let trip = replayed(&trace(&millis), &bounds(None, None, 0), None, shard);
+            prop_assert!(trip.done);
+            prop_assert!(trip.seen.iter().all(|seen| seen.sent == seen.due.at));
+            dealt.extend(trip.dues());
+        }
+        dealt.sort_by_key(|due| due.id);
+        let own = (0..).zip(&millis);
+        let own = own.map(|(id, &at)| {
+            Due { id: RequestId(id), at: START + Nanos::from_millis(at) }
+        });
+        prop_assert_eq!(dealt, own.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_replay_ends_after_the_requests_that_bound_it_and_holds_back_what_a_cap_does() {
+    let instants = trace(&[0, 400, 1000, 1000, 1900, 2000]);
+    let whole = |bounds: &Bounds| replayed(&instants, bounds, None, Shard::WHOLE).seen.len();
+    assert_eq!(whole(&bounds(None, Some(1), 0)), 6, "load goes on after the window");
+    assert_eq!(whole(&bounds(Some(3), None, 0)), 3);
+    assert_eq!(whole(&bounds(Some(3), None, 1)), 5, "two in the warm-up");
+    assert_eq!(whole(&bounds(Some(9), None, 1)), 6);
+    let capped = replayed(&instants, &bounds(None, None, 0), Some(1), Shard::WHOLE);
+    assert_eq!((capped.peak, capped.seen.len()), (1, 6));
+    let load = |max_concurrency| Load::Trace { path: "t".into(), speed: 1.0, max_concurrency };
+    assert_eq!(most_shards(&load(Some(3)), &bounds(None, None, 0)), 3);
+    assert_eq!(most_shards(&load(None), &bounds(None, None, 0)), u32::MAX);
+}
+
 #[test]
 fn constant_arrivals_do_not_drift() {
     let load = open(RateCurve::Steady(7.0), Arrivals::Constant, None);

@@ -39,6 +39,14 @@ pub(crate) enum Matter {
     Prose,
 }
 
+/// A stretch of a prompt with random words of its own: alike wherever the seed is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) seed: Seed,
+    /// Its length, in the composer's units; at least 1.
+    pub(crate) tokens: u32,
+}
+
 /// A prompt before it takes a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Draft {
@@ -46,6 +54,15 @@ struct Draft {
     text: String,
     /// Its tokens; none where there is no tokenizer.
     ids: Vec<u32>,
+}
+
+impl Draft {
+    fn into_prompt(self, form: PromptForm) -> Prompt {
+        match form {
+            PromptForm::Text => Prompt::Text(self.text),
+            PromptForm::TokenIds => Prompt::Tokens(self.ids),
+        }
+    }
 }
 
 /// Makes prompts.
@@ -104,11 +121,15 @@ impl Composer {
         tokens: u32,
         form: PromptForm,
     ) -> Result<Prompt, WorkloadError> {
-        let draft = self.compose(id, tokens)?;
-        Ok(match form {
-            PromptForm::Text => Prompt::Text(draft.text),
-            PromptForm::TokenIds => Prompt::Tokens(draft.ids),
-        })
+        Ok(self.compose(id, tokens)?.into_prompt(form))
+    }
+
+    /// Returns the prompt of these parts in this form; there is at least one.
+    ///
+    /// # Errors
+    /// As [`Self::compose`].
+    pub(crate) fn joined(&self, parts: &[Part], form: PromptForm) -> Result<Prompt, WorkloadError> {
+        Ok(self.join(parts)?.into_prompt(form))
     }
 
     /// Returns the prompt of this request, `tokens` long.
@@ -116,32 +137,39 @@ impl Composer {
     /// # Errors
     /// When no words sum to the length, or a tokenizer that joins words fails.
     fn compose(&self, id: RequestId, tokens: u32) -> Result<Draft, WorkloadError> {
-        let mut draws = Draws::new(self.seed.named("prompts").at(id.0));
-        let mut pieces = Vec::new();
-        let kept = match self.prefix {
-            Some(prefix) => self.prefix(prefix, id, &mut pieces)?,
-            None => 0,
-        };
+        let prefix = self.prefix.map(|prefix| {
+            let group = group_of(self.seed, prefix, id);
+            Part { seed: self.seed.named("prefixes").at(group), tokens: prefix.tokens }
+        });
         // Counted in words, a prefix can round to the whole; a word must tell requests apart.
-        let rest = tokens.saturating_sub(kept).max(1);
-        self.write(&mut draws, rest, &mut pieces)?;
-        match &self.mender {
-            Some(tokenizer) => self.mend(&**tokenizer, pieces, tokens, &mut draws),
-            None => Ok(Draft { text: text_of(&pieces), ids: ids_of(&pieces) }),
+        let rest = tokens.saturating_sub(prefix.map_or(0, |prefix| prefix.tokens)).max(1);
+        let own = Part { seed: self.own_words(id), tokens: rest };
+        match prefix {
+            Some(prefix) => self.join(&[prefix, own]),
+            None => self.join(&[own]),
         }
     }
 
-    /// Writes the prefix of the request's group and returns its length.
-    fn prefix<'a>(
-        &'a self,
-        prefix: SharedPrefix,
-        id: RequestId,
-        pieces: &mut Vec<&'a Piece>,
-    ) -> Result<u32, WorkloadError> {
-        let group = group_of(self.seed, prefix, id);
-        let mut draws = Draws::new(self.seed.named("prefixes").at(group));
-        self.lexicon.fill(&mut draws, Place::Opening, prefix.tokens, pieces)?;
-        Ok(prefix.tokens)
+    /// Returns where the words come from that no other request has.
+    pub(crate) fn own_words(&self, id: RequestId) -> Seed {
+        self.seed.named("prompts").at(id.0)
+    }
+
+    /// Writes the parts one after another.
+    fn join(&self, parts: &[Part]) -> Result<Draft, WorkloadError> {
+        let mut pieces = Vec::new();
+        let mut draws = Draws::new(self.seed);
+        for part in parts {
+            draws = Draws::new(part.seed);
+            self.write(&mut draws, part.tokens, &mut pieces)?;
+        }
+        match &self.mender {
+            Some(tokenizer) => {
+                let tokens = parts.iter().map(|part| part.tokens).sum();
+                self.mend(&**tokenizer, pieces, tokens, &mut draws)
+            }
+            None => Ok(Draft { text: text_of(&pieces), ids: ids_of(&pieces) }),
+        }
     }
 
     /// Writes `tokens` tokens after what is there.

@@ -8,12 +8,14 @@ mod columns;
 mod threads;
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use infermark_scenario::intent::FileLayout;
 use infermark_terms::{Prompt, RequestId};
 use thiserror::Error;
+
+use crate::trace::TraceLayout;
 
 /// The most text of a dataset that is kept, in bytes.
 pub const KEPT_BYTES: usize = 512 << 20;
@@ -57,11 +59,7 @@ pub(crate) struct Dataset {
 impl Dataset {
     /// Reads a file.
     pub(crate) fn read(path: &Path, layout: &FileLayout) -> Result<Self, DatasetError> {
-        let unreadable = |source| DatasetError::Unreadable { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(unreadable)?;
-        if file.metadata().map_err(unreadable)?.is_dir() {
-            return Err(unreadable(io::Error::from(io::ErrorKind::IsADirectory)));
-        }
+        let file = open(path)?;
         let mut rows = Rows::keeping(KEPT_BYTES);
         match layout {
             FileLayout::Jsonl { column } => {
@@ -89,6 +87,42 @@ impl Dataset {
     pub(crate) fn census(&self) -> Census {
         self.census
     }
+}
+
+/// Opens a file for reading.
+pub(crate) fn open(path: &Path) -> Result<File, DatasetError> {
+    let unreadable = |source| DatasetError::Unreadable { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(unreadable(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    Ok(file)
+}
+
+/// Hands each line of a JSON Lines file to `take`, with its number from 1; blank lines are none.
+pub(crate) fn each_line(
+    path: &Path,
+    mut reader: impl BufRead,
+    mut take: impl FnMut(u64, &[u8]) -> Result<(), DatasetError>,
+) -> Result<(), DatasetError> {
+    let mut bytes = Vec::new();
+    for line in 1.. {
+        bytes.clear();
+        let read = reader.by_ref().take(ROW_BYTES + 1).read_until(b'\n', &mut bytes);
+        let read =
+            read.map_err(|source| DatasetError::Unreadable { path: path.to_path_buf(), source })?;
+        if read == 0 {
+            break;
+        }
+        if read as u64 > ROW_BYTES {
+            let limit = ROW_BYTES;
+            return Err(DatasetError::LineTooLong { path: path.to_path_buf(), line, limit });
+        }
+        if !bytes.trim_ascii().is_empty() {
+            take(line, &bytes)?;
+        }
+    }
+    Ok(())
 }
 
 /// Collects rows up to a bound.
@@ -223,6 +257,42 @@ pub enum DatasetError {
         /// What it holds.
         found: String,
     },
+    /// The columns or keys are those of no trace that is known.
+    #[error("{} is no trace that is known; it has: {}", path.display(), names.join(", "))]
+    UnknownTrace {
+        /// The file.
+        path: PathBuf,
+        /// The columns or keys that are there.
+        names: Vec<String>,
+    },
+    /// A line of a trace is not a request.
+    #[error("line {line} of {} is not a request of a {layout} trace: {reason}", path.display())]
+    NotRecorded {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The trace's layout.
+        layout: TraceLayout,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A trace has more requests than are kept.
+    #[error("{} holds more than {limit} requests", path.display())]
+    TraceTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+    /// No line of a trace asks for a token.
+    #[error("{} holds no request; lines that ask for no token: {skipped}", path.display())]
+    EmptyTrace {
+        /// The file.
+        path: PathBuf,
+        /// Lines that were skipped.
+        skipped: u64,
+    },
     /// No row has a prompt.
     #[error("{} holds no prompt; rows without one: {skipped}", path.display())]
     Empty {
@@ -243,7 +313,16 @@ impl DatasetError {
             Self::NotAnObject { .. } | Self::NotConversations { .. } => {
                 Some("check the dataset's layout: one object a line, or one list of conversations")
             }
-            Self::Unreadable { .. }
+            Self::UnknownTrace { .. } => Some(
+                "known are Mooncake (timestamp, input_length, output_length, hash_ids), Bailian \
+                 (the same and chat_id), Azure (TIMESTAMP, ContextTokens, GeneratedTokens), \
+                 BurstGPT (Timestamp, Request tokens, Response tokens) and our own (at_s, \
+                 input_tokens, output_tokens, blocks)",
+            ),
+            Self::TraceTooLong { .. } => Some("cut out the part that is to be replayed"),
+            Self::EmptyTrace { .. }
+            | Self::NotRecorded { .. }
+            | Self::Unreadable { .. }
             | Self::LineTooLong { .. }
             | Self::NotCsv { .. }
             | Self::NotParquet { .. }

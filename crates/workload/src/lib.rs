@@ -20,6 +20,7 @@
 //! | [`tokenizer`] | [`Tokenizer`]: text to tokens; [`FileTokenizer`]: from a `tokenizer.json` |
 //! | [`probe`] | what the chat template costs, and tokens per word without a tokenizer |
 //! | [`workload`] | [`Workload`]: id to ask; [`Outline`]: the same in lengths alone |
+//! | [`trace`] | requests of recorded traces: when, how long, and what they share |
 //! | [`dataset`] | rows of JSON Lines, CSV, Parquet, `ShareGPT` and conversation files |
 //! | [`mod@recount`] | tokens of each chunk of an answer, after the run |
 //!
@@ -36,6 +37,7 @@ mod outline;
 pub mod probe;
 pub mod recount;
 pub mod tokenizer;
+pub mod trace;
 pub mod workload;
 
 pub use dataset::{Census, DatasetError};
@@ -43,6 +45,7 @@ pub use outline::{Outline, Sizes};
 pub use probe::{Probe, ProbeError, Reading, fit, probes};
 pub use recount::recount;
 pub use tokenizer::{FileTokenizer, Site, TokenizeError, Tokenizer, TokenizerError};
+pub use trace::{Trace, TraceLayout};
 pub use workload::{Calibration, Counter, Template, Workload, WorkloadError};
 
 #[cfg(test)]

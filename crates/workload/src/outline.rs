@@ -4,6 +4,8 @@
 //! Invariant: with the same intent and seed, request for request the same lengths and groups as
 //! the workload's, as long as no template raises the least input length.
 //!
+//! A trace's lengths and shared beginnings are its own.
+//!
 //! Not here: prompts from files, whose lengths only a tokenizer knows.
 
 use infermark_scenario::intent::{self, Distribution, PromptSource, SharedPrefix};
@@ -11,6 +13,7 @@ use infermark_terms::{RequestId, Seed};
 
 use crate::compose::group_of;
 use crate::lengths::Lengths;
+use crate::trace::Trace;
 use crate::workload::{WorkloadError, law_max};
 
 /// Output tokens where the scenario leaves them to the model.
@@ -18,10 +21,15 @@ const OUTPUT_UNSAID: u32 = 256;
 
 /// The lengths and shared prefixes of a workload.
 pub struct Outline {
-    input: Lengths,
+    source: Source,
     output: Option<Lengths>,
-    prefix: Option<SharedPrefix>,
     seed: Seed,
+}
+
+/// Where input lengths come from.
+enum Source {
+    Drawn { input: Lengths, prefix: Option<SharedPrefix> },
+    Recorded(Trace),
 }
 
 /// What one request asks, in numbers.
@@ -31,8 +39,6 @@ pub struct Sizes {
     pub input: u32,
     /// Output tokens.
     pub output: u32,
-    /// The prefix that it shares: which, and how many tokens.
-    pub prefix: Option<(u64, u32)>,
 }
 
 impl Outline {
@@ -41,9 +47,14 @@ impl Outline {
     /// # Errors
     /// When prompts come from a file, or no length leaves room beside the shared prefix.
     pub fn new(intent: &intent::Workload, seed: Seed) -> Result<Self, WorkloadError> {
+        let lengths = |law: Distribution| Lengths::new(law, 1, seed.named("output lengths"));
+        let output = intent.output_tokens.and_then(lengths);
         let (law, prefix) = match &intent.source {
             PromptSource::Synthetic { input_tokens, prefix } => (*input_tokens, *prefix),
             PromptSource::Corpus { input_tokens } => (*input_tokens, None),
+            PromptSource::Trace { path } => {
+                return Ok(Self { source: Source::Recorded(Trace::read(path)?), output, seed });
+            }
             PromptSource::File { path, .. } => {
                 return Err(WorkloadError::NoOutline { path: path.clone() });
             }
@@ -55,16 +66,30 @@ impl Outline {
             template: 0,
             prefix: taken,
         })?;
-        let lengths = |law: Distribution| Lengths::new(law, 1, seed.named("output lengths"));
-        Ok(Self { input, output: intent.output_tokens.and_then(lengths), prefix, seed })
+        Ok(Self { source: Source::Drawn { input, prefix }, output, seed })
     }
 
     /// Returns what request `id` asks. Depends on nothing but the seed and the id.
     pub fn sizes(&self, id: RequestId) -> Sizes {
-        Sizes {
-            input: self.input.draw(id),
-            output: self.output.as_ref().map_or(OUTPUT_UNSAID, |lengths| lengths.draw(id)),
-            prefix: self.prefix.map(|prefix| (group_of(self.seed, prefix, id), prefix.tokens)),
+        let recorded = match &self.source {
+            Source::Drawn { input, .. } => Sizes { input: input.draw(id), output: OUTPUT_UNSAID },
+            Source::Recorded(trace) => trace.sizes(id),
+        };
+        let drawn = self.output.as_ref().map(|lengths| lengths.draw(id));
+        Sizes { output: drawn.unwrap_or(recorded.output), ..recorded }
+    }
+
+    /// Returns the names of the whole blocks of so many tokens that the request's prompt shares
+    /// by intent with others, from its beginning on.
+    pub fn blocks(&self, id: RequestId, block_tokens: u32) -> Vec<u64> {
+        match &self.source {
+            Source::Drawn { prefix: None, .. } => Vec::new(),
+            Source::Drawn { prefix: Some(prefix), .. } => {
+                let group = group_of(self.seed, *prefix, id);
+                let names = self.seed.named("prefix blocks").at(group);
+                (0..prefix.tokens / block_tokens).map(|at| names.at(u64::from(at)).0).collect()
+            }
+            Source::Recorded(trace) => trace.blocks(id, block_tokens, self.seed),
         }
     }
 }
@@ -101,9 +126,9 @@ mod tests {
             );
             let Prompt::Text(text) = ask.prompt else { panic!("a text was asked for") };
             let beginning: String = text.chars().take(40).collect();
-            let (group, tokens) = sizes.prefix.unwrap();
-            assert_eq!(tokens, 20);
-            assert_eq!(beginnings.entry(group).or_insert_with(|| beginning.clone()), &beginning);
+            let shared = outline.blocks(id, 10);
+            assert_eq!(shared.len(), 2);
+            assert_eq!(beginnings.entry(shared).or_insert_with(|| beginning.clone()), &beginning);
         }
         assert_eq!(beginnings.len(), 3);
     }

@@ -54,7 +54,9 @@ pub fn probes(
     }
     let matter = match source {
         PromptSource::Corpus { .. } => Matter::Prose,
-        PromptSource::Synthetic { .. } | PromptSource::File { .. } => Matter::Words(None),
+        PromptSource::Synthetic { .. } | PromptSource::Trace { .. } | PromptSource::File { .. } => {
+            Matter::Words(None)
+        }
     };
     let composer = Composer::new(matter, counter, seed.named("probes"))?;
     let probe = |(id, units)| {

@@ -11,6 +11,7 @@ use crate::compose::{Composer, Matter};
 use crate::dataset::{Census, Dataset, DatasetError};
 use crate::lengths::Lengths;
 use crate::tokenizer::{Site, TokenizeError, Tokenizer};
+use crate::trace::{Player, Trace};
 
 /// How lengths are counted on this side.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ impl Calibration {
 
 impl Counter {
     /// Returns how much to write for so many tokens: tokens, or words; at least 1.
-    fn units(&self, tokens: u32) -> u32 {
+    pub(crate) fn units(&self, tokens: u32) -> u32 {
         match self {
             Self::Tokenizer(_) => tokens,
             Self::Calibrated(calibration) => {
@@ -75,6 +76,8 @@ pub struct Workload {
 enum Source {
     /// Made here.
     Made(Box<Maker>),
+    /// Made here, in the lengths of a trace.
+    Played(Box<Player>),
     /// From a file; with a tokenizer, its rows are counted.
     Rows { dataset: Dataset, tokenizer: Option<Arc<dyn Tokenizer>> },
 }
@@ -110,6 +113,14 @@ impl Workload {
             PromptSource::Corpus { input_tokens } => {
                 made(Matter::Prose, *input_tokens, intent.form, counter, template, seed)?
             }
+            PromptSource::Trace { path } => {
+                if intent.form == PromptForm::TokenIds && matches!(counter, Counter::Calibrated(_))
+                {
+                    return Err(WorkloadError::IdsNeedTokenizer);
+                }
+                let trace = Trace::read(path)?;
+                Source::Played(Box::new(Player::new(trace, counter, template, seed)?))
+            }
             PromptSource::File { path, layout } => {
                 let tokenizer = counter.local();
                 if intent.form == PromptForm::TokenIds && tokenizer.is_none() {
@@ -141,6 +152,11 @@ impl Workload {
                 let prompt = maker.composer.prompt(id, units, self.form)?;
                 (prompt, Some(tokens), None)
             }
+            Source::Played(player) => {
+                let (prompt, sizes) = player.ask(id, self.form)?;
+                let answer = self.output_policy != OutputPolicy::Nothing;
+                (prompt, Some(sizes.input), answer.then_some(sizes.output))
+            }
             Source::Rows { dataset, tokenizer } => self.row(dataset, tokenizer.as_deref(), id)?,
         };
         let output_tokens = match &self.output {
@@ -154,7 +170,7 @@ impl Workload {
     /// Returns what was found in the dataset, if prompts come from one.
     pub fn census(&self) -> Option<Census> {
         match &self.source {
-            Source::Made(_) => None,
+            Source::Made(_) | Source::Played(_) => None,
             Source::Rows { dataset, .. } => Some(dataset.census()),
         }
     }

@@ -48,6 +48,9 @@ pub(super) fn write(page: &mut Html, point: &Point) {
         LoadPlan::Closed { .. } => {
             "Closed loop: no arrival schedule exists; latency is from when a slot was free."
         }
+        LoadPlan::Trace { .. } => {
+            "Trace replay: latency is from when the trace had a request, however late it left."
+        }
         LoadPlan::Open { .. } => {
             "Open loop: latency is from when a request was due, however late it left."
         }

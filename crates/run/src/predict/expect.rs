@@ -45,7 +45,7 @@ impl Expected {
         let around = |figure, predicted: Option<f64>| {
             range(predicted?, uncertainty(deployment, &figures, figure))
         };
-        let open = matches!(point.load, LoadPlan::Open { .. });
+        let open = !matches!(point.load, LoadPlan::Closed { .. });
         let rate = point.rates.map(|rates| rates.output_tokens_per_s);
         let queueing = point.saturated
             || uncertainty(deployment, &figures, Figure::Ttft) == Uncertainty::Unknown;

@@ -9,20 +9,23 @@ use std::collections::BTreeMap;
 use super::IN_FLIGHT_MAX;
 use super::desk::Desk;
 use crate::intent::{Load, RateCurve};
-use crate::settings::{ARRIVALS, CONCURRENCY, MAX_CONCURRENCY, RAMP, RATE, Setting, THROUGHPUT};
-use crate::syntax::{self, count};
+use crate::settings::{
+    ARRIVALS, CONCURRENCY, MAX_CONCURRENCY, RAMP, RATE, Setting, THROUGHPUT, TIME_SCALE, TRACE,
+};
+use crate::syntax::{self, Dataset, FileKind, count};
 
 /// Settings that ask for a kind of load.
-static KINDS: [&Setting; 4] = [&CONCURRENCY, &RATE, &RAMP, &THROUGHPUT];
+static KINDS: [&Setting; 5] = [&CONCURRENCY, &RATE, &RAMP, &THROUGHPUT, &TRACE];
 
 /// Settings that shape a load of some kinds.
-static SHAPES: [&Setting; 2] = [&ARRIVALS, &MAX_CONCURRENCY];
+static SHAPES: [&Setting; 3] = [&ARRIVALS, &MAX_CONCURRENCY, &TIME_SCALE];
 
 /// The kinds that each layer asks for, by the layer's rank.
 type Asked = BTreeMap<u8, Vec<&'static Setting>>;
 
-/// Returns the load that the strongest layer asks for, or the default.
-pub(super) fn load(desk: &mut Desk) -> Load {
+/// Returns the load that the strongest layer asks for, or the default: the replay of the trace
+/// that is the dataset, else one slot.
+pub(super) fn load(desk: &mut Desk, dataset: Option<&Dataset>) -> Load {
     let asked = asked(desk);
     set_aside(desk, &asked);
     let slots = count::<1, IN_FLIGHT_MAX>();
@@ -32,7 +35,14 @@ pub(super) fn load(desk: &mut Desk) -> Load {
     let throughput = desk.one_or_default(&THROUGHPUT, &syntax::YES_NO);
     let arrivals = desk.one(&ARRIVALS, &syntax::ARRIVALS);
     let max_concurrency = desk.one(&MAX_CONCURRENCY, &slots).map(|slots| slots as u32);
-    check(desk, &asked);
+    let recorded = match dataset {
+        Some(Dataset::File { kind: FileKind::Trace, path }) => Some(path.clone()),
+        Some(Dataset::Synthetic | Dataset::Corpus | Dataset::File { .. }) | None => None,
+    };
+    let trace = desk.one(&TRACE, &syntax::PATH);
+    let speed = desk.one(&TIME_SCALE, &syntax::TIME_SCALE);
+    let unasked = if recorded.is_some() { &TRACE } else { &CONCURRENCY };
+    check(desk, &asked, unasked);
 
     if let Some(rate) = rate.or(ramp) {
         let arrivals = arrivals.unwrap_or_else(|| desk.default_of(&ARRIVALS, &syntax::ARRIVALS));
@@ -40,6 +50,12 @@ pub(super) fn load(desk: &mut Desk) -> Load {
     }
     if throughput {
         return Load::Throughput { max_concurrency };
+    }
+    let unsaid = recorded.filter(|_| asked.is_empty());
+    let trace = trace.or_else(|| Some(desk.fall_back(&TRACE, &syntax::PATH, unsaid?)));
+    if let Some(path) = trace {
+        let speed = speed.unwrap_or_else(|| desk.default_of(&TIME_SCALE, &syntax::TIME_SCALE));
+        return Load::Trace { path, speed, max_concurrency };
     }
     let concurrency = concurrency.unwrap_or_else(|| desk.default_of(&CONCURRENCY, &slots));
     Load::Closed { concurrency: concurrency as u32 }
@@ -81,12 +97,13 @@ fn goes_with(setting: &Setting, kind: &Setting) -> bool {
     match setting {
         _ if *setting == ARRIVALS => *kind == RATE || *kind == RAMP,
         _ if *setting == MAX_CONCURRENCY => *kind != CONCURRENCY,
+        _ if *setting == TIME_SCALE => *kind == TRACE,
         _ => true,
     }
 }
 
 /// Refuses layers that ask for several kinds, and what does not go with the kind that holds.
-fn check(desk: &mut Desk, asked: &Asked) {
+fn check(desk: &mut Desk, asked: &Asked, unasked: &'static Setting) {
     for (rank, kinds) in asked {
         if kinds.len() > 1 {
             let hint = "keep one of them";
@@ -94,17 +111,21 @@ fn check(desk: &mut Desk, asked: &Asked) {
         }
     }
     let kind = match asked.first_key_value().map(|(_, kinds)| &kinds[..]) {
-        None => &CONCURRENCY,
+        None => unasked,
         Some([kind]) => *kind,
         Some(_) => return,
     };
     if !goes_with(&MAX_CONCURRENCY, kind) {
         let found = "a closed loop never has more in flight than its slots";
-        let hint = "cap `rate`, `ramp` or `throughput`, or give `concurrency` alone";
+        let hint = "cap `rate`, `ramp`, `throughput` or `trace`, or give `concurrency` alone";
         desk.rule_out(&MAX_CONCURRENCY, kind, found, hint);
     }
     if !goes_with(&ARRIVALS, kind) {
         let found = "only a rate or a ramp has a law of arrivals";
         desk.rule_out(&ARRIVALS, kind, found, "give `rate`, or leave `arrivals` out");
+    }
+    if !goes_with(&TIME_SCALE, kind) {
+        let found = "only a trace has a time to scale";
+        desk.rule_out(&TIME_SCALE, kind, found, "give `trace`, or leave `time_scale` out");
     }
 }

@@ -162,6 +162,59 @@ fn each_kind_of_load_has_its_words() {
     );
 }
 
+#[test]
+fn a_trace_is_a_load_a_dataset_or_both() {
+    let asked = |words: &[&str]| {
+        let Scenario { load, workload, bounds, .. } = resolved(words).scenario;
+        (load, workload, bounds)
+    };
+    let replay =
+        |speed, max_concurrency| Load::Trace { path: "t.jsonl".into(), speed, max_concurrency };
+    let lengths = PromptSource::Trace { path: "t.jsonl".into() };
+    for word in ["trace=t.jsonl", "dataset=trace:t.jsonl"] {
+        let (load, workload, bounds) = asked(&[word]);
+        assert_eq!((load, &workload.source), (replay(1.0, None), &lengths));
+        assert_eq!((workload.output_tokens, workload.output_policy), (None, OutputPolicy::Exact));
+        assert_eq!((bounds.requests, bounds.duration), (None, None), "it ends by itself");
+        let scaled = asked(&[word, "time_scale=2.5x", "max_concurrency=9", "duration=5s"]);
+        assert_eq!(scaled.0, replay(2.5, Some(9)));
+        assert_eq!(scaled.2.duration, Some(Nanos::from_secs(5)));
+    }
+    let (load, workload, _) = asked(&["dataset=trace:t.jsonl", "rate=2/s"]);
+    assert!(matches!(load, Load::Open { .. }) && workload.source == lengths);
+    let (load, workload, _) = asked(&["dataset=corpus", "trace=t.jsonl"]);
+    assert_eq!(load, replay(1.0, None));
+    assert!(matches!(workload.source, PromptSource::Corpus { .. }));
+    assert_eq!(workload.output_tokens, Some(Distribution::Fixed(256)));
+    // Under another load, a study's say, no trace is left over.
+    let rate = [(Setting::by_key("rate").unwrap(), "3/s".to_owned())];
+    let changed = resolved(&["dataset=trace:t.jsonl"]).with(&rate).unwrap();
+    assert!(matches!(changed.scenario.load, Load::Open { .. }));
+    assert!(!changed.values.iter().any(|value| value.key == "trace"));
+    let again = parse_file(Path::new("f.yaml"), &resolved(&["trace=t.jsonl"]).to_yaml()).unwrap();
+    assert_eq!(resolve(again, FRESH).unwrap().scenario, resolved(&["trace=t.jsonl"]).scenario);
+}
+
+#[test]
+fn what_does_not_go_with_a_trace_is_refused() {
+    let refused = |words: &[&str]| resolve(flags(words), FRESH).unwrap_err().to_string();
+    let said = [
+        (&["trace=t", "rate=1/s"][..], "a run has one kind of load"),
+        (&["trace=t", "arrivals=constant"], "only a rate or a ramp has a law of arrivals"),
+        (&["rate=1/s", "time_scale=2x"], "only a trace has a time to scale"),
+        (&["time_scale=2x"], "only a trace has a time to scale"),
+        (&["trace=t", "input_tokens=9"], "a file's prompts have their own lengths"),
+        (&["trace=t", "time_scale=2"], "write `2x`"),
+        (&["trace=t", "time_scale=0x"], "the time scale is out of bounds"),
+        (&["trace=t", "time_scale=fast"], "not a time scale"),
+        (&["dataset=trace:"], "no path"),
+    ];
+    for (words, expected) in said {
+        let found = refused(words);
+        assert!(found.contains(expected), "{words:?}: {found}");
+    }
+}
+
 /// Resolves what a file, the environment and flags say together.
 fn layered(file: &str, env: &[(&str, &str)], words: &[&str]) -> Result<Resolved, Problems> {
     let mut given = parse_file(Path::new("f.yaml"), file).unwrap();

@@ -15,6 +15,31 @@ const RATE_MAX: f64 = 1e6;
 const CV_MIN: f64 = 0.01;
 const CV_MAX: f64 = 20.0;
 
+/// The bounds of a trace's speed: a day in less than a minute, a second in a quarter of an hour.
+const SPEED_MIN: f64 = 0.001;
+const SPEED_MAX: f64 = 10_000.0;
+
+/// How many times as fast as it was recorded.
+pub(crate) const TIME_SCALE: Codec<f64> =
+    Codec { parse: parse_time_scale, print: |speed| format!("{speed}x") };
+
+fn parse_time_scale(text: &str) -> Result<f64, Fault> {
+    let fault = |found| Fault::new(found, "a time scale such as `2x` or `0.5x`");
+    let Some(number) = text.strip_suffix('x') else {
+        return match decimal(text) {
+            Some(_) => Err(fault("no `x`").hint(format!("write `{text}x`"))),
+            None => Err(fault("not a time scale")),
+        };
+    };
+    let speed = decimal(number.trim()).ok_or_else(|| fault("not a number"))?;
+    if (SPEED_MIN..=SPEED_MAX).contains(&speed) {
+        Ok(speed)
+    } else {
+        let bounds = format!("a time scale from `{SPEED_MIN}x` to `{SPEED_MAX}x`");
+        Err(Fault::new("the time scale is out of bounds", bounds))
+    }
+}
+
 /// Requests per second.
 pub(crate) const RATE: Codec<f64> = Codec { parse: parse_rate, print: |rate| print_rate(*rate) };
 

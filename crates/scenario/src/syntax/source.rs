@@ -22,14 +22,16 @@ pub(crate) enum FileKind {
     Parquet,
     ShareGpt,
     Conversations,
+    Trace,
 }
 
-const KINDS: [(&str, FileKind); 5] = [
+const KINDS: [(&str, FileKind); 6] = [
     ("jsonl", FileKind::Jsonl),
     ("csv", FileKind::Csv),
     ("parquet", FileKind::Parquet),
     ("sharegpt", FileKind::ShareGpt),
     ("conversations", FileKind::Conversations),
+    ("trace", FileKind::Trace),
 ];
 
 /// A dataset.
@@ -40,7 +42,7 @@ fn parse_dataset(text: &str) -> Result<Dataset, Fault> {
         Fault::new(
             found,
             "`synthetic`, `corpus`, or a file as `jsonl:PATH`, `csv:PATH`, `parquet:PATH`, \
-             `sharegpt:PATH` or `conversations:PATH`",
+             `sharegpt:PATH`, `conversations:PATH` or `trace:PATH`",
         )
     };
     match parse_line(text)? {

@@ -30,6 +30,7 @@ fn all_are_stable(text: &str) {
     is_stable(&RATE, text);
     is_stable(&RAMP, text);
     is_stable(&ARRIVALS, text);
+    is_stable(&TIME_SCALE, text);
     is_stable(&SLO, text);
     is_stable(&GPUS, text);
     is_stable(&LENGTHS, text);

@@ -1,7 +1,7 @@
 //! Datasets with a named column: JSON Lines, CSV, Parquet.
 
 use std::fs::File;
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -11,33 +11,18 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::errors::ParquetError;
 use serde_json::Value;
 
-use super::{DatasetError, ROW_BYTES, Rows};
+use super::{DatasetError, Rows, each_line};
 
 /// Reads one JSON object a line; blank lines are no rows.
 pub(super) fn jsonl(
     path: &Path,
-    mut reader: impl BufRead,
+    reader: impl BufRead,
     column: &str,
     rows: &mut Rows,
 ) -> Result<(), DatasetError> {
-    let mut bytes = Vec::new();
-    for line in 1.. {
-        bytes.clear();
-        let read = reader.by_ref().take(ROW_BYTES + 1).read_until(b'\n', &mut bytes);
-        let read =
-            read.map_err(|source| DatasetError::Unreadable { path: path.to_path_buf(), source })?;
-        if read == 0 {
-            break;
-        }
-        if read as u64 > ROW_BYTES {
-            let limit = ROW_BYTES;
-            return Err(DatasetError::LineTooLong { path: path.to_path_buf(), line, limit });
-        }
-        if bytes.trim_ascii().is_empty() {
-            continue;
-        }
+    each_line(path, reader, |line, bytes| {
         let mut object: serde_json::Map<String, Value> =
-            serde_json::from_slice(&bytes).map_err(|source| DatasetError::NotAnObject {
+            serde_json::from_slice(bytes).map_err(|source| DatasetError::NotAnObject {
                 path: path.to_path_buf(),
                 line,
                 source,
@@ -63,8 +48,8 @@ pub(super) fn jsonl(
             }
         };
         rows.push(Prompt::Text(text), None);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -108,6 +108,7 @@ fn cells(predicted: &Predicted) -> [String; 9] {
     let load = match point.load {
         LoadPlan::Closed { concurrency } => concurrency.to_string(),
         LoadPlan::Open { rate_rps, .. } => format!("{rate_rps}/s"),
+        LoadPlan::Trace { time_scale, .. } => format!("trace {time_scale}x"),
     };
     let cell = |value: Option<f64>| value.map_or("–".to_owned(), figure);
     let of = |estimate: Option<Estimate>, pick: fn(Estimate) -> Option<f64>| {
