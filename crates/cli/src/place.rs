@@ -59,9 +59,9 @@ fn record(root: &Path, named: &Path) -> Result<PathBuf, Failure> {
     let text = OsStr::to_string_lossy(name);
     match catalogue::find(root, &text).map_err(RunError::from)? {
         Meant::One(dir) => Ok(dir),
-        Meant::Several(names) => {
-            let first = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>();
-            let more = names.len().saturating_sub(NAMES_MAX);
+        Meant::Several(all) => {
+            let first = all.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>();
+            let more = all.len().saturating_sub(NAMES_MAX);
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             let error = anyhow!("`{text}` may be {}{more}", first.join(", "));
             Err(Failure::usage(error).hint("give as much of the name as tells them apart"))

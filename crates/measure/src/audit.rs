@@ -16,9 +16,7 @@ use crate::plan::tenth_rank;
 use crate::population::{Population, Roster};
 use crate::saturation::Backlog;
 use crate::span::Span;
-use crate::{
-    ArrivalLaw, Build, Found, LoadPlan, Point, PointPlan, Stamps, WindowPlan,
-};
+use crate::{ArrivalLaw, Build, Found, LoadPlan, Point, PointPlan, Stamps, WindowPlan};
 
 // Thresholds of docs/metrics.md, section 9.
 

@@ -29,7 +29,8 @@ pub struct Stimulus {
     /// section 9), of open loops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_share: Option<f64>,
-    /// "`rate_share` = rate at which requests left ÷ the asked one", of open loops at a steady rate.
+    /// "`rate_share` = rate at which requests left ÷ the asked one", of open loops at a steady
+    /// rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_share: Option<f64>,
     /// How well the gaps between arrivals fit the asked law, where it has any spread.
@@ -73,6 +74,16 @@ impl Stimulus {
                     sent_share: (due > 0).then(|| sent.len() as f64 / due as f64),
                     rate_share: rate(&sent).filter(|_| steady).map(|rate| rate / rate_rps),
                     gaps: steady.then(|| gaps(population, arrivals, rate_rps)).flatten(),
+                    ..Self::default()
+                }
+            }
+            // When its requests left is compared with the trace itself, in the audit.
+            LoadPlan::Trace { .. } => {
+                let sent = sent_in(roster, window).len() as u64;
+                let due = population.members().len();
+                Self {
+                    sent: Some(sent),
+                    sent_share: (due > 0).then(|| sent as f64 / due as f64),
                     ..Self::default()
                 }
             }

@@ -33,18 +33,25 @@ type Column = (&'static str, fn(&Point) -> Cell);
 
 /// Every figure of a point but its latencies, in the order of `run.json`.
 pub(crate) const FIGURES: [Column; 54] = [
-    ("load.kind", |p| word(if is_closed(p) { "closed" } else { "open" })),
+    ("load.kind", |p| {
+        word(match p.load {
+            LoadPlan::Closed { .. } => "closed",
+            LoadPlan::Open { .. } => "open",
+            LoadPlan::Trace { .. } => "trace",
+        })
+    }),
     ("load.concurrency", |p| match p.load {
         LoadPlan::Closed { concurrency } => Cell::Count(concurrency.into()),
-        LoadPlan::Open { .. } => Cell::Absent,
+        LoadPlan::Open { .. } | LoadPlan::Trace { .. } => Cell::Absent,
     }),
     ("load.rate_rps", |p| match p.load {
         LoadPlan::Open { rate_rps, .. } => Cell::Figure(rate_rps),
+        LoadPlan::Trace { rate_rps, .. } => rate_rps.map_or(Cell::Absent, Cell::Figure),
         LoadPlan::Closed { .. } => Cell::Absent,
     }),
     ("load.arrivals", |p| match p.load {
         LoadPlan::Open { arrivals, .. } => Cell::Text(arrivals.to_string()),
-        LoadPlan::Closed { .. } => Cell::Absent,
+        LoadPlan::Closed { .. } | LoadPlan::Trace { .. } => Cell::Absent,
     }),
     ("window.start_s", |p| Cell::Figure(p.window.start_s)),
     ("window.end_s", |p| Cell::Figure(p.window.end_s)),
@@ -147,10 +154,6 @@ pub(crate) const STATISTICS: [Statistic; 19] = [
     ("p999", |e| number(e.p999)),
     ("max", |e| Cell::Figure(e.max)),
 ];
-
-fn is_closed(point: &Point) -> bool {
-    matches!(point.load, LoadPlan::Closed { .. })
-}
 
 fn word(text: &str) -> Cell {
     Cell::Text(text.to_owned())

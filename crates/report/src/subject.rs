@@ -53,6 +53,7 @@ impl Subject {
         let load = || match self.points[index].load {
             LoadPlan::Closed { concurrency } => format!("concurrency {concurrency}"),
             LoadPlan::Open { rate_rps, .. } => format!("rate {rate_rps}/s"),
+            LoadPlan::Trace { time_scale, .. } => format!("trace {time_scale}x"),
         };
         self.labels.get(index).cloned().unwrap_or_else(load)
     }

@@ -83,10 +83,12 @@ pub fn is_repeatable(figure: Subject) -> bool {
 }
 
 /// Returns the figure whose precision is asked for where nobody names one: what the load leaves
-/// open. An open loop sets its rate itself.
+/// open. An open loop sets its rate itself, and so does a trace.
 pub fn usual_figure(load: &Load) -> Subject {
     match load {
-        Load::Open { .. } => Subject::Latency(LatencyFigure::E2e, Statistic::Mean),
+        Load::Open { .. } | Load::Trace { .. } => {
+            Subject::Latency(LatencyFigure::E2e, Statistic::Mean)
+        }
         Load::Closed { .. } | Load::Throughput { .. } => Subject::Level(Level::OutputTokensPerS),
     }
 }

@@ -103,7 +103,7 @@ fn instant(text: &str, now: Timestamp, side: Side) -> Result<Timestamp, String> 
         return Ok(time);
     }
     if let Ok(date) = text.parse::<Date>() {
-        let days = if side == Side::Begin { 0 } else { 1 };
+        let days = i32::from(side != Side::Begin);
         let date = date.checked_add(days.days()).map_err(|_| expected())?;
         let midnight = date.to_zoned(TimeZone::UTC).map_err(|_| expected())?;
         return Ok(midnight.timestamp());
