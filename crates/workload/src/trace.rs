@@ -12,7 +12,7 @@
 //! | Bailian | the same, and `chat_id` | s | 16 |
 //! | Azure | CSV: `TIMESTAMP`, `ContextTokens`, `GeneratedTokens` | a date | – |
 //! | `BurstGPT` | CSV: `Timestamp`, `Request tokens`, `Response tokens` | s | – |
-//! | our own | JSON Lines: `at_s`, `input_tokens`, `output_tokens`, `blocks`, `block_tokens` | s | 512 |
+//! | ours | JSON Lines: `at_s`, `input_tokens`, `output_tokens`, `blocks`, … | s | 512 |
 //!
 //! # Invariants
 //!

@@ -143,8 +143,8 @@ impl<'a, 'r> Bench<'a, 'r> {
     }
 
     /// Searches for the highest rate at which the checks of the peak hold, and measures it. After
-    /// `LoadGen`'s `FindPeakPerformance`, but from above: what a target does as fast as it can bounds
-    /// the rate, which is halved until it holds; then the stretch between is halved.
+    /// `LoadGen`'s `FindPeakPerformance`, but from above: what a target does as fast as it can
+    /// bounds the rate, which is halved until it holds; then the stretch between is halved.
     fn peak(
         &mut self,
         target: Option<&NamedTarget>,

@@ -166,8 +166,8 @@ fn the_faster_of_two_targets_wins() {
 fn peak(limit: &str) -> Validation {
     let text = format!(
         "suite: p\ntitle: P\nscenario: {{input_tokens: 16, output_tokens: 4, duration: 1s}}\n\
-         quick: {{requests: 10}}\nworkloads:\n  - name: w\n    loads: [{{peak: 50%}}]\n    checks:\n      \
-         - {{name: within, slo: 'e2e:p50<={limit}', at: peak}}\n      \
+         quick: {{requests: 10}}\nworkloads:\n  - name: w\n    loads: [{{peak: 50%}}]\n    \
+         checks:\n      - {{name: within, slo: 'e2e:p50<={limit}', at: peak}}\n      \
          - {{name: long, min_duration: 1h, at: peak}}\n"
     );
     let told = Told { text, ..told(&[], None, Length::Quick) };

@@ -8,7 +8,8 @@ use super::*;
 use crate::{Calibration, Outline, Workload, samples};
 use infermark_scenario::intent::{self, PromptSource};
 
-const MOONCAKE: &str = r#"{"timestamp": 27000, "input_length": 1100, "output_length": 52, "hash_ids": [46, 47, 48]}
+const MOONCAKE: &str =
+    r#"{"timestamp":27000,"input_length":1100,"output_length":52,"hash_ids":[46,47,48]}
 {"timestamp": 27482, "input_length": 1030, "output_length": 7, "hash_ids": [46, 47, 50]}
 
 {"timestamp": 30535, "input_length": 600, "output_length": 1, "hash_ids": [46, 51]}
@@ -42,7 +43,7 @@ fn each_layout_is_known_by_its_columns_and_begins_at_its_first_request() {
         (3535, 600, 1, vec![46, 51]),
     ];
     assert_eq!(told(MOONCAKE), (TraceLayout::Mooncake, mooncake));
-    let bailian = r#"{"chat_id": 159, "parent_chat_id": -1, "timestamp": 61.114, "input_length": 521,
+    let bailian = r#"{"chat_id": 159, "parent_chat_id": -1, "timestamp": 61.114,"input_length": 521,
         "output_length": 132, "type": "text", "turn": 1, "hash_ids": [1, 2]}"#;
     let bailian = bailian.replace('\n', " ");
     assert_eq!(told(&bailian), (TraceLayout::Bailian, vec![(0, 521, 132, vec![1, 2])]));
@@ -62,7 +63,7 @@ fn each_layout_is_known_by_its_columns_and_begins_at_its_first_request() {
     let requests = vec![(0, 472, 18, none()), (113_000, 417, 276, none())];
     assert_eq!(told(burst), (TraceLayout::BurstGpt, requests));
     assert_eq!(read(burst).unwrap().skipped(), 1);
-    let own = "{\"at_s\": 0.25, \"input_tokens\": 512, \"output_tokens\": 64, \"block_tokens\": 64, \
+    let own = "{\"at_s\": 0.25, \"input_tokens\": 512, \"output_tokens\": 64,\"block_tokens\": 64, \
                \"blocks\": [7]}\n{\"at_s\": 1, \"input_tokens\": 9, \"output_tokens\": 1}\n";
     let requests = vec![(0, 512, 64, vec![7]), (750, 9, 1, none())];
     assert_eq!(told(own), (TraceLayout::Infermark, requests));
