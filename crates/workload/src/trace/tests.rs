@@ -8,8 +8,7 @@ use super::*;
 use crate::{Calibration, Outline, Workload, samples};
 use infermark_scenario::intent::{self, PromptSource};
 
-const MOONCAKE: &str =
-    r#"{"timestamp":27000,"input_length":1100,"output_length":52,"hash_ids":[46,47,48]}
+const MOON: &str = r#"{"timestamp":27000,"input_length":1100,"output_length":52,"hash_ids":[46,47,48]}
 {"timestamp": 27482, "input_length": 1030, "output_length": 7, "hash_ids": [46, 47, 50]}
 
 {"timestamp": 30535, "input_length": 600, "output_length": 1, "hash_ids": [46, 51]}
@@ -42,7 +41,7 @@ fn each_layout_is_known_by_its_columns_and_begins_at_its_first_request() {
         (482, 1030, 7, vec![46, 47, 50]),
         (3535, 600, 1, vec![46, 51]),
     ];
-    assert_eq!(told(MOONCAKE), (TraceLayout::Mooncake, mooncake));
+    assert_eq!(told(MOON), (TraceLayout::Mooncake, mooncake));
     let bailian = r#"{"chat_id": 159, "parent_chat_id": -1, "timestamp": 61.114,"input_length": 521,
         "output_length": 132, "type": "text", "turn": 1, "hash_ids": [1, 2]}"#;
     let bailian = bailian.replace('\n', " ");
@@ -109,7 +108,7 @@ fn a_wrong_line_is_named() {
 fn workload(counter: Counter, template: Template) -> (Workload, Outline) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
-    std::fs::write(&path, MOONCAKE).unwrap();
+    std::fs::write(&path, MOON).unwrap();
     let intent = intent::Workload {
         source: PromptSource::Trace { path },
         output_tokens: None,
@@ -154,7 +153,7 @@ fn prompts_have_the_traces_lengths_and_share_its_blocks() {
 fn token_ids_of_a_trace_need_a_tokenizer() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
-    std::fs::write(&path, MOONCAKE).unwrap();
+    std::fs::write(&path, MOON).unwrap();
     let intent = |form| intent::Workload {
         source: PromptSource::Trace { path: path.clone() },
         output_tokens: None,
