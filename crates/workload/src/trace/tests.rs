@@ -8,11 +8,14 @@ use super::*;
 use crate::{Calibration, Outline, Workload, samples};
 use infermark_scenario::intent::{self, PromptSource};
 
-const MOON: &str = r#"{"timestamp":27000,"input_length":1100,"output_length":52,"hash_ids":[46,47,48]}
+const MOON: &str = concat!(
+    r#"{"timestamp":27000,"input_length":1100,"output_length":52,"#,
+    r#""hash_ids":[46,47,48]}
 {"timestamp": 27482, "input_length": 1030, "output_length": 7, "hash_ids": [46, 47, 50]}
 
 {"timestamp": 30535, "input_length": 600, "output_length": 1, "hash_ids": [46, 51]}
-"#;
+"#
+);
 
 fn read(content: &str) -> Result<Trace, DatasetError> {
     let folder = tempfile::tempdir().unwrap();
