@@ -8,9 +8,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use infermark_terms::{DecodeFault, EventCounts, Nanos, Outcome, Stamp, Usage};
+use infermark_terms::{DecodeFault, EventCounts, Excerpt, Nanos, Outcome, Stamp, Usage};
 use infermark_wire::exchange::{Exchange, Progress};
-use infermark_wire::http1::{self, Collected, Message, RequestHead, ResponseDecoder};
+use infermark_wire::http1::{Collected, Message, ResponseDecoder};
 use infermark_wire::{Api, Delivery};
 use rustls::{ClientConnection, StreamOwned};
 use thiserror::Error;
@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::trust::TlsFault;
+use crate::tunnel::Tunnel;
 
 /// Why a call brought no response.
 #[derive(Debug, Error)]
@@ -39,6 +40,14 @@ pub enum CallError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The proxy gives no tunnel to the server.
+    #[error("no way through the proxy at {address}: {why}")]
+    Tunnel {
+        /// The proxy's address.
+        address: SocketAddr,
+        /// Why.
+        why: Excerpt,
     },
     /// The server took too long.
     #[error("no complete response within {limit}")]
@@ -113,10 +122,7 @@ pub fn call(
     body: Option<&[u8]>,
     limit: Nanos,
 ) -> Result<Response, CallError> {
-    let path = endpoint.path(path);
-    let head = RequestHead { method, path: &path, host: endpoint.authority(), headers };
-    let content = body.map(|_| "application/json");
-    let bytes = http1::request(&head, content, body.unwrap_or_default());
+    let bytes = endpoint.request(method, path, headers, body);
     let mut decoder = ResponseDecoder::new();
     let mut collected = Collected::default();
     let (mut fault, mut date) = (None, None);
@@ -307,6 +313,9 @@ impl Stream {
         socket.set_nodelay(true).map_err(|source| CallError::Connect { address, source })?;
         let clock = Clock::start();
         let mut timed = Timed { socket, clock, until: clock.now() + limit };
+        if let Some(tunnel) = Tunnel::to(endpoint) {
+            dig(tunnel, &mut timed, address, limit)?;
+        }
         let Some(secure) = endpoint.secure() else { return Ok(Self::Plain(timed)) };
         let refused = |source: io::Error| {
             if is_late(&source) {
@@ -321,6 +330,31 @@ impl Stream {
             let _: (usize, usize) = connection.complete_io(&mut timed).map_err(refused)?;
         }
         Ok(Self::Secure(Box::new(StreamOwned::new(connection, timed))))
+    }
+}
+
+/// Gets through a proxy.
+fn dig(
+    mut tunnel: Tunnel,
+    socket: &mut Timed,
+    address: SocketAddr,
+    limit: Nanos,
+) -> Result<(), CallError> {
+    let failed = |source: io::Error| {
+        if is_late(&source) { CallError::Late { limit } } else { CallError::Severed { source } }
+    };
+    socket.write_all(tunnel.unsent()).map_err(failed)?;
+    let mut buffer = [0; 1024];
+    loop {
+        let read = match socket.read(&mut buffer) {
+            Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        if tunnel.take(&buffer[..read]).map_err(|why| CallError::Tunnel { address, why })? {
+            return Ok(());
+        }
     }
 }
 

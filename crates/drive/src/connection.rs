@@ -1,10 +1,10 @@
 //! One connection to the server and the request on it, from connecting to the last byte.
 //!
 //! ```text
-//!  Connecting ─▶ Handshaking (TLS) ─▶ Ready ◀───────────┐
-//!                                       │ order         │ ended, kept
-//!                                       ▼               │
-//!                                     Busy: writing, then reading
+//!  Connecting ─▶ Tunnelling ─▶ Handshaking ─▶ Ready ◀───────────┐
+//!                (proxy)       (TLS)           │ order         │ ended, kept
+//!                                              ▼               │
+//!                                            Busy: writing, then reading
 //! ```
 //!
 //! A connection is polled by its worker, which owns the socket's readiness and the clock; nothing
@@ -22,9 +22,10 @@ use infermark_wire::exchange::{Chunk, Exchange, Keep, Progress};
 
 use crate::carrier::{Batch, Order, blank};
 use crate::clock::Arrival;
-use crate::endpoint::Secure;
+use crate::endpoint::Endpoint;
 use crate::socket;
 use crate::tls::Session;
+use crate::tunnel::Tunnel;
 use crate::worker::{Capture, Limits};
 
 /// A connection.
@@ -33,6 +34,8 @@ pub(crate) struct Connection {
     /// Boxed: it is large, and plain connections, of which there may be thousands, should lie
     /// close together.
     session: Option<Box<Session>>,
+    /// What leads through a proxy, until it does.
+    tunnel: Option<Box<Tunnel>>,
     stage: Stage,
     exchange: Exchange,
     /// What remains to be written, and how much of it has been.
@@ -51,6 +54,7 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Connecting,
+    Tunnelling,
     Handshaking,
     Ready,
 }
@@ -95,11 +99,12 @@ impl Connection {
     /// Starts connecting.
     pub(crate) fn open(
         address: SocketAddr,
-        secure: Option<&Secure>,
+        endpoint: &Endpoint,
         exchange: Exchange,
         now: Stamp,
     ) -> Result<Self, TransportFault> {
-        let session = secure
+        let session = endpoint
+            .secure()
             .map(|s| Session::new(s.config.clone(), s.name.clone()).map(Box::new))
             .transpose()
             .map_err(TransportFault::Tls)?;
@@ -108,6 +113,7 @@ impl Connection {
         Ok(Self {
             fd,
             session,
+            tunnel: Tunnel::to(endpoint).map(Box::new),
             stage: Stage::Connecting,
             exchange,
             outgoing: Vec::new(),
@@ -140,6 +146,9 @@ impl Connection {
         match (self.stage, &self.session) {
             (Stage::Connecting, _) => true,
             _ if self.cut.is_some() => false,
+            (Stage::Tunnelling, _) => {
+                self.tunnel.as_ref().is_some_and(|tunnel| !tunnel.unsent().is_empty())
+            }
             (_, Some(session)) => session.wants_write(),
             (_, None) => self.written < self.outgoing.len(),
         }
@@ -209,13 +218,16 @@ impl Connection {
             Stage::Connecting => {
                 socket::connected(&self.fd).map_err(|error| fault(&error))?;
                 self.phases.tcp = now().since(self.opened);
-                if self.session.is_none() {
-                    return self.ready(now);
-                }
-                self.stage = Stage::Handshaking;
+                self.stage = match (&self.tunnel, &self.session) {
+                    (Some(_), _) => Stage::Tunnelling,
+                    (None, Some(_)) => Stage::Handshaking,
+                    (None, None) => return self.ready(now),
+                };
                 self.flush().map(drop).map_err(|error| fault(&error))
             }
-            Stage::Handshaking => self.flush().map(drop).map_err(|error| fault(&error)),
+            Stage::Tunnelling | Stage::Handshaking => {
+                self.flush().map(drop).map_err(|error| fault(&error))
+            }
             Stage::Ready => self.write(now),
         }
     }
@@ -228,6 +240,9 @@ impl Connection {
         arrival: Arrival,
         sight: &mut Sight<'_>,
     ) -> Result<State, TransportFault> {
+        if self.stage == Stage::Tunnelling {
+            return self.tunnelled(bytes, arrival.at);
+        }
         let Some(session) = &mut self.session else {
             return Ok(self.read(bytes, arrival, sight));
         };
@@ -247,13 +262,25 @@ impl Connection {
                 self.phases.tls = arrival.at.since(self.opened + self.phases.tcp);
                 self.ready(sight.now)?;
             }
-            Stage::Connecting | Stage::Ready => self.write(sight.now)?,
+            Stage::Connecting | Stage::Tunnelling | Stage::Ready => self.write(sight.now)?,
         }
         let state = if plain.is_empty() { State::Open } else { self.read(plain, arrival, sight) };
         if over {
             self.closed(arrival, sight.batch);
         }
         Ok(if over { State::Closed } else { state })
+    }
+
+    /// Takes what the proxy said; once there is a tunnel, TLS begins.
+    fn tunnelled(&mut self, bytes: &[u8], at: Stamp) -> Result<State, TransportFault> {
+        let tunnel = self.tunnel.as_mut().expect("a tunnel is being asked for");
+        if tunnel.take(bytes).map_err(TransportFault::Other)? {
+            self.tunnel = None;
+            self.phases.tcp = at.since(self.opened);
+            self.stage = Stage::Handshaking;
+            let _all: bool = self.flush().map_err(|error| fault(&error))?;
+        }
+        Ok(State::Open)
     }
 
     /// Learns that the peer sends no more.
@@ -311,7 +338,7 @@ impl Connection {
 
     fn phase(&self) -> Phase {
         match self.stage {
-            Stage::Connecting | Stage::Handshaking => Phase::Connect,
+            Stage::Connecting | Stage::Tunnelling | Stage::Handshaking => Phase::Connect,
             Stage::Ready if self.sent() => self.exchange.phase(),
             Stage::Ready => Phase::Send,
         }
@@ -372,6 +399,16 @@ impl Connection {
 
     /// Writes what waits; says whether all of it went.
     fn flush(&mut self) -> io::Result<bool> {
+        if let Some(tunnel) = &mut self.tunnel {
+            while !tunnel.unsent().is_empty() {
+                match socket::send(&self.fd, tunnel.unsent()) {
+                    Ok(count) => tunnel.sent(count),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+            return Ok(true);
+        }
         if let Some(session) = &mut self.session {
             return session.flush(&mut Descriptor(&self.fd));
         }

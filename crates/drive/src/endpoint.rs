@@ -6,10 +6,12 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use infermark_wire::http1::{self, RequestHead};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 
+use crate::proxy::{Proxies, Proxy, ProxyError};
 use crate::trust::{self, Identity, Roots, TrustError};
 
 /// A server, resolved: everything that connecting to it takes.
@@ -18,7 +20,10 @@ pub struct Endpoint {
     url: String,
     authority: String,
     prefix: String,
+    /// Host and port, as a proxy wants to know them.
+    server: String,
     addresses: Vec<SocketAddr>,
+    proxy: Option<Proxy>,
     secure: Option<Secure>,
 }
 
@@ -55,12 +60,14 @@ pub struct Route {
     pub roots: Roots,
     /// What proves us to it.
     pub identity: Option<Identity>,
+    /// Which proxies lead to it.
+    pub proxies: Proxies,
 }
 
 impl Route {
-    /// Returns the way to a server that asks for no proof of ours.
+    /// Returns the direct way to a server that asks for no proof of ours.
     pub fn of(roots: Roots) -> Self {
-        Self { roots, identity: None }
+        Self { roots, identity: None, proxies: Proxies::none() }
     }
 }
 
@@ -85,15 +92,19 @@ pub enum EndpointError {
     /// Certificates cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The proxy that leads there cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
 impl Endpoint {
     /// Resolves a base URL such as `https://host:8000/prefix`. Of several addresses, only those
-    /// where somebody listens are kept, if there are any.
+    /// where somebody listens are kept, if there are any. Behind a proxy the addresses are the
+    /// proxy's, and the server's name is for the proxy to resolve.
     ///
     /// # Errors
     ///
-    /// If the URL is malformed, the host unknown, or certificates cannot be read.
+    /// If the URL is malformed, the host or its proxy unknown, or certificates cannot be read.
     pub fn resolve(url: &str, route: &Route) -> Result<Self, EndpointError> {
         let parts = Parts::of(url).ok_or_else(|| EndpointError::Url { url: url.to_owned() })?;
         let name = || EndpointError::Url { url: url.to_owned() };
@@ -104,34 +115,64 @@ impl Endpoint {
                 name: ServerName::try_from(parts.host.to_owned()).map_err(|_| name())?,
             }),
         };
-        let unknown = |source| EndpointError::Name { host: parts.host.to_owned(), source };
-        let addresses: Vec<_> =
-            (parts.host, parts.port).to_socket_addrs().map_err(unknown)?.collect();
-        if addresses.is_empty() {
-            return Err(unknown(io::Error::from(io::ErrorKind::NotFound)));
-        }
+        let proxy = route.proxies.lead(parts.scheme, parts.host, parts.port)?;
+        let (host, port) = match &proxy {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (parts.host, parts.port),
+        };
+        let Parts { authority, prefix, .. } = parts;
+        let bare = authority.strip_suffix(&format!(":{}", parts.port)).unwrap_or(authority);
         Ok(Self {
             url: url.to_owned(),
-            authority: parts.authority.to_owned(),
-            prefix: parts.prefix.to_owned(),
-            addresses: reachable(addresses),
+            authority: authority.to_owned(),
+            prefix: prefix.to_owned(),
+            server: format!("{bare}:{}", parts.port),
+            addresses: reachable(addresses(host, port)?),
+            proxy,
             secure,
         })
     }
 
-    /// Returns what goes into the `Host` header.
-    pub fn authority(&self) -> &str {
-        &self.authority
+    /// Writes a request to an API path such as `/v1/models`. The body, if there is one, is JSON.
+    pub fn request(
+        &self,
+        method: &str,
+        api_path: &str,
+        headers: &[(String, String)],
+        body: Option<&[u8]>,
+    ) -> Vec<u8> {
+        let path = format!("{}{api_path}", self.prefix);
+        // What goes through a tunnel is none of the proxy's business.
+        let (path, field) = match self.proxy.as_ref().filter(|_| self.secure.is_none()) {
+            Some(proxy) => (format!("http://{}{path}", self.authority), proxy.field()),
+            None => (path, None),
+        };
+        let own: Vec<_>;
+        let headers = match field {
+            None => headers,
+            Some(field) => {
+                own = headers.iter().cloned().chain([field]).collect();
+                &own
+            }
+        };
+        let head = RequestHead { method, path: &path, host: &self.authority, headers };
+        let content = body.map(|_| "application/json");
+        http1::request(&head, content, body.unwrap_or_default())
     }
 
-    /// Returns the path on the server of an API path such as `/v1/models`.
-    pub fn path(&self, api_path: &str) -> String {
-        format!("{}{api_path}", self.prefix)
-    }
-
-    /// Returns the server's addresses, never empty.
+    /// Returns the addresses to connect to, the server's or its proxy's; never none.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Returns the proxy that leads to the server.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
+    }
+
+    /// Returns the server's host and port.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
     }
 
     pub(crate) fn secure(&self) -> Option<&Secure> {
@@ -143,6 +184,16 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url)
     }
+}
+
+/// Returns a host's addresses, never none.
+fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, EndpointError> {
+    let unknown = |source| EndpointError::Name { host: host.to_owned(), source };
+    let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(unknown)?.collect();
+    if addresses.is_empty() {
+        return Err(unknown(io::Error::from(io::ErrorKind::NotFound)));
+    }
+    Ok(addresses)
 }
 
 /// The parts of a URL.

@@ -234,8 +234,8 @@ impl Worker {
         let address = addresses[self.next_address % addresses.len()];
         self.next_address += 1;
         let exchange = Exchange::new(self.plan.api, self.plan.delivery);
-        let secure = self.plan.endpoint.secure();
-        let connection = Connection::open(address, secure, exchange, self.clock.now())?;
+        let endpoint = &self.plan.endpoint;
+        let connection = Connection::open(address, endpoint, exchange, self.clock.now())?;
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1

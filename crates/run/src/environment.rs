@@ -20,6 +20,9 @@ pub struct Environment {
     pub version: String,
     /// `release` or `debug`.
     pub build: String,
+    /// Host and port of the proxy that led to the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
 }
 
 impl Environment {
@@ -35,6 +38,7 @@ impl Environment {
             kernel: text("/proc/sys/kernel/osrelease"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build: if build() == Build::Debug { "debug" } else { "release" }.to_owned(),
+            proxy: None,
         }
     }
 }

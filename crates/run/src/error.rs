@@ -115,6 +115,21 @@ pub enum RunError {
         /// Who names it.
         setting: String,
     },
+    /// The file of a secret cannot be read.
+    #[error("cannot read the secret in {}", path.display())]
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A secret cannot stand in a header.
+    #[error("the secret in {place} is not one line of ASCII text")]
+    SecretText {
+        /// Where it is.
+        place: String,
+    },
     /// A point of a study has no scenario that makes sense.
     #[error("{problems}")]
     Point {
@@ -222,6 +237,8 @@ impl RunError {
             | Self::Workload(_)
             | Self::Prompt(_)
             | Self::Secret { .. }
+            | Self::SecretFile { .. }
+            | Self::SecretText { .. }
             | Self::OpenFiles { .. }
             | Self::Threads { .. }
             | Self::Prices { .. }
@@ -256,6 +273,11 @@ impl RunError {
             }
             Self::Unreachable { source: source @ CallError::Tls { .. }, .. } => {
                 tls_hint(source.tls_fault()?)?
+            }
+            Self::Endpoint(EndpointError::Proxy(_)) => "`--proxy none` does without",
+            Self::Unreachable { source: CallError::Tunnel { .. }, .. } => {
+                "a proxy takes its credentials from the URL in `HTTPS_PROXY`; `--proxy none` does \
+                 without it"
             }
             Self::Unreachable { source: CallError::Late { .. }, .. } => {
                 "the server accepts connections but does not answer"
@@ -293,6 +315,8 @@ impl RunError {
             | Self::Refused { .. }
             | Self::Trial { .. }
             | Self::Secret { .. }
+            | Self::SecretFile { .. }
+            | Self::SecretText { .. }
             | Self::Prompt(_)
             | Self::Point { .. }
             | Self::Store(_)

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use infermark_drive::{Order, Source, Stop};
+use infermark_drive::{Endpoint, Order, Source, Stop};
 use infermark_terms::{Due, RequestId, Shard};
 use infermark_wire::Dialect;
-use infermark_wire::http1::{self, RequestHead};
 use infermark_workload::Workload;
 
 use crate::RunError;
@@ -18,8 +17,7 @@ use crate::RunError;
 pub(crate) struct Clerk {
     pub(crate) workload: Workload,
     pub(crate) dialect: Dialect,
-    pub(crate) authority: String,
-    pub(crate) path: String,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) headers: Vec<(String, String)>,
 }
 
@@ -28,14 +26,8 @@ impl Clerk {
     pub(crate) fn order(&self, id: RequestId) -> Result<Order, RunError> {
         let ask = self.workload.ask(id)?;
         let body = self.dialect.body(&ask)?;
-        let head = RequestHead {
-            method: "POST",
-            path: &self.path,
-            host: &self.authority,
-            headers: &self.headers,
-        };
         Ok(Order {
-            bytes: http1::request(&head, Some("application/json"), &body),
+            bytes: self.endpoint.request("POST", &self.dialect.path(), &self.headers, Some(&body)),
             asked_input: ask.input_tokens,
             asked_output: ask.output_tokens,
         })

@@ -45,6 +45,7 @@ pub mod sweep;
 mod target;
 mod telemetry;
 mod timetable;
+mod veil;
 
 pub use environment::Environment;
 pub use error::{Category, RunError};

@@ -157,7 +157,8 @@ impl Session {
         let capture = if tokenizer.is_some() { Capture::Text } else { Capture::Nothing };
         let (api, delivery) = (dialect.api, dialect.delivery);
 
-        let environment = Environment::observe();
+        let proxy = self.reached.endpoint.proxy().map(ToString::to_string);
+        let environment = Environment { proxy, ..Environment::observe() };
         let mut observers = Observers::new(scenario, &self.reached)?;
         let baseline = observers.baseline();
 
@@ -215,9 +216,8 @@ impl Session {
         let dialect = self.learned.dialect.clone();
         Ok(Clerk {
             workload: self.learned.workload(scenario)?,
-            path: self.reached.endpoint.path(&dialect.path()),
+            endpoint: Arc::clone(&self.reached.endpoint),
             dialect,
-            authority: self.reached.endpoint.authority().to_owned(),
             headers: headers(scenario, &self.reached),
         })
     }
@@ -227,7 +227,7 @@ impl Session {
 fn headers(scenario: &Scenario, reached: &Reached) -> Vec<(String, String)> {
     let close = ("Connection".to_owned(), "close".to_owned());
     let last = scenario.access.connections == Connections::PerRequest;
-    reached.headers.iter().cloned().chain(last.then_some(close)).collect()
+    reached.headers.fields.iter().cloned().chain(last.then_some(close)).collect()
 }
 
 /// Returns how far this machine was shown to be exact under such a load, where that is known.
@@ -288,6 +288,7 @@ impl Bench<'_> {
             writer,
             full: batches,
             used: back,
+            veil: reached.headers.veil.clone(),
             telemetry: self.gathered.clone(),
             clock: self.clock,
             start: self.start,

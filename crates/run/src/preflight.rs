@@ -10,7 +10,6 @@ use std::sync::Arc;
 use infermark_drive::{Endpoint, Sighting, call, probe};
 use infermark_scenario::intent::{PromptSource, Scenario, TokenizerChoice};
 use infermark_terms::{Ask, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
-use infermark_wire::http1::{self, RequestHead};
 use infermark_wire::{Dialect, LengthFields, UsageFields};
 use infermark_workload::{
     Calibration, Counter, FileTokenizer, Probe, ProbeError, Reading, Site, Template, TokenizeError,
@@ -20,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::RunError;
-use crate::target::{CALL_LIMIT, Reached, ServerKind};
+use crate::target::{CALL_LIMIT, Headers, Reached, ServerKind};
 
 /// How long a trial request may take: its server may be loading.
 const TRIAL_LIMIT: Nanos = Nanos::from_secs(120);
@@ -127,7 +126,7 @@ fn dialect(scenario: &Scenario, reached: &Reached) -> Dialect {
 /// Sends what it takes to learn.
 struct Scout<'a> {
     endpoint: &'a Arc<Endpoint>,
-    headers: &'a [(String, String)],
+    headers: &'a Headers,
     dialect: Dialect,
     /// The user's limit on a request.
     limit: Nanos,
@@ -224,25 +223,23 @@ impl Scout<'_> {
             output_policy: OutputPolicy::Exact,
         };
         let body = self.dialect.body(&ask)?;
-        let path = self.endpoint.path(&self.dialect.path());
-        let head = RequestHead {
-            method: "POST",
-            path: &path,
-            host: self.endpoint.authority(),
-            headers: self.headers,
-        };
-        let bytes = http1::request(&head, Some("application/json"), &body);
+        let (path, fields) = (self.dialect.path(), &self.headers.fields);
+        let bytes = self.endpoint.request("POST", &path, fields, Some(&body));
         let Dialect { api, delivery, .. } = self.dialect;
-        probe(self.endpoint, &bytes, api, delivery, self.limit.min(TRIAL_LIMIT)).map_err(|source| {
+        let limit = self.limit.min(TRIAL_LIMIT);
+        let sighting = probe(self.endpoint, &bytes, api, delivery, limit);
+        let mut sighting = sighting.map_err(|source| {
             let url = format!("{}{}", self.endpoint, self.dialect.path());
             RunError::Unreachable { url, source }
-        })
+        })?;
+        self.headers.veil.outcome(&mut sighting.outcome);
+        Ok(sighting)
     }
 
     fn server_tokenizer(&self) -> Result<ServerTokenizer, RunError> {
         let tokenizer = ServerTokenizer {
             endpoint: Arc::clone(self.endpoint),
-            headers: self.headers.to_vec(),
+            headers: self.headers.clone(),
             model: self.dialect.model.clone(),
         };
         let _: Vec<u32> = tokenizer
@@ -255,7 +252,7 @@ impl Scout<'_> {
 /// The server's own tokenizer, over `/tokenize`.
 struct ServerTokenizer {
     endpoint: Arc<Endpoint>,
-    headers: Vec<(String, String)>,
+    headers: Headers,
     model: String,
 }
 
@@ -276,16 +273,13 @@ impl Tokenizer for ServerTokenizer {
     }
 }
 
-fn tokenize(
-    endpoint: &Endpoint,
-    headers: &[(String, String)],
-    body: &Value,
-) -> Result<Value, String> {
+fn tokenize(endpoint: &Endpoint, headers: &Headers, body: &Value) -> Result<Value, String> {
     let body = body.to_string();
-    let response = call(endpoint, "POST", "/tokenize", headers, Some(body.as_bytes()), CALL_LIMIT)
+    let (fields, body) = (&headers.fields, Some(body.as_bytes()));
+    let response = call(endpoint, "POST", "/tokenize", fields, body, CALL_LIMIT)
         .map_err(|error| error.to_string())?;
     if response.status != 200 {
-        let message = crate::target::stated(&response);
+        let message = headers.stated(&response);
         return Err(format!("status {}: {message}", response.status));
     }
     serde_json::from_slice(&response.body).map_err(|error| format!("not JSON: {error}"))

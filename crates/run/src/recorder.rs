@@ -9,6 +9,7 @@ use infermark_terms::{Nanos, Stamp};
 
 use crate::progress::{Planned, Tally, Watch};
 use crate::telemetry::Gathered;
+use crate::veil::Veil;
 
 /// How often rows go to the kernel: what a killed run can lose.
 const FLUSH_EVERY: Nanos = Nanos::from_millis(200);
@@ -19,6 +20,8 @@ pub(crate) struct Recorder {
     pub(crate) full: Receiver<(u32, Batch)>,
     /// The way back to each shard for used batches.
     pub(crate) used: Vec<Sender<Batch>>,
+    /// What servers must not be heard repeating.
+    pub(crate) veil: Veil,
     /// What servers, GPUs and hosts say of themselves.
     pub(crate) telemetry: Gathered,
     pub(crate) clock: Clock,
@@ -40,6 +43,9 @@ impl Recorder {
         loop {
             match self.full.recv_timeout(Duration::from_nanos(FLUSH_EVERY.0)) {
                 Ok((shard, mut batch)) => {
+                    for row in &mut batch.requests {
+                        self.veil.outcome(&mut row.outcome);
+                    }
                     tally.add(&batch);
                     result = result.and_then(|()| append(&mut self.writer, &batch));
                     batch.clear();

@@ -1,17 +1,19 @@
 //! Who is measured: the embedded engine or a server, and what it says about itself.
 
+mod headers;
 mod listing;
 mod probe;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use infermark_drive::{Endpoint, Identity, Response, Roots, Route};
-use infermark_scenario::intent::{Access, HeaderValue, Scenario, Target, Verification};
+use infermark_drive::{Endpoint, EndpointError, Identity, Proxies, Roots, Route};
+use infermark_scenario::intent::{Access, ProxyChoice, Scenario, Target, Verification};
 use infermark_sim::serve::{ServePlan, Serving};
-use infermark_terms::{Api, Delivery, Excerpt, Nanos, OutputPolicy, Seed};
+use infermark_terms::{Api, Delivery, Nanos, OutputPolicy, Seed};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::headers::Headers;
 pub(crate) use self::listing::Asking;
 use crate::load::Secrets;
 use crate::{RunError, embedded};
@@ -24,7 +26,9 @@ pub(crate) const CALL_LIMIT: Nanos = Nanos::from_secs(30);
 /// A target that answers.
 pub(crate) struct Reached {
     pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) headers: Vec<(String, String)>,
+    /// How servers are got to.
+    pub(crate) route: Route,
+    pub(crate) headers: Headers,
     pub(crate) report: TargetReport,
     /// Whether answers are streamed.
     pub(crate) delivery: Delivery,
@@ -66,12 +70,14 @@ pub struct ServerReport {
 /// Reaches the target and finds out which model to ask.
 pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reached, RunError> {
     let access = &scenario.access;
-    let mut headers = headers(access, secrets)?;
+    let mut headers = Headers::of(access, secrets)?;
     let (shown, embedded) = match &scenario.target {
         Target::Url(url) => (url.clone(), None),
         Target::Sim(text) => (format!("sim:{text}"), Some(embed(text, scenario.seed)?)),
     };
-    let endpoint = endpoint(scenario, embedded.as_ref())?;
+    let route = route(access, secrets)?;
+    let endpoint = endpoint(scenario, embedded.as_ref(), &route)?;
+    headers.pass(&endpoint);
     let limit = access.timeouts.total.min(CALL_LIMIT);
     let asking = Asking { endpoint: &endpoint, headers: &headers, limit };
     let listed = asking.models(scenario.model.as_deref())?;
@@ -91,8 +97,8 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
         unverified: access.verification == Verification::Off,
     };
     let delivery = if api.streams() { scenario.delivery } else { Delivery::Whole };
-    headers.extend(api_headers(api, access, secrets));
-    Ok(Reached { endpoint, headers, report, delivery, embedded })
+    headers.speak(api, access, secrets)?;
+    Ok(Reached { endpoint, route, headers, report, delivery, embedded })
 }
 
 /// Starts the embedded engine anew where it is the target and was stopped.
@@ -100,7 +106,7 @@ pub(crate) fn revive(reached: &mut Reached, scenario: &Scenario) -> Result<(), R
     let Target::Sim(text) = &scenario.target else { return Ok(()) };
     if reached.embedded.is_none() {
         let serving = embed(text, scenario.seed)?;
-        reached.endpoint = endpoint(scenario, Some(&serving))?;
+        reached.endpoint = endpoint(scenario, Some(&serving), &reached.route)?;
         reached.embedded = Some(serving);
     }
     Ok(())
@@ -110,21 +116,30 @@ pub(crate) fn revive(reached: &mut Reached, scenario: &Scenario) -> Result<(), R
 pub(crate) fn endpoint(
     scenario: &Scenario,
     embedded: Option<&Serving>,
+    route: &Route,
 ) -> Result<Arc<Endpoint>, RunError> {
-    let url = match (&scenario.target, embedded) {
-        (_, Some(serving)) => format!("http://{}", serving.address()),
-        (Target::Url(url), None) => url.clone(),
+    let endpoint = match (&scenario.target, embedded) {
+        (_, Some(serving)) => {
+            let url = format!("http://{}", serving.address());
+            Endpoint::resolve(&url, &Route::of(route.roots.clone()))
+        }
+        (Target::Url(url), None) => Endpoint::resolve(url, route),
         (Target::Sim(_), None) => unreachable!("the embedded engine is served first"),
     };
-    Ok(Arc::new(Endpoint::resolve(&url, &route(&scenario.access))?))
+    Ok(Arc::new(endpoint?))
 }
 
 /// Where OpenShift puts the certificate of the authority for the cluster's own services.
 const SERVICE_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt";
 
 /// Returns how to get to a server; in a cluster, its service CA is trusted too.
-pub(crate) fn route(access: &Access) -> Route {
-    route_in(access, Path::new(SERVICE_CA))
+pub(crate) fn route(access: &Access, secrets: &Secrets<'_>) -> Result<Route, RunError> {
+    let proxies = match &access.proxy {
+        ProxyChoice::Environment => Proxies::of_environment(secrets),
+        ProxyChoice::Direct => Proxies::none(),
+        ProxyChoice::Url(url) => Proxies::named(url, "--proxy").map_err(EndpointError::from)?,
+    };
+    Ok(Route { proxies, ..route_in(access, Path::new(SERVICE_CA)) })
 }
 
 fn route_in(access: &Access, service_ca: &Path) -> Route {
@@ -139,7 +154,7 @@ fn route_in(access: &Access, service_ca: &Path) -> Route {
         certificates: identity.cert.clone(),
         key: identity.key.clone(),
     });
-    Route { roots, identity }
+    Route { identity, ..Route::of(roots) }
 }
 
 /// Serves the embedded engine on a loopback port of its own.
@@ -147,49 +162,6 @@ fn embed(text: &str, seed: Seed) -> Result<Serving, RunError> {
     let target = embedded::configure(text)?;
     let engine = embedded::engine(text, &target, seed)?;
     embedded::serve(ServePlan { seed, ..embedded::served(&target) }, engine)
-}
-
-/// Returns the headers that an API wants beside those of every call. Anthropic's servers read the
-/// key from a header of their own.
-fn api_headers(api: Api, access: &Access, secrets: &Secrets<'_>) -> Vec<(String, String)> {
-    let own = infermark_wire::dialect::headers(api).iter();
-    let mut headers: Vec<_> =
-        own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let key = access.api_key_env.as_deref().and_then(secrets);
-    if let Some(key) = key.filter(|_| api == Api::Anthropic) {
-        headers.push(("x-api-key".to_owned(), key.trim().to_owned()));
-    }
-    headers
-}
-
-/// Returns the headers of every call, with their secrets.
-pub(crate) fn headers(
-    access: &Access,
-    secrets: &Secrets<'_>,
-) -> Result<Vec<(String, String)>, RunError> {
-    let secret = |name: &str, setting: &str| {
-        secrets(name)
-            .ok_or_else(|| RunError::Secret { name: name.to_owned(), setting: setting.to_owned() })
-    };
-    let mut headers = Vec::new();
-    if let Some(name) = &access.api_key_env {
-        let key = secret(name, "--api-key-env")?;
-        headers.push(("Authorization".to_owned(), format!("Bearer {}", key.trim())));
-    }
-    for (name, value) in &access.headers {
-        let value = match value {
-            HeaderValue::Plain(text) => text.clone(),
-            HeaderValue::Env(variable) => secret(variable, "--header")?,
-        };
-        headers.push((name.clone(), value));
-    }
-    Ok(headers)
-}
-
-/// Returns what a server says beside a status: the message of its JSON error, else the
-/// beginning of the body.
-pub(crate) fn stated(response: &Response) -> Excerpt {
-    infermark_wire::stated(&response.body)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use infermark_terms::{Metric, Nanos, Stamp, TelemetryRow};
 
 use crate::RunError;
 use crate::load::spawn;
-use crate::target::{Reached, route};
+use crate::target::Reached;
 
 /// How long one reading may take.
 const READ_LIMIT: Nanos = Nanos::from_secs(2);
@@ -258,7 +258,7 @@ fn target_page(reached: &Reached) -> Source {
         reader: Reader::Page(Page {
             endpoint: Arc::clone(&reached.endpoint),
             path,
-            headers: reached.headers.clone(),
+            headers: reached.headers.fields.clone(),
         }),
     };
     let lacks = |page: &Source| matches!(page.read(), Err(u) if u.course == Course::Lasting);
@@ -269,9 +269,9 @@ fn target_page(reached: &Reached) -> Source {
 fn other_page(url: &str, scenario: &Scenario, reached: &Reached) -> Result<Source, RunError> {
     let own = matches!(&scenario.target, Target::Url(target) if origin(target) == origin(url));
     let page = Page {
-        endpoint: Arc::new(Endpoint::resolve(url, &route(&scenario.access))?),
+        endpoint: Arc::new(Endpoint::resolve(url, &reached.route)?),
         path: "",
-        headers: if own { reached.headers.clone() } else { Vec::new() },
+        headers: if own { reached.headers.fields.clone() } else { Vec::new() },
     };
     Ok(Source { name: url.to_owned(), reader: Reader::Page(page) })
 }

@@ -300,18 +300,31 @@ pub enum TokenizerChoice {
 pub struct Access {
     /// Headers of every call, as given.
     pub headers: Vec<(String, HeaderValue)>,
-    /// The environment variable that holds the bearer token.
-    pub api_key_env: Option<String>,
+    /// Where the bearer token is.
+    pub api_key: Option<Secret>,
     /// A file of PEM certificates to trust beside the system's.
     pub ca: Option<PathBuf>,
     /// What proves us to the server.
     pub identity: Option<Identity>,
     /// Whether the server's certificate is checked.
     pub verification: Verification,
+    /// Which proxy leads to the server.
+    pub proxy: ProxyChoice,
     /// What becomes of a connection after its request.
     pub connections: Connections,
     /// How long a request may take.
     pub timeouts: Timeouts,
+}
+
+/// Which proxy leads to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProxyChoice {
+    /// The one that the environment names, if it does.
+    Environment,
+    /// None.
+    Direct,
+    /// The one at this URL, for all that is asked.
+    Url(String),
 }
 
 /// What becomes of a connection after its request.
@@ -352,8 +365,17 @@ pub struct Timeouts {
 pub enum HeaderValue {
     /// As written; it will stand in records.
     Plain(String),
-    /// The content of an environment variable, which stands nowhere.
+    /// What stands elsewhere, and in no record.
+    Secret(Secret),
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// In this environment variable.
     Env(String),
+    /// In this file: all of its text, without white space around it.
+    File(PathBuf),
 }
 
 /// Whether the server's certificate is checked.

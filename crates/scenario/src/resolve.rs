@@ -19,9 +19,9 @@ use self::desk::Desk;
 use self::load::load;
 use crate::given::{Given, Origin};
 use crate::intent::{
-    Access, Api, Bounds, Delivery, Distribution, FileLayout, Identity, Load, MetricPage, Metrics,
-    PromptForm, PromptSource, Scenario, SharedPrefix, Target, Timeouts, TokenizerChoice,
-    Verification, Workload,
+    Access, Api, Bounds, Delivery, Distribution, FileLayout, HeaderValue, Identity, Load,
+    MetricPage, Metrics, PromptForm, PromptSource, Scenario, Secret, SharedPrefix, Target,
+    Timeouts, TokenizerChoice, Verification, Workload,
 };
 use crate::problem::Problems;
 use crate::settings::{self, Setting};
@@ -323,11 +323,7 @@ fn least(lengths: &Distribution) -> u32 {
 
 fn access(desk: &mut Desk, target: &Target, delivery: Delivery) -> Access {
     let headers = desk.all(&settings::HEADER, &syntax::HEADER);
-    let api_key_env = desk.one(&settings::API_KEY_ENV, &syntax::ENV_NAME);
-    if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
-        let found = "a `header` gives `Authorization` already";
-        desk.rule_out(&settings::API_KEY_ENV, &settings::HEADER, found, "keep one of them");
-    }
+    let api_key = api_key(desk, &headers);
     let ca = desk.one(&settings::CA, &syntax::PATH);
     let identity = identity(desk);
     let verification = desk.one_or_default(&settings::INSECURE, &syntax::INSECURITY);
@@ -344,9 +340,26 @@ fn access(desk: &mut Desk, target: &Target, delivery: Delivery) -> Access {
         let found = "certificates to trust are of no use where none is checked";
         desk.rule_out(&settings::CA, &settings::INSECURE, found, "keep one of them");
     }
+    let proxy = desk.one_or_default(&settings::PROXY, &syntax::PROXY);
     let connections = desk.one_or_default(&settings::CONNECTIONS, &syntax::CONNECTIONS);
     let timeouts = timeouts(desk, delivery);
-    Access { headers, api_key_env, ca, identity, verification, connections, timeouts }
+    Access { headers, api_key, ca, identity, verification, proxy, connections, timeouts }
+}
+
+fn api_key(desk: &mut Desk, headers: &[(String, HeaderValue)]) -> Option<Secret> {
+    let variable = desk.one(&settings::API_KEY_ENV, &syntax::ENV_NAME);
+    let file = desk.one(&settings::API_KEY_FILE, &syntax::PATH);
+    if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+        let found = "a `header` gives `Authorization` already";
+        for setting in [&settings::API_KEY_ENV, &settings::API_KEY_FILE] {
+            desk.rule_out(setting, &settings::HEADER, found, "keep one of them");
+        }
+    }
+    if desk.is_given(&settings::API_KEY_ENV) {
+        let found = "there are two API keys";
+        desk.rule_out(&settings::API_KEY_FILE, &settings::API_KEY_ENV, found, "keep one of them");
+    }
+    variable.map(Secret::Env).or(file.map(Secret::File))
 }
 
 fn identity(desk: &mut Desk) -> Option<Identity> {

@@ -132,11 +132,13 @@ pub static SETTINGS: &[&Setting] = &[
     &PROMPT_FORM,
     &TOKENIZER,
     &API_KEY_ENV,
+    &API_KEY_FILE,
     &HEADER,
     &CA,
     &CERT,
     &KEY,
     &INSECURE,
+    &PROXY,
     &CONNECTIONS,
     &CONNECT_TIMEOUT,
     &HEADER_TIMEOUT,
@@ -583,6 +585,19 @@ pub static API_KEY_ENV: Setting = Setting {
     form: Form::Once,
 };
 
+/// Which file holds the bearer token.
+pub static API_KEY_FILE: Setting = Setting {
+    key: "api_key_file",
+    flag: "api-key-file",
+    env: "INFERMARK_API_KEY_FILE",
+    value_name: "PATH",
+    default: None,
+    help: "The file that holds the API key, as a cluster mounts it",
+    more: "All of its text, white space around it left out. It is sent as `api_key_env`'s is.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
 /// Headers of every call.
 pub static HEADER: Setting = Setting {
     key: "header",
@@ -590,7 +605,7 @@ pub static HEADER: Setting = Setting {
     env: "INFERMARK_HEADER",
     value_name: "NAME: VALUE",
     default: None,
-    help: "A header of every call: `Name: value`, or `Name: env:VAR` for a secret",
+    help: "A header of all calls: `Name: value`; a secret as `Name: env:VAR` or `Name: file:PATH`",
     more: "Those of a stronger layer replace those of a weaker one.",
     group: Group::Access,
     form: Form::Repeated,
@@ -648,6 +663,21 @@ pub static INSECURE: Setting = Setting {
     more: "",
     group: Group::Access,
     form: Form::Switch,
+};
+
+/// Which proxy leads to the server.
+pub static PROXY: Setting = Setting {
+    key: "proxy",
+    flag: "proxy",
+    env: "INFERMARK_PROXY",
+    value_name: "URL",
+    default: Some("environment"),
+    help: "The HTTP proxy to the server: `environment`, `none` or http://HOST:PORT",
+    more: "`environment` is what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say; \
+           loopback is then asked directly. A proxy that is named here is for everything, and is \
+           shown no credentials: those stand in the URLs of the variables.",
+    group: Group::Access,
+    form: Form::Once,
 };
 
 /// What becomes of a connection after its request.

@@ -23,7 +23,7 @@ pub(crate) use load::{ARRIVALS, RAMP, RATE, TIME_SCALE};
 pub(crate) use objectives::SLO;
 pub(crate) use price::{GPUS, PRICE};
 pub(crate) use source::{DATASET, Dataset, FileKind, TOKENIZER};
-pub(crate) use target::{METRIC_PAGE, TARGET};
+pub(crate) use target::{METRIC_PAGE, PROXY, TARGET};
 pub(crate) use time::{DURATION, SPAN};
 
 use std::ops::Range;

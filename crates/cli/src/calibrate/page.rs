@@ -209,6 +209,7 @@ pub(crate) mod tests {
                 kernel: "6.18.0".to_owned(),
                 version: "0.1.0".to_owned(),
                 build: "release".to_owned(),
+                proxy: None,
             },
             client_core: 0,
             server_core: 1,

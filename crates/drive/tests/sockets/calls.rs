@@ -2,7 +2,6 @@
 
 use infermark_drive::{CallError, Endpoint, Roots, Route, call, probe};
 use infermark_terms::{DecodeFault, Nanos, Outcome, Phase, TransportFault};
-use infermark_wire::http1::{RequestHead, request};
 use infermark_wire::{Api, Delivery};
 use rustls::version::{TLS12, TLS13};
 
@@ -101,9 +100,7 @@ fn a_probe_says_how_the_measured_api_answers() {
     let sight = |said: Vec<u8>, delivery| {
         let server = Server::plain(once(said));
         let endpoint = server.endpoint();
-        let host = endpoint.authority();
-        let head = RequestHead { method: "POST", path: "/", host, headers: &[] };
-        let bytes = request(&head, Some("application/json"), b"{}");
+        let bytes = endpoint.request("POST", "/", &[], Some(b"{}"));
         probe(&endpoint, &bytes, Api::Chat, delivery, LONG).unwrap()
     };
     let sighting = sight(streamed(&["one", "two"]), Delivery::Streamed);

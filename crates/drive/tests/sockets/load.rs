@@ -12,7 +12,6 @@ use infermark_terms::{
     ChunkRow, Due, Effort, Nanos, Next, Outcome, Pacer, RequestId, RequestRow, Stamp, StampSource,
     Window,
 };
-use infermark_wire::http1::{RequestHead, request};
 use infermark_wire::{Api, Delivery};
 
 /// Longer than any test takes: what reaches it has hung.
@@ -107,13 +106,8 @@ impl Load {
             stride: shards,
             left: self.requests,
         };
-        let head = RequestHead {
-            method: "POST",
-            path: "/v1/chat/completions",
-            host: self.plan.endpoint.authority(),
-            headers: &[],
-        };
-        let bytes = request(&head, Some("application/json"), &vec![b' '; self.body]);
+        let (path, body) = ("/v1/chat/completions", vec![b' '; self.body]);
+        let bytes = self.plan.endpoint.request("POST", path, &[], Some(&body));
         let mut orders = Orders { bytes, permits: self.permits };
         let mut worker = Worker::new(self.plan, clock).unwrap();
         let (full, received) = sync_channel(1 << 16);

@@ -10,6 +10,7 @@ mod calls;
 mod connections;
 mod load;
 mod outcomes;
+mod proxies;
 mod server;
 mod shards;
 mod stamps;

@@ -168,6 +168,22 @@ impl Peer {
         while self.read(&mut buffer) > 0 {}
     }
 
+    /// Carries what either side says to the other, until one of them is gone.
+    pub(crate) fn relay(mut self, to: SocketAddr) {
+        let upstream = TcpStream::connect(to).unwrap();
+        let client = self.socket().try_clone().unwrap();
+        let pass = |mut from: TcpStream, mut to: TcpStream| {
+            move || {
+                let _gone = std::io::copy(&mut from, &mut to);
+                let _gone = to.shutdown(std::net::Shutdown::Both);
+            }
+        };
+        let (from, back) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
+        let returning = std::thread::spawn(pass(from, back));
+        pass(client, upstream)();
+        returning.join().unwrap();
+    }
+
     /// Resets the connection.
     pub(crate) fn reset(mut self) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };

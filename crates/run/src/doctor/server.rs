@@ -4,11 +4,10 @@ use infermark_drive::{Endpoint, EndpointError, Sighting, probe};
 use infermark_observe::parse;
 use infermark_scenario::intent::{Scenario, Target, TokenizerChoice, Verification};
 use infermark_terms::{Ask, Delivery, Metric, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
-use infermark_wire::http1::{self, RequestHead};
 
 use super::{Finding, Subject};
 use crate::preflight::{Learned, Usage, learn};
-use crate::target::{Asking, Reached, endpoint, headers, reach};
+use crate::target::{Asking, Headers, Reached, endpoint, reach, route};
 use crate::{RunError, Secrets};
 
 /// How long each call may take.
@@ -49,7 +48,8 @@ pub(super) fn examine(scenario: &Scenario, secrets: &Secrets<'_>, each: Each<'_>
 
 /// Looks at the name, the connection and the way in, which every call needs.
 fn is_reachable(scenario: &Scenario, secrets: &Secrets<'_>, each: Each<'_>) -> bool {
-    let endpoint = match endpoint(scenario, None) {
+    let found = route(&scenario.access, secrets);
+    let endpoint = match found.and_then(|route| endpoint(scenario, None, &route)) {
         Ok(endpoint) => endpoint,
         Err(error) => {
             each(failed(Subject::Name, &error));
@@ -57,9 +57,19 @@ fn is_reachable(scenario: &Scenario, secrets: &Secrets<'_>, each: Each<'_>) -> b
         }
     };
     let addresses: Vec<_> = endpoint.addresses().iter().map(ToString::to_string).collect();
-    each(Finding::ok(Subject::Name, format!("{endpoint} is at {}", addresses.join(", "))));
-    let headers = match headers(&scenario.access, secrets) {
-        Ok(headers) => headers,
+    let (proxy, addresses) = (endpoint.proxy(), addresses.join(", "));
+    each(Finding::ok(
+        Subject::Name,
+        match proxy {
+            None => format!("{endpoint} is at {addresses}"),
+            Some(proxy) => format!("{endpoint} is behind the proxy {proxy}, at {addresses}"),
+        },
+    ));
+    let headers = match Headers::of(&scenario.access, secrets) {
+        Ok(mut headers) => {
+            headers.pass(&endpoint);
+            headers
+        }
         Err(error) => {
             each(failed(Subject::Access, &error));
             return false;
@@ -76,7 +86,7 @@ fn is_reachable(scenario: &Scenario, secrets: &Secrets<'_>, each: Each<'_>) -> b
     each(trusted(scenario, &endpoint));
     match response.status {
         status @ (401 | 403) => {
-            let found = format!("status {status}: {}", infermark_wire::stated(&response.body));
+            let found = format!("status {status}: {}", headers.stated(&response));
             let remedy =
                 "give the key: `--api-key-env VARIABLE` or `--header 'NAME: env:VARIABLE'`";
             each(Finding::failure(Subject::Access, found, remedy));
@@ -311,13 +321,15 @@ fn send(
         output_policy: policy,
     };
     let body = dialect.body(&ask)?;
-    let path = reached.endpoint.path(&dialect.path());
-    let host = reached.endpoint.authority();
-    let head = RequestHead { method: "POST", path: &path, host, headers: &reached.headers };
-    let bytes = http1::request(&head, Some("application/json"), &body);
-    probe(&reached.endpoint, &bytes, dialect.api, dialect.delivery, LIMIT).map_err(|source| {
-        RunError::Unreachable { url: format!("{}{}", reached.endpoint, dialect.path()), source }
-    })
+    let (path, fields) = (dialect.path(), &reached.headers.fields);
+    let bytes = reached.endpoint.request("POST", &path, fields, Some(&body));
+    let sighting = probe(&reached.endpoint, &bytes, dialect.api, dialect.delivery, LIMIT);
+    let mut sighting = sighting.map_err(|source| RunError::Unreachable {
+        url: format!("{}{}", reached.endpoint, dialect.path()),
+        source,
+    })?;
+    reached.headers.veil.outcome(&mut sighting.outcome);
+    Ok(sighting)
 }
 
 /// Turns an error into a finding, with its causes and its hint.

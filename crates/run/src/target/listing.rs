@@ -16,7 +16,7 @@ use infermark_terms::{Excerpt, Nanos};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::stated;
+use super::Headers;
 use crate::RunError;
 
 /// The software that serves.
@@ -67,7 +67,7 @@ pub(super) struct Listed {
 #[derive(Clone, Copy)]
 pub(crate) struct Asking<'a> {
     pub(crate) endpoint: &'a Endpoint,
-    pub(crate) headers: &'a [(String, String)],
+    pub(crate) headers: &'a Headers,
     pub(crate) limit: Nanos,
 }
 
@@ -77,12 +77,12 @@ impl Asking<'_> {
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Response, RunError> {
-        call(self.endpoint, "GET", path, self.headers, None, self.limit)
+        call(self.endpoint, "GET", path, &self.headers.fields, None, self.limit)
             .map_err(|source| RunError::Unreachable { url: self.url(path), source })
     }
 
     pub(super) fn post(&self, path: &str, body: &[u8]) -> Result<Response, RunError> {
-        call(self.endpoint, "POST", path, self.headers, Some(body), self.limit)
+        call(self.endpoint, "POST", path, &self.headers.fields, Some(body), self.limit)
             .map_err(|source| RunError::Unreachable { url: self.url(path), source })
     }
 
@@ -108,17 +108,21 @@ impl Asking<'_> {
                     }
                     (None, Some(listed)) => Ok(listed),
                     (None, None) => {
-                        let (status, message) = (response.status, stated(&response));
+                        let (status, message) = (response.status, self.headers.stated(&response));
                         Err(RunError::Refused { url, status, message })
                     }
                 };
             }
-            status => return Err(RunError::Refused { url, status, message: stated(&response) }),
+            status => {
+                let message = self.headers.stated(&response);
+                return Err(RunError::Refused { url, status, message });
+            }
         }
         let body: Option<Value> = serde_json::from_slice(&response.body).ok();
         let Some(list) = body.as_ref().and_then(|body| body.get("data")).and_then(Value::as_array)
         else {
-            let found = format!("`{}`", Excerpt::from_bytes(&response.body));
+            let said = self.headers.veil.excerpt(&Excerpt::from_bytes(&response.body));
+            let found = format!("`{said}`");
             return Err(RunError::NotTheApi { url, found });
         };
         let kind = self.kind(list.first());

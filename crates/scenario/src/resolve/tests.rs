@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::file::parse_file;
 use crate::intent::{
-    Arrivals, Connections, HeaderValue, Load, MetricPage, Metrics, RateCurve, WindowChoice,
+    Arrivals, Connections, HeaderValue, Load, MetricPage, Metrics, ProxyChoice, RateCurve, Secret,
+    WindowChoice,
 };
 use crate::settings::Setting;
 
@@ -62,10 +63,11 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
         seed: FRESH,
         access: Access {
             headers: Vec::new(),
-            api_key_env: None,
+            api_key: None,
             ca: None,
             identity: None,
             verification: Verification::Full,
+            proxy: ProxyChoice::Environment,
             connections: Connections::KeepAlive,
             timeouts: Timeouts {
                 connect: Nanos::from_secs(10),
@@ -307,7 +309,7 @@ fn secrets_are_named_and_tags_kept() {
     let words = ["target=https://h", "header=Authorization: env:KEY", "header=X-A: b", "tag=a=b=c"];
     let resolved = resolved(&words);
     let headers = [
-        ("Authorization".to_owned(), HeaderValue::Env("KEY".to_owned())),
+        ("Authorization".to_owned(), HeaderValue::Secret(Secret::Env("KEY".to_owned()))),
         ("X-A".to_owned(), HeaderValue::Plain("b".to_owned())),
     ];
     assert_eq!(resolved.scenario.access.headers, headers);
@@ -429,6 +431,7 @@ fn what_may_be_a_secret_is_refused_without_being_shown() {
         &["header=Content-Length: 5"],
         &["api_key_env=sk-s3cr3t"],
         &["api_key_env=A", "header=authorization: env:B"],
+        &["api_key_env=A", "api_key_file=b"],
     ]);
     assert!(!shown.contains("s3cr3t"), "{shown}");
     insta::assert_snapshot!(shown);
@@ -538,9 +541,10 @@ fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         ("prompt_form", &["token-ids"]),
         ("tokenizer", &["server", "dir/m"]),
         ("api_key_env", &["KEY"]),
-        ("header", &["X-A:  b: c", "Authorization: env:KEY", "X-B:"]),
+        ("header", &["X-A:  b: c", "Authorization: env:KEY", "X-B:", "X-C: file:/k e"]),
         ("ca", &["ca.pem"]),
         ("insecure", &["yes"]),
+        ("proxy", &["none", "http://P:1/"]),
         ("seed", &["0", "18446744073709551615"]),
         ("threads", &["4"]),
         ("gpus", &["8xH100", "1 x A100 MIG 20GB"]),

@@ -1,10 +1,13 @@
 //! Headers, names of environment variables, and tags. Faults of headers never quote the value.
 
-use super::{Codec, Fault};
-use crate::intent::HeaderValue;
+use super::{Codec, Fault, PATH};
+use crate::intent::{HeaderValue, Secret};
 
 /// What marks a header's value as the name of a variable.
 const ENV_MARK: &str = "env:";
+
+/// What marks it as the path of a file.
+const FILE_MARK: &str = "file:";
 
 /// Headers that frame a request or say what it holds; the client writes them itself, and a
 /// second one would break the protocol.
@@ -34,7 +37,8 @@ pub(crate) const HEADER: Codec<(String, HeaderValue)> =
     Codec { parse: |text| parse_header(text).map_err(Fault::withheld), print: print_header };
 
 fn parse_header(text: &str) -> Result<(String, HeaderValue), Fault> {
-    let fault = |found: String| Fault::new(found, "`Name: value` or `Name: env:VAR`");
+    let expected = "`Name: value`, `Name: env:VAR` or `Name: file:PATH`";
+    let fault = |found: String| Fault::new(found, expected);
     let (name, value) =
         text.split_once(':').ok_or_else(|| fault("no colon after the name".to_owned()))?;
     let (name, value) = (name.trim_end(), value.trim());
@@ -46,7 +50,12 @@ fn parse_header(text: &str) -> Result<(String, HeaderValue), Fault> {
         return Err(fault(format!("`{name}` is set by infermark itself")).hint("leave it out"));
     }
     if let Some(variable) = value.strip_prefix(ENV_MARK) {
-        return parse_env_name(variable).map(|name_| (name.to_owned(), HeaderValue::Env(name_)));
+        let variable = parse_env_name(variable)?;
+        return Ok((name.to_owned(), HeaderValue::Secret(Secret::Env(variable))));
+    }
+    if let Some(path) = value.strip_prefix(FILE_MARK) {
+        let path = (PATH.parse)(path)?;
+        return Ok((name.to_owned(), HeaderValue::Secret(Secret::File(path))));
     }
     if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
         return Err(fault(format!("the value of `{name}` is not one line of ASCII text")));
@@ -57,7 +66,7 @@ fn parse_header(text: &str) -> Result<(String, HeaderValue), Fault> {
     {
         return Err(Fault::new(
             format!("the value of `{name}` looks like a secret, and would stand in records"),
-            format!("`{name}: env:VAR`"),
+            format!("`{name}: env:VAR` or `{name}: file:PATH`"),
         )
         .hint("put it into an environment variable; for a bearer token give `api_key_env`"));
     }
@@ -72,7 +81,10 @@ fn is_token(byte: u8) -> bool {
 fn print_header((name, value): &(String, HeaderValue)) -> String {
     match value {
         HeaderValue::Plain(value) => format!("{name}: {value}"),
-        HeaderValue::Env(variable) => format!("{name}: {ENV_MARK}{variable}"),
+        HeaderValue::Secret(Secret::Env(variable)) => format!("{name}: {ENV_MARK}{variable}"),
+        HeaderValue::Secret(Secret::File(path)) => {
+            format!("{name}: {FILE_MARK}{}", (PATH.print)(path))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 
 use super::{Codec, Fault, parse_line};
-use crate::intent::{MetricPage, Target};
+use crate::intent::{MetricPage, ProxyChoice, Target};
 
 /// What names the embedded engine.
 const SIM: &str = "sim:";
@@ -43,6 +43,35 @@ pub(crate) const METRIC_PAGE: Codec<Option<MetricPage>> = Codec {
         None => NO_PAGE.to_owned(),
     },
 };
+
+/// A proxy, or where to find it. One that is named here carries no credentials.
+pub(crate) const PROXY: Codec<ProxyChoice> = Codec {
+    parse: |text| match text {
+        ENVIRONMENT => Ok(ProxyChoice::Environment),
+        NO_PAGE => Ok(ProxyChoice::Direct),
+        _ => parse_proxy(text).map(ProxyChoice::Url).map_err(|found| {
+            Fault::new(found, "a URL such as `http://proxy:3128`, `environment` or `none`")
+                .hint("a proxy's credentials stand in the URL of `HTTPS_PROXY`")
+                .withheld()
+        }),
+    },
+    print: |choice| match choice {
+        ProxyChoice::Environment => ENVIRONMENT.to_owned(),
+        ProxyChoice::Direct => NO_PAGE.to_owned(),
+        ProxyChoice::Url(url) => url.clone(),
+    },
+};
+
+const ENVIRONMENT: &str = "environment";
+
+fn parse_proxy(text: &str) -> Result<String, &'static str> {
+    let (scheme, rest) = text.split_once("://").ok_or("no scheme")?;
+    if !scheme.eq_ignore_ascii_case("http") {
+        return Err("the scheme is not one of a proxy that is spoken to");
+    }
+    let authority = parse_authority(rest.strip_suffix('/').unwrap_or(rest))?;
+    Ok(format!("http://{authority}"))
+}
 
 fn page_of(target: Target) -> Result<MetricPage, Fault> {
     match target {

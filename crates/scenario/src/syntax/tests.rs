@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::lengths::TOKENS_MAX;
 use super::*;
-use crate::intent::{Arrivals, Distribution, HeaderValue, RateCurve, Target, TokenizerChoice};
+use crate::intent::{
+    Arrivals, Distribution, HeaderValue, RateCurve, Secret, Target, TokenizerChoice,
+};
 
 #[track_caller]
 fn reads_back<T: PartialEq + Debug>(codec: &Codec<T>, value: &T) {
@@ -27,6 +29,7 @@ fn is_stable<T: PartialEq + Debug>(codec: &Codec<T>, text: &str) {
 
 fn all_are_stable(text: &str) {
     is_stable(&TARGET, text);
+    is_stable(&PROXY, text);
     is_stable(&RATE, text);
     is_stable(&RAMP, text);
     is_stable(&ARRIVALS, text);
@@ -167,7 +170,9 @@ proptest! {
         }
         reads_back(&TOKENIZER, &TokenizerChoice::Path(format!("./{path}").into()));
         reads_back(&TAG, &(key, value.clone()));
-        reads_back(&HEADER, &(name.clone(), HeaderValue::Env(variable)));
+        reads_back(&HEADER, &(name.clone(), HeaderValue::Secret(Secret::Env(variable))));
+        let file = Secret::File(format!("./{}", path.trim()).into());
+        reads_back(&HEADER, &(name.clone(), HeaderValue::Secret(file)));
         // Some names and values look like secrets or name a variable; they have their own tests.
         is_stable(&HEADER, &format!("{name}: {value}"));
     }
