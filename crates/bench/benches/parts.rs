@@ -175,6 +175,8 @@ fn row(id: u64) -> RequestRow {
     RequestRow {
         id: RequestId(id),
         shard: 0,
+        turn: None,
+        class: None,
         due,
         connected: Some(due),
         connect: None,

@@ -40,7 +40,8 @@ impl Source for Same {
         let mut bytes = self.bytes.clone();
         let number = format!("{:0width$}", due.id.0, width = NUMBER.len());
         bytes[self.number_at..self.number_at + NUMBER.len()].copy_from_slice(number.as_bytes());
-        Some(Order { bytes, asked_input: None, asked_output: Some(self.tokens) })
+        let asked_output = Some(self.tokens);
+        Some(Order { bytes, asked_input: None, asked_output, class: None })
     }
 }
 

@@ -6,7 +6,7 @@ use infermark_run::Measured;
 use serde_json::Value;
 
 /// Settings that say what was asked, in the order in which they are shown.
-const ASKED: [&str; 23] = [
+const ASKED: [&str; 27] = [
     "concurrency",
     "rate",
     "ramp",
@@ -15,12 +15,16 @@ const ASKED: [&str; 23] = [
     "time_scale",
     "arrivals",
     "max_concurrency",
+    "concurrency_of",
     "requests",
+    "sessions",
     "duration",
     "warmup",
     "window",
     "stream",
     "dataset",
+    "turns",
+    "think_time",
     "input_tokens",
     "output_tokens",
     "output_length",
@@ -68,7 +72,10 @@ pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
         let text = value["text"].as_str()?;
         let idle = matches!(
             (*key, text),
-            ("throughput", "no") | ("stream", "yes") | ("warmup", "0s") | ("window", "given")
+            ("throughput", "no")
+                | ("stream", "yes")
+                | ("warmup" | "think_time", "0s")
+                | ("window", "given")
         );
         (!idle).then(|| (*key, text.to_owned()))
     };

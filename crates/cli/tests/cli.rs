@@ -259,6 +259,25 @@ fn a_trace_is_replayed_at_its_instants_with_its_lengths() {
 }
 
 #[test]
+fn conversations_grow_by_what_was_said_and_answered() {
+    let dir = fresh();
+    let sim = ["sim:ttft=5ms,itl=1ms", "--turns", "3", "--sessions", "4", "--concurrency", "2"];
+    let lengths = ["--input-tokens", "20", "--output-tokens", "10", "--tokenizer", "server"];
+    let asked = [&sim[..], &lengths, &["--think-time", "exponential(5ms)"]].concat();
+    let output = run(&dir, &[&asked[..], &["--format", "json"]].concat());
+    ran(&output);
+    let point = &json(&output)["points"][0];
+    assert_eq!(point["counts"]["success"], 12, "{point}");
+    let turns = point["turns"].as_array().unwrap();
+    // The engine's template adds five tokens and three for each message: a turn adds its own
+    // twelve words and the ten of the answer before it.
+    let input: Vec<_> = turns.iter().map(|turn| turn["tokens"]["input_mean"].clone()).collect();
+    assert_eq!(input, [20.0, 48.0, 76.0]);
+    assert!(turns.iter().all(|turn| turn["counts"]["due"] == 4), "{point}");
+    fails(&run(&dir, &["--think-time", "2s"]), 2, &["there are no sessions", "give `turns` too"]);
+}
+
+#[test]
 fn a_stored_scenario_runs_again() {
     let dir = fresh();
     std::fs::write(

@@ -5,6 +5,7 @@
 
 use infermark_terms::{
     ChunkRow, Due, Effort, EventCounts, Outcome, Phase, RequestId, RequestRow, Stamp, StampSource,
+    Turn,
 };
 
 /// One request, ready to leave.
@@ -16,6 +17,8 @@ pub struct Order {
     pub asked_input: Option<u32>,
     /// The output tokens that are asked for.
     pub asked_output: Option<u32>,
+    /// Which of the run's classes it is of.
+    pub class: Option<u32>,
 }
 
 /// Where orders come from. Filled by another thread, so that building prompts costs no lag.
@@ -23,6 +26,18 @@ pub trait Source: Send {
     /// Returns the order for this arrival, or nothing if it is not ready yet. Arrivals of a
     /// shard are asked for in the order of their ids.
     fn take(&mut self, due: Due) -> Option<Order>;
+
+    /// Learns the answer to a turn, where answers are captured: the session's next turn goes on
+    /// from it.
+    fn answered(&mut self, _turn: Turn, _answer: Vec<u8>) {}
+
+    /// Learns that a session ended with this turn, which brought no complete answer.
+    fn broken_off(&mut self, _turn: Turn) {}
+
+    /// Returns which of the run's classes an arrival is of that was never sent.
+    fn class_of(&self, _due: Due) -> Option<u32> {
+        None
+    }
 }
 
 /// Rows on their way to the writer.
@@ -34,6 +49,9 @@ pub struct Batch {
     pub chunks: Vec<ChunkRow>,
     /// Output texts of requests that ended, where they are captured.
     pub texts: Vec<(RequestId, Vec<u8>)>,
+    /// Answers to turns that finished, where they are captured. They go to the source of the next
+    /// turns, and no further.
+    pub answers: Vec<(Turn, Vec<u8>)>,
 }
 
 impl Batch {
@@ -47,6 +65,7 @@ impl Batch {
         self.requests.clear();
         self.chunks.clear();
         self.texts.clear();
+        self.answers.clear();
     }
 }
 
@@ -80,6 +99,8 @@ pub(crate) fn blank(due: Due, shard: u32, end: Stamp, outcome: Outcome) -> Reque
     RequestRow {
         id: due.id,
         shard,
+        turn: due.turn,
+        class: None,
         due: due.at,
         connected: None,
         connect: None,

@@ -62,14 +62,61 @@ enum Stage {
 /// A request under way.
 struct Flight {
     row: RequestRow,
-    /// The output text, where it is captured.
-    text: Option<Vec<u8>>,
+    /// What is captured of the output; boxed, since most runs capture nothing.
+    kept: Option<Box<Kept>>,
     /// When it was put on the connection; once that is ready, when it began to leave.
     since: Stamp,
     /// When the server was last heard.
     spoke: Stamp,
     /// When its answer was complete, although the body's end is still missing.
     done: Option<Stamp>,
+}
+
+/// Output text, as far as it is captured.
+struct Kept {
+    text: Option<Vec<u8>>,
+    answer: Option<Vec<u8>>,
+}
+
+impl Kept {
+    fn new(capture: Capture) -> Option<Box<Self>> {
+        (capture != Capture::Nothing).then(|| {
+            Box::new(Self {
+                text: capture.keeps_text().then(Vec::new),
+                answer: capture.keeps_answer().then(Vec::new),
+            })
+        })
+    }
+
+    fn hear(&mut self, chunk: &Chunk<'_>) {
+        if let Some(text) = &mut self.text {
+            chunk.text.append_to(text);
+        }
+        if let Some(answer) = &mut self.answer
+            && chunk.kind == ChunkKind::Answer
+        {
+            chunk.text.append_to(answer);
+        }
+    }
+
+    /// Takes an answer that came whole.
+    fn take(&mut self, whole: &[u8]) {
+        for kept in [&mut self.text, &mut self.answer].into_iter().flatten() {
+            kept.extend_from_slice(whole);
+        }
+    }
+
+    /// Hands over what was captured of a request that ended.
+    fn hand_over(self, row: &RequestRow, batch: &mut Batch) {
+        if let Some(text) = self.text.filter(|text| !text.is_empty()) {
+            batch.texts.push((row.id, text));
+        }
+        if let (Some(turn), Some(answer), Outcome::Finished { .. }) =
+            (row.turn, self.answer, &row.outcome)
+        {
+            batch.answers.push((turn, answer));
+        }
+    }
 }
 
 /// How long the body's end may take after `[DONE]`. It comes with it, or right after: a server
@@ -200,10 +247,11 @@ impl Connection {
         let mut row = blank(due, terms.shard, picked_up, Outcome::Abandoned);
         row.asked_input = order.asked_input;
         row.asked_output = order.asked_output;
+        row.class = order.class;
         let ready = self.stage == Stage::Ready;
         row.connected = ready.then_some(picked_up);
-        let text = (terms.capture == Capture::Text).then(Vec::new);
-        let flight = Flight { row, text, since: picked_up, spoke: picked_up, done: None };
+        let kept = Kept::new(terms.capture);
+        let flight = Flight { row, kept, since: picked_up, spoke: picked_up, done: None };
         self.flight = Some(flight);
         self.heard = picked_up;
         self.exchange.reset();
@@ -442,7 +490,7 @@ impl Connection {
         flight.spoke = at;
         let mut ear = Ear {
             row,
-            text: flight.text.as_mut(),
+            kept: flight.kept.as_deref_mut(),
             chunks: &mut sight.batch.chunks,
             at,
             delay: arrival.delay,
@@ -466,7 +514,7 @@ impl Connection {
 
     /// Records how the request ended.
     fn land(&mut self, outcome: Outcome, at: Stamp, batch: &mut Batch) {
-        let Some(Flight { mut row, mut text, .. }) = self.flight.take() else { return };
+        let Some(Flight { mut row, kept, .. }) = self.flight.take() else { return };
         self.outgoing = Vec::new();
         self.written = 0;
         let latest = [row.sent, row.first_byte, row.last_token].into_iter().flatten().max();
@@ -475,11 +523,11 @@ impl Connection {
         row.usage = self.exchange.usage();
         row.events = self.exchange.events();
         row.bytes = self.exchange.bytes();
-        if let (Some(text), Some(whole)) = (&mut text, self.exchange.output_text()) {
-            text.extend_from_slice(whole);
-        }
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
-            batch.texts.push((row.id, text));
+        if let Some(mut kept) = kept {
+            if let Some(whole) = self.exchange.output_text() {
+                kept.take(whole);
+            }
+            kept.hand_over(&row, batch);
         }
         batch.requests.push(row);
     }
@@ -494,7 +542,7 @@ pub(crate) struct Sight<'a> {
 /// Notes the chunks of one read.
 struct Ear<'a> {
     row: &'a mut RequestRow,
-    text: Option<&'a mut Vec<u8>>,
+    kept: Option<&'a mut Kept>,
     chunks: &'a mut Vec<ChunkRow>,
     at: Stamp,
     delay: Nanos,
@@ -522,8 +570,8 @@ impl Ear<'_> {
             read_delay: self.delay,
         });
         self.coalesced = true;
-        if let Some(text) = &mut self.text {
-            chunk.text.append_to(text);
+        if let Some(kept) = &mut self.kept {
+            kept.hear(chunk);
         }
     }
 }

@@ -116,8 +116,10 @@ impl Dispatcher {
         self.window_in_flight -= u32::from(self.window.holds(row.due));
         if matches!(row.outcome, Outcome::Severed { phase: Phase::Connect, .. }) {
             self.resting.push(Reverse((row.end + REST_AFTER_CONNECT_FAILURE, row.id)));
-        } else {
+        } else if matches!(row.outcome, Outcome::Finished { .. }) {
             self.pacer.completed(row.id, row.end);
+        } else {
+            self.pacer.failed(row.id, row.end);
         }
     }
 
@@ -165,7 +167,7 @@ impl Dispatcher {
                 break;
             }
             let _: Option<_> = self.resting.pop();
-            self.pacer.completed(id, at);
+            self.pacer.failed(id, at);
         }
     }
 

@@ -228,9 +228,7 @@ pub fn run<C: Carrier>(
         let known = outbox.batch.requests.len();
         looping.carrier.wait(until.unwrap_or(Stamp::NEVER), &mut outbox.batch);
         in_flight.store(looping.carrier.in_flight() as u32, Ordering::Relaxed);
-        for row in &outbox.batch.requests[known..] {
-            looping.dispatcher.ended(row);
-        }
+        looping.learn(&mut outbox.batch, known);
         outbox.offer(looping.carrier.now());
     }
     gauge.close(looping.carrier);
@@ -276,6 +274,21 @@ impl<C: Carrier> Loop<'_, C> {
         Some(now)
     }
 
+    /// Tells of the requests that ended, which are those from the `known`-th on, and of what they
+    /// brought for the turns after them.
+    fn learn(&mut self, batch: &mut Batch, known: usize) {
+        for row in &batch.requests[known..] {
+            self.dispatcher.ended(row);
+            let finished = matches!(row.outcome, Outcome::Finished { .. });
+            if let Some(turn) = row.turn.filter(|_| !finished) {
+                self.source.broken_off(turn);
+            }
+        }
+        for (turn, answer) in batch.answers.drain(..) {
+            self.source.answered(turn, answer);
+        }
+    }
+
     fn window_is_timed(&self) -> bool {
         self.dispatcher.window().end.is_some()
     }
@@ -296,7 +309,9 @@ impl<C: Carrier> Loop<'_, C> {
         let late = self.waiting.take().map(|due| (due, ShedReason::Late));
         for (due, reason) in late.into_iter().chain(self.dispatcher.take_unsent(now)) {
             self.report.shed += 1;
-            batch.requests.push(blank(due, self.shard, now, Outcome::Shed { reason }));
+            let mut row = blank(due, self.shard, now, Outcome::Shed { reason });
+            row.class = self.source.class_of(due);
+            batch.requests.push(row);
         }
     }
 }

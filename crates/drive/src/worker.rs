@@ -47,13 +47,29 @@ const LEAD: Nanos = Nanos::from_micros(50);
 /// The event number of the timer.
 const TIMER: u64 = u64::MAX;
 
-/// Whether output texts are kept, to count their tokens after the run.
+/// What is kept of output texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capture {
-    /// They are.
-    Text,
-    /// They are not: the server counts.
+    /// Nothing: the server counts.
     Nothing,
+    /// All of it, to count its tokens after the run.
+    Text,
+    /// The answers, without reasoning and the like, from which sessions go on.
+    Answer,
+    /// Both.
+    TextAndAnswer,
+}
+
+impl Capture {
+    /// Says whether all text is kept.
+    pub(crate) fn keeps_text(self) -> bool {
+        matches!(self, Self::Text | Self::TextAndAnswer)
+    }
+
+    /// Says whether answers are kept.
+    pub(crate) fn keeps_answer(self) -> bool {
+        matches!(self, Self::Answer | Self::TextAndAnswer)
+    }
 }
 
 /// What a worker needs to know.
@@ -71,7 +87,7 @@ pub struct WorkerPlan {
     pub reuse: Reuse,
     /// How long a request may take.
     pub limits: Limits,
-    /// Whether output texts are kept.
+    /// What is kept of output texts.
     pub capture: Capture,
 }
 
@@ -393,6 +409,7 @@ impl Worker {
         batch.requests.append(&mut self.early.requests);
         batch.chunks.append(&mut self.early.chunks);
         batch.texts.append(&mut self.early.texts);
+        batch.answers.append(&mut self.early.answers);
     }
 
     /// Waits until sockets are ready, or until `due`: sleeps for most of the time, and looks at
@@ -469,13 +486,13 @@ impl Carrier for Worker {
     fn send(&mut self, due: Due, order: Order) {
         self.stop_looking();
         let (clock, terms) = (self.clock, self.terms());
-        let (input, output) = (order.asked_input, order.asked_output);
+        let (input, output, class) = (order.asked_input, order.asked_output, order.class);
         let index = match self.find() {
             Ok(index) => index,
             Err(fault) => {
                 let outcome = Outcome::Severed { phase: Phase::Connect, fault };
                 let mut row = blank(due, terms.shard, clock.now(), outcome);
-                (row.asked_input, row.asked_output) = (input, output);
+                (row.asked_input, row.asked_output, row.class) = (input, output, class);
                 self.early.requests.push(row);
                 return;
             }

@@ -51,6 +51,8 @@ fn row(due: Due, sent: Stamp, end: Stamp, outcome: Outcome) -> RequestRow {
     RequestRow {
         id: due.id,
         shard: 0,
+        turn: None,
+        class: None,
         due: due.at,
         connected: Some(sent),
         connect: Some(ConnectPhases::default()),
@@ -141,7 +143,7 @@ impl Source for Slow {
             return None;
         }
         self.left = self.refusals;
-        Some(Order { bytes: Vec::new(), asked_input: None, asked_output: None })
+        Some(Order { bytes: Vec::new(), asked_input: None, asked_output: None, class: None })
     }
 }
 
@@ -156,7 +158,7 @@ struct Steady {
 
 impl Steady {
     fn at(&self, index: u64) -> Due {
-        Due { id: RequestId(index), at: Stamp(index * self.gap) }
+        Due::new(RequestId(index), Stamp(index * self.gap))
     }
 }
 

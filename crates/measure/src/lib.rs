@@ -38,6 +38,7 @@ mod estimate;
 mod figures;
 mod goodput;
 mod observe;
+mod parts;
 mod percentile;
 mod physics;
 mod plan;
@@ -71,6 +72,7 @@ pub use diagnosis::{Finding, Limit, diagnose};
 pub use estimate::{Estimate, Interval};
 pub use figures::{TokenSource, output_tokens};
 pub use observe::observe;
+pub use parts::Part;
 pub use physics::Physics;
 pub use plan::{
     ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan, WindowSearch,

@@ -12,7 +12,7 @@ use crate::estimate::{Distribution, millis};
 use crate::goodput::Goodput;
 use crate::percentile::Percentile;
 use crate::pool::Weighing;
-use crate::population::{Population, Roster};
+use crate::population::{Member, Population, Roster};
 use crate::rates::Spread;
 use crate::ruling::{Bench, Levels};
 use crate::sample::Sample;
@@ -20,8 +20,8 @@ use crate::span::Span;
 use crate::streams::Streams;
 use crate::{
     ClientFigures, ClientHost, Concurrency, Cost, Counts, Decision, Details, Energy, Estimate,
-    Finding, Gpu, LoadPlan, PointPlan, Rates, Ruling, SourceReport, Stimulus, Telemetry,
-    TokenSource, WholeRun, WindowSearch, concurrency, figures, rates, saturation, steady,
+    Finding, Gpu, LoadPlan, Part, PointPlan, Rates, Ruling, SourceReport, Stimulus, Telemetry,
+    TokenSource, WholeRun, WindowSearch, concurrency, figures, parts, rates, saturation, steady,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -46,6 +46,9 @@ pub struct Point {
     pub stimulus: Option<Stimulus>,
     /// Token counts.
     pub tokens: Tokens,
+    /// The figures of each turn, over the sessions that came to it; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<Part>,
     /// How long connecting took, over the requests that opened a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_ms: Option<Estimate>,
@@ -289,6 +292,7 @@ pub fn measure_in_detail(
     let read_delay_low = delays.and_then(|delays| delays.percentile_ends(Percentile::P99)[0]);
     let goodput = Goodput::of(&plan.slo, &population, &streams);
     let mut bench = Bench::new(&plan.slo);
+    let turns = parts::turns(&population, &streams);
     let (latency, gaps) = Latency::of(&population, streams, &mut bench);
     let counts = Counts::of(&population);
     let spread = Spread::of(&roster, window);
@@ -307,8 +311,6 @@ pub fn measure_in_detail(
         seconds: window.seconds(),
         gpus: plan.gpus,
     });
-    let connecting = population.over_all(|row| row.connect.map(ConnectPhases::total));
-    let connect_ms = connecting.map(|sample| Estimate::of(&sample));
     let saturation = saturation::backlog(plan.load, &roster, &population);
     let mut point = Point {
         load: plan.load,
@@ -319,7 +321,8 @@ pub fn measure_in_detail(
         concurrency: concurrency::in_window(roster.rows(), window),
         stimulus: Stimulus::of(plan.load, &roster, &population, window),
         tokens: Tokens::of(&population),
-        connect_ms,
+        turns,
+        connect_ms: connect_ms(&population),
         read_delay_ms,
         stamps: Stamps::of(&population),
         cost: None,
@@ -345,6 +348,11 @@ pub fn measure_in_detail(
     };
     point.trust = Verdict::of(audit(&evidence));
     (point, Details::of(population, gaps, sketch.finish()))
+}
+
+fn connect_ms(population: &Population<'_>) -> Option<Estimate> {
+    let connecting = population.over_all(|row| row.connect.map(ConnectPhases::total));
+    connecting.map(|sample| Estimate::of(&sample))
 }
 
 impl Window {
@@ -407,33 +415,45 @@ impl Latency {
         bench: &mut Bench<'_>,
     ) -> (Self, Option<(&'static str, Curve)>) {
         use LatencyFigure as F;
-        let stalls = population.successes().filter_map(|member| streams.stall(member.place));
-        let stalls = Sample::new(stalls.map(|gap| gap.0).collect());
+        let stalls = |member: &Member<'_>| streams.stall(member.place);
+        let own = Self::of_requests(population, stalls, bench);
         let mut gaps = streams.gaps;
         let between_chunks = bench.estimate(F::Icl, gaps.observations());
+        let chunks = gaps.curve(Weighing::Once).map(|curve| ("icl_ms", curve));
+        let between_tokens = bench.estimate(F::Itl, gaps.per_token());
+        let latency = Self { icl_ms: between_chunks, itl_ms: between_tokens, ..own };
+        let tokens = gaps.curve(Weighing::Tokens).map(|curve| ("itl_ms", curve));
+        (latency, tokens.or(chunks))
+    }
+
+    /// Estimates likewise the figures of which each request has one.
+    pub(crate) fn of_requests(
+        population: &Population<'_>,
+        stall: impl Fn(&Member<'_>) -> Option<Nanos>,
+        bench: &mut Bench<'_>,
+    ) -> Self {
+        use LatencyFigure as F;
+        let stalls =
+            Sample::new(population.successes().filter_map(stall).map(|gap| gap.0).collect());
         let mut over = |figure, of: fn(&RequestRow) -> Option<Nanos>| {
             bench.estimate(figure, population.over_successes(of))
         };
-        let chunks = gaps.curve(Weighing::Once).map(|curve| ("icl_ms", curve));
-        let latency = Self {
+        Self {
             ttft_ms: over(F::Ttft, figures::ttft),
             service_ttft_ms: over(F::ServiceTtft, figures::service_ttft),
             ttfa_ms: over(F::Ttfa, figures::ttfa),
             tpot_ms: over(F::Tpot, figures::tpot),
             e2e_ms: over(F::E2e, figures::e2e),
             service_e2e_ms: over(F::ServiceE2e, figures::service_e2e),
-            icl_ms: between_chunks,
-            itl_ms: bench.estimate(F::Itl, gaps.per_token()),
             lag_ms: bench.estimate(F::Lag, population.over_all(figures::lag)),
             stall_ms: bench.estimate(F::Stall, stalls),
-        };
-        let tokens = gaps.curve(Weighing::Tokens).map(|curve| ("itl_ms", curve));
-        (latency, tokens.or(chunks))
+            ..Self::default()
+        }
     }
 }
 
 impl Tokens {
-    fn of(population: &Population<'_>) -> Self {
+    pub(crate) fn of(population: &Population<'_>) -> Self {
         let (mut input, mut output, mut per_chunk) = (Ratio::NONE, Ratio::NONE, Ratio::NONE);
         let (mut cached, mut coalesced) = (Ratio::NONE, Ratio::NONE);
         let mut source = None;

@@ -46,6 +46,7 @@ pub(crate) struct Population<'a> {
 }
 
 /// One request that was due in the window.
+#[derive(Clone, Copy)]
 pub(crate) struct Member<'a> {
     pub(crate) row: &'a RequestRow,
     /// Where it stands in the roster.
@@ -65,6 +66,11 @@ impl<'a> Population<'a> {
             .collect();
         members.sort_unstable_by_key(|member| (member.row.due, member.row.id));
         Self { members }
+    }
+
+    /// Returns the part of it that these are.
+    pub(crate) fn part(&self, is_in: impl Fn(&RequestRow) -> bool) -> Self {
+        Self { members: self.members.iter().filter(|member| is_in(member.row)).copied().collect() }
     }
 
     /// Returns all members, in the order in which they were due.

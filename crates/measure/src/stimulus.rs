@@ -3,7 +3,7 @@
 //! Not here: how late single requests left, which is the lag, and the doubts that follow
 //! (`audit`).
 
-use infermark_terms::Stamp;
+use infermark_terms::{RequestRow, Stamp};
 use serde::{Deserialize, Serialize};
 
 use crate::arrivals::{self, Fit};
@@ -66,26 +66,33 @@ impl Stimulus {
     ) -> Option<Self> {
         let stimulus = match load {
             LoadPlan::Open { rate_rps, arrivals, course } => {
-                let sent = sent_in(roster, window);
+                let sent = sent_in(roster, window, |_| true);
+                let begun = sent_in(roster, window, begins);
                 let due = population.members().len();
                 let steady = course == RateCourse::Steady;
                 Self {
                     sent: Some(sent.len() as u64),
                     sent_share: (due > 0).then(|| sent.len() as f64 / due as f64),
-                    rate_share: rate(&sent).filter(|_| steady).map(|rate| rate / rate_rps),
+                    rate_share: rate(&begun).filter(|_| steady).map(|rate| rate / rate_rps),
                     gaps: steady.then(|| gaps(population, arrivals, rate_rps)).flatten(),
                     ..Self::default()
                 }
             }
             // When its requests left is compared with the trace itself, in the audit.
             LoadPlan::Trace { .. } => {
-                let sent = sent_in(roster, window).len() as u64;
+                let sent = sent_in(roster, window, |_| true).len() as u64;
                 let due = population.members().len();
                 Self {
                     sent: Some(sent),
                     sent_share: (due > 0).then(|| sent as f64 / due as f64),
                     ..Self::default()
                 }
+            }
+            // A slot waits while the user of its session thinks.
+            LoadPlan::Closed { .. }
+                if population.members().iter().any(|m| m.row.turn.is_some()) =>
+            {
+                Self::default()
             }
             LoadPlan::Closed { concurrency } => {
                 let asked = f64::from(concurrency);
@@ -103,9 +110,14 @@ impl Stimulus {
     }
 }
 
-/// Returns when requests were sent in the window.
-fn sent_in(roster: &Roster<'_>, window: Span) -> Vec<Stamp> {
-    let sent = roster.rows().iter().filter_map(|row| row.sent);
+/// Says whether a request is an arrival of its own: it goes on from no answer.
+fn begins(row: &RequestRow) -> bool {
+    row.turn.is_none_or(|turn| turn.index == 0)
+}
+
+/// Returns when such requests were sent in the window.
+fn sent_in(roster: &Roster<'_>, window: Span, which: fn(&RequestRow) -> bool) -> Vec<Stamp> {
+    let sent = roster.rows().iter().filter(|row| which(row)).filter_map(|row| row.sent);
     sent.filter(|&at| window.contains(at)).collect()
 }
 
@@ -121,7 +133,8 @@ fn rate(sent: &[Stamp]) -> Option<f64> {
 /// far sends are from due is the lag.
 fn gaps(population: &Population<'_>, law: ArrivalLaw, rate_rps: f64) -> Option<GapsFit> {
     // Members are in the order of due.
-    let pairs = population.members().windows(2);
+    let begun: Vec<_> = population.members().iter().filter(|m| begins(m.row)).collect();
+    let pairs = begun.windows(2);
     let gaps = pairs.map(|pair| pair[1].row.due.since(pair[0].row.due).as_secs_f64());
     let gaps: Vec<f64> = gaps.take(GAPS_MAX).collect();
     let n = gaps.len();

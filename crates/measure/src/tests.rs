@@ -3,7 +3,7 @@
 use infermark_terms::{
     CaveatCode, ChunkKind, ChunkRow, ConnectPhases, EventCounts, Excerpt, FinishReason, Nanos,
     Outcome, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Slo, Stamp, StampSource,
-    TransportFault, Trust, Usage,
+    TransportFault, Trust, Turn, Usage,
 };
 use proptest::prelude::*;
 use rand_core::{Rng, SeedableRng};
@@ -58,6 +58,8 @@ pub(crate) fn row(id: u64) -> RequestRow {
     RequestRow {
         id: RequestId(id),
         shard: 0,
+        turn: None,
+        class: None,
         due: Stamp::ZERO,
         connected: None,
         connect: None,
@@ -1032,4 +1034,43 @@ fn the_steady_state_begins_where_the_transient_ends() {
     assert!(codes(&rising).contains(&CaveatCode::NotSteady));
     let few = PointPlan { search: WindowSearch::Detect, ..plan };
     assert_eq!(queue(1, 0.5, 200).measure(&few).window.found, Found::None, "too few to tell");
+}
+
+#[test]
+fn each_turn_has_figures_of_its_own_and_those_after_the_32nd_share_one() {
+    let mut run = closed_run();
+    for row in &mut run.rows {
+        let (session, index) = (row.id.0 / 40, (row.id.0 % 40) as u32);
+        row.turn = Some(Turn { session, index });
+    }
+    // The second turn of the first session fails, and it is the only one of its kind.
+    run.rows[1].outcome = Outcome::Refused { status: 429, message: Excerpt::new("slow down") };
+    let point = run.measure(&plan(0, 20_000));
+    let names: Vec<_> = point.turns.iter().map(|turn| turn.name.as_str()).collect();
+    assert_eq!((names.len(), names[0], names[31], names[32]), (33, "1", "32", "33+"));
+    let due: u64 = point.turns.iter().map(|turn| turn.counts.due).sum();
+    assert_eq!((due, point.turns[32].counts.due), (point.counts.due, 8 * 5));
+    assert_eq!((point.turns[1].counts.failed, point.turns[0].counts.failed), (1, 0));
+    let ttft = |turn: &crate::Part| turn.latency.ttft_ms.unwrap();
+    assert_eq!((ttft(&point.turns[0]).n, ttft(&point.turns[1]).n), (5, 4));
+    assert_eq!(point.turns[0].latency.itl_ms, None);
+    // Slots wait while users think, so how many are in flight says nothing of the load.
+    assert_eq!(point.stimulus, None);
+}
+
+#[test]
+fn of_sessions_only_the_first_turns_follow_the_arrival_law() {
+    let mut run = closed_run();
+    let alone = run.measure(&open_plan(ArrivalLaw::Poisson)).stimulus.unwrap();
+    for row in &mut run.rows {
+        row.turn = Some(Turn { session: row.id.0, index: 0 });
+    }
+    for id in 1000..1050 {
+        let mut later = run.rows[100].clone();
+        (later.id, later.turn) = (RequestId(id), Some(Turn { session: 100, index: 1 }));
+        run.rows.push(later);
+    }
+    let sessions = run.measure(&open_plan(ArrivalLaw::Poisson)).stimulus.unwrap();
+    assert_eq!((sessions.gaps, sessions.rate_share), (alone.gaps, alone.rate_share));
+    assert_eq!((alone.sent, sessions.sent), (Some(200), Some(250)));
 }

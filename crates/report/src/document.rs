@@ -14,13 +14,15 @@ mod trust;
 
 use std::fmt::Write as _;
 
+use infermark_measure::Point;
+
 use crate::chart::svg;
 use crate::definitions;
 use crate::figure::{count, figure, money, percent};
 use crate::gallery::{self, Chart, Span};
 use crate::html::Html;
 use crate::subject::{Load, Origin, Subject, names, series};
-use crate::{State, Verification};
+use crate::{State, Verification, parts};
 
 pub(crate) use self::answer::point_rows;
 
@@ -87,6 +89,7 @@ fn one(page: &mut Html, subject: &Subject) {
             answer::objectives(page, point);
             answer::ends(page, point);
             latency::write(page, point);
+            parts(page, point);
         }
     }
     if subject.points.len() > 1 {
@@ -207,6 +210,16 @@ fn figures(page: &mut Html, charts: &[Chart]) {
         let _: &mut Html = page.close("details").close("figure");
     }
     let _: &mut Html = page.close("div");
+}
+
+/// Writes the parts of a point.
+fn parts(page: &mut Html, point: &Point) {
+    for kind in parts::kinds(point) {
+        heading(page, &format!("By {}", kind.name));
+        let rows: Vec<_> = kind.parts.iter().map(parts::row).collect();
+        table(page, &parts::heads(kind.name), &rows);
+        let _: &mut Html = page.element("p", &[("class", "faint")], kind.note);
+    }
 }
 
 /// Writes a table of plain text.

@@ -33,6 +33,7 @@ mod markdown;
 mod objectives;
 mod observed;
 mod page;
+mod parts;
 mod sheet;
 mod subject;
 mod table;

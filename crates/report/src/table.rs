@@ -7,7 +7,7 @@ use infermark_terms::{Caveat, Trust};
 use crate::figure::{count, figure, mean, money, percent};
 use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
 use crate::text::{fit, flow, wrap};
-use crate::{Sheet, Source, State, Verification, latency, objectives, observed};
+use crate::{Sheet, Source, State, Verification, latency, objectives, observed, parts};
 
 /// The most reasons of failure that are spelt out.
 const REASONS_MAX: usize = 4;
@@ -31,6 +31,7 @@ pub fn table(sheet: &Sheet<'_>, colour: Colour) -> String {
     got(&mut page, sheet.point);
     page.gap();
     latency::write(&mut page, sheet.point);
+    parts::write(&mut page, sheet.point);
     page.gap();
     client(&mut page, sheet.point);
     observed::write(&mut page, sheet.point);

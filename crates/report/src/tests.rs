@@ -10,7 +10,7 @@ use infermark_measure::{
 use infermark_terms::{
     Caveat, CaveatCode, ChunkKind, ChunkRow, Currency, Effort, EventCounts, Excerpt, FinishReason,
     Nanos, Outcome, OutcomeKind, OutputPolicy, Phase, RequestId, RequestRow, ShedReason, Slo,
-    Stamp, StampSource, TransportFault, Trust, Usage,
+    Stamp, StampSource, TransportFault, Trust, Turn, Usage,
 };
 use proptest::prelude::*;
 
@@ -101,6 +101,8 @@ impl Run {
         self.rows.push(RequestRow {
             id: RequestId(id),
             shard: 0,
+            turn: None,
+            class: None,
             due,
             connected: None,
             connect: None,
@@ -189,6 +191,22 @@ fn page(sheet: &Sheet<'_>) -> String {
 /// Returns the page of an open-loop run of this result.
 fn open_page(point: &Point) -> String {
     page(&sheet(point, &asked("20/s, poisson")))
+}
+
+#[test]
+fn a_run_in_sessions_has_a_row_for_each_turn() {
+    let mut run = Run::closed(400);
+    for row in &mut run.rows {
+        let index = (row.id.0 % 14) as u32;
+        row.turn = Some(Turn { session: row.id.0 / 14, index });
+        let usage = row.usage.as_mut().expect("it was counted");
+        (usage.prompt_tokens, usage.cached_tokens) = (128 * (index + 1), Some(128 * index));
+    }
+    let point = run.point();
+    let page = table(&sheet(&point, &asked("2 slots")), Colour::Never);
+    let (_, turns) = page.split_once("turn, ms").unwrap();
+    let turns: Vec<_> = turns.lines().take(15).collect();
+    insta::assert_snapshot!(turns.join("\n"));
 }
 
 #[test]
@@ -527,6 +545,7 @@ fn points() -> impl Strategy<Value = Point> {
                 coalesced_share: Some(mean),
                 ..Tokens::default()
             },
+            turns: Vec::new(),
             connect_ms: None,
             read_delay_ms: None,
             stamps: None,

@@ -88,6 +88,9 @@ pub enum RunError {
         /// The target.
         target: String,
     },
+    /// A prediction was asked for of sessions.
+    #[error("sessions cannot be predicted: each turn hangs on what was answered before it")]
+    NoPredictedSessions,
     /// The tokenizer file cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -230,6 +233,7 @@ impl RunError {
             Self::Endpoint(_)
             | Self::Engine { .. }
             | Self::NoPrediction { .. }
+            | Self::NoPredictedSessions
             | Self::NoExactLength { .. }
             | Self::Tokenizer(_)
             | Self::ServerTokenizer { .. }
@@ -298,6 +302,7 @@ impl RunError {
             }
             Self::Engine { hint, .. } => hint,
             Self::NoPrediction { .. } => "give what stands after `sim:`",
+            Self::NoPredictedSessions => "leave `turns` out, or measure with `infermark run`",
             Self::OpenFiles { .. } => "raise the limit with `ulimit -n`, or lower the load",
             Self::Threads { .. } => "lower `--threads`",
             Self::Prices { .. } => "state the price itself with `--price 1.50/h`",

@@ -1,15 +1,27 @@
-//! Builds requests ahead of time, on a thread beside each shard, so that building a prompt is no
+//! Builds requests ahead of time, on threads beside each shard, so that building a prompt is no
 //! part of sending it.
+//!
+//! ```text
+//!  openings: one request after another, ahead ──▶ ┌────────┐
+//!                                                 │ Feeder │ ──▶ shard
+//!  follow-ups: a turn, once it is answered ─────▶ └────────┘
+//!       ▲                                             │ sent, answered, broken off
+//!       └─────────────────────────────────────────────┘
+//! ```
+//!
+//! What a session says next is known before the answer to its last turn: it is made while the
+//! server answers, and the answer is put before it when it comes.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use infermark_drive::{Endpoint, Order, Source, Stop};
-use infermark_terms::{Due, RequestId, Shard};
+use infermark_terms::{Ask, Due, Message, Prompt, RequestId, Shard, Turn};
 use infermark_wire::Dialect;
-use infermark_workload::Workload;
+use infermark_workload::{FollowUp, Workload, said};
 
 use crate::RunError;
 
@@ -22,73 +34,110 @@ pub(crate) struct Clerk {
 }
 
 impl Clerk {
-    /// Returns the complete request of one arrival.
+    /// Returns the complete request of one arrival, or of a session's first turn.
     pub(crate) fn order(&self, id: RequestId) -> Result<Order, RunError> {
-        let ask = self.workload.ask(id)?;
-        let body = self.dialect.body(&ask)?;
+        self.written(&self.workload.ask(id)?)
+    }
+
+    fn written(&self, ask: &Ask) -> Result<Order, RunError> {
+        let body = self.dialect.body(ask)?;
         Ok(Order {
             bytes: self.endpoint.request("POST", &self.dialect.path(), &self.headers, Some(&body)),
             asked_input: ask.input_tokens,
             asked_output: ask.output_tokens,
+            class: None,
         })
     }
 }
 
-/// A shard's orders, built ahead by a thread of their own.
+/// How a shard's requests belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Talk {
+    /// Each stands alone.
+    Single,
+    /// They are turns of sessions.
+    Sessions,
+}
+
+/// A shard's orders, built ahead by threads of their own.
 pub(crate) struct Feeder {
-    ready: Receiver<(RequestId, Order)>,
-    /// Orders that came before the arrival they belong to.
-    early: BTreeMap<RequestId, Order>,
+    openings: Receiver<(Turn, Order)>,
+    /// Orders that came before they were asked for.
+    early: BTreeMap<Turn, Order>,
+    /// Where there are sessions.
+    follow_ups: Option<FollowUps>,
     stop: Stop,
 }
 
+/// The way to the thread that leads sessions on, and the way back.
+struct FollowUps {
+    news: Sender<News>,
+    ready: Receiver<(Turn, Order)>,
+}
+
+/// What happened to a session.
+enum News {
+    /// Its first turn was sent.
+    Begun(u64),
+    Answered(Turn, Vec<u8>),
+    BrokenOff(Turn),
+}
+
+/// The threads that build a shard's orders. They end when its feeder is dropped, or with the error
+/// that stops them.
+pub(crate) type Building = Vec<JoinHandle<Result<(), RunError>>>;
+
 impl Feeder {
     /// Starts building the orders of a shard, `ahead` of them at most. Returns once the first
-    /// `first` are ready, so that a run does not begin late; the thread ends when the feeder is
-    /// dropped, or with the error that stops it.
+    /// `first` are ready, so that a run does not begin late.
     pub(crate) fn start(
-        clerk: Arc<Clerk>,
+        clerk: &Arc<Clerk>,
+        talk: Talk,
         shard: Shard,
         ahead: usize,
         first: u64,
         stop: Stop,
-    ) -> std::io::Result<(Self, JoinHandle<Result<(), RunError>>)> {
-        let (full, ready) = sync_channel(ahead);
-        let thread = thread::Builder::new().name("orders".to_owned());
-        let thread = thread.spawn(move || build(&clerk, shard, &full))?;
-        let mut feeder = Self { ready, early: BTreeMap::new(), stop };
+    ) -> io::Result<(Self, Building)> {
+        let (full, openings) = sync_channel(ahead);
+        let opener = Arc::clone(clerk);
+        let mut building = vec![spawn("orders", move || build(&opener, shard, &full))?];
+        let follow_ups = match talk {
+            Talk::Single => None,
+            Talk::Sessions => {
+                let ((news, heard), (full, ready)) = (channel(), channel());
+                let clerk = Arc::clone(clerk);
+                building.push(spawn("turns", move || lead(&clerk, &heard, &full))?);
+                Some(FollowUps { news, ready })
+            }
+        };
+        let mut feeder = Self { openings, early: BTreeMap::new(), follow_ups, stop };
         for _ in 0..first {
-            let Ok((id, order)) = feeder.ready.recv() else { break };
-            let _: Option<Order> = feeder.early.insert(id, order);
+            let Ok((turn, order)) = feeder.openings.recv() else { break };
+            let _: Option<Order> = feeder.early.insert(turn, order);
         }
-        Ok((feeder, thread))
+        Ok((feeder, building))
     }
-}
 
-fn build(
-    clerk: &Clerk,
-    shard: Shard,
-    full: &SyncSender<(RequestId, Order)>,
-) -> Result<(), RunError> {
-    let ids = (u64::from(shard.index())..).step_by(shard.count() as usize).map(RequestId);
-    for id in ids {
-        if full.send((id, clerk.order(id)?)).is_err() {
-            break;
+    fn tell(&self, news: News) {
+        if let Some(follow_ups) = &self.follow_ups {
+            // A thread that died says why itself, and no order comes from it.
+            drop(follow_ups.news.send(news));
         }
     }
-    Ok(())
-}
 
-impl Source for Feeder {
-    fn take(&mut self, due: Due) -> Option<Order> {
-        if let Some(order) = self.early.remove(&due.id) {
+    fn find(&mut self, turn: Turn) -> Option<Order> {
+        if let Some(order) = self.early.remove(&turn) {
             return Some(order);
         }
+        let ready = match &self.follow_ups {
+            Some(follow_ups) if turn.index > 0 => &follow_ups.ready,
+            Some(_) | None => &self.openings,
+        };
         loop {
-            match self.ready.try_recv() {
-                Ok((id, order)) if id == due.id => return Some(order),
-                Ok((id, order)) => {
-                    let _: Option<Order> = self.early.insert(id, order);
+            match ready.try_recv() {
+                Ok((other, order)) if other == turn => return Some(order),
+                Ok((other, order)) => {
+                    let _: Option<Order> = self.early.insert(other, order);
                 }
                 Err(TryRecvError::Empty) => return None,
                 Err(TryRecvError::Disconnected) => {
@@ -100,3 +149,136 @@ impl Source for Feeder {
         }
     }
 }
+
+impl Source for Feeder {
+    fn take(&mut self, due: Due) -> Option<Order> {
+        let turn = due.turn.unwrap_or_else(|| opening(due.id.0));
+        let order = self.find(turn)?;
+        if turn.index == 0 {
+            self.tell(News::Begun(turn.session));
+        }
+        Some(order)
+    }
+
+    fn answered(&mut self, turn: Turn, answer: Vec<u8>) {
+        self.tell(News::Answered(turn, answer));
+    }
+
+    fn broken_off(&mut self, turn: Turn) {
+        self.tell(News::BrokenOff(turn));
+    }
+}
+
+/// Returns the first turn of a session, or the one of a request that stands alone.
+fn opening(number: u64) -> Turn {
+    Turn { session: number, index: 0 }
+}
+
+fn spawn(
+    name: &str,
+    work: impl FnOnce() -> Result<(), RunError> + Send + 'static,
+) -> io::Result<JoinHandle<Result<(), RunError>>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Builds the openings of a shard, one after another.
+fn build(clerk: &Clerk, shard: Shard, full: &SyncSender<(Turn, Order)>) -> Result<(), RunError> {
+    for number in (u64::from(shard.index())..).step_by(shard.count() as usize) {
+        if full.send((opening(number), clerk.order(RequestId(number))?)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Leads sessions on: builds each turn after the first when the one before it is answered.
+fn lead(
+    clerk: &Clerk,
+    heard: &Receiver<News>,
+    full: &Sender<(Turn, Order)>,
+) -> Result<(), RunError> {
+    let mut sessions = BTreeMap::new();
+    for news in heard {
+        match news {
+            News::Begun(session) => {
+                if let Some(begun) = Session::begun(clerk, session)? {
+                    let _: Option<Session> = sessions.insert(session, begun);
+                }
+            }
+            News::Answered(turn, answer) => {
+                let Some(session) = sessions.remove(&turn.session) else { continue };
+                let (order, rest) = session.answered(clerk, &answer)?;
+                if full.send((Turn { index: turn.index + 1, ..turn }, order)).is_err() {
+                    break;
+                }
+                if let Some(rest) = rest.prepared(clerk)? {
+                    let _: Option<Session> = sessions.insert(turn.session, rest);
+                }
+            }
+            News::BrokenOff(turn) => {
+                let _: Option<Session> = sessions.remove(&turn.session);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A session that goes on.
+struct Session {
+    /// All that was said and answered.
+    history: Vec<Message>,
+    /// The turn that comes when the last is answered.
+    turn: Turn,
+    next: FollowUp,
+}
+
+/// A session whose next turn is still to be made, if it has one.
+struct Rest {
+    history: Vec<Message>,
+    turn: Turn,
+}
+
+impl Session {
+    fn begun(clerk: &Clerk, session: u64) -> Result<Option<Self>, RunError> {
+        let turn = Turn { session, index: 1 };
+        if clerk.workload.turns(session) <= turn.index {
+            return Ok(None);
+        }
+        let history = said(clerk.workload.ask(RequestId(session))?.prompt);
+        Rest { history, turn }.prepared(clerk)
+    }
+
+    /// Returns the next turn's order, and what is left of the session.
+    fn answered(self, clerk: &Clerk, answer: &[u8]) -> Result<(Order, Rest), RunError> {
+        let Self { mut history, turn, next } = self;
+        let content = String::from_utf8_lossy(answer).into_owned();
+        history.push(Message { role: "assistant".to_owned(), content });
+        history.extend(next.messages);
+        let ask = Ask {
+            id: RequestId(turn.session),
+            prompt: Prompt::Messages(history),
+            // The server's template may add to each message, and counts the answers anew.
+            input_tokens: None,
+            output_tokens: next.output_tokens,
+            output_policy: next.output_policy,
+        };
+        let order = clerk.written(&ask)?;
+        let turn = Turn { index: turn.index + 1, ..turn };
+        Ok((order, Rest { history: said(ask.prompt), turn }))
+    }
+}
+
+impl Rest {
+    /// Makes the next turn, if there is one.
+    fn prepared(self, clerk: &Clerk) -> Result<Option<Session>, RunError> {
+        let Self { history, turn } = self;
+        if turn.index >= clerk.workload.turns(turn.session) {
+            return Ok(None);
+        }
+        let next = clerk.workload.follow_up(turn)?;
+        Ok(Some(Session { history, turn, next }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -321,6 +321,8 @@ mod tests {
         RequestRow {
             id: RequestId(id),
             shard: 0,
+            turn: None,
+            class: None,
             due: at(1),
             connected: Some(at(1)),
             connect: None,

@@ -20,17 +20,17 @@ use infermark_scenario::intent::{
     Arrivals, Connections, Load, PromptSource, RateCurve, Scenario, Target, Timeouts,
     TokenizerChoice, WindowChoice,
 };
-use infermark_schedule::{most_shards, window};
+use infermark_schedule::{TurnsOf, most_shards, window};
 use infermark_sim::serve::Serving;
 use infermark_store::{RunFile, RunWriter};
 use infermark_terms::{Nanos, Shard, Stamp, Window};
 use infermark_wire::{Api, Delivery};
-use infermark_workload::Site;
+use infermark_workload::{Site, Tokenizer};
 use serde_json::{Value, json};
 
 use crate::calibration::Calibrated;
 use crate::environment::{Environment, build, cpus};
-use crate::feeder::{Clerk, Feeder};
+use crate::feeder::{Building, Clerk, Feeder, Talk};
 use crate::judge::{self, Measured, Plan};
 use crate::physics::physics;
 use crate::preflight::{self, Learned, Preflight, Usage};
@@ -149,12 +149,13 @@ impl Session {
         // The kernel begins to stamp some time after it was first asked.
         let _stamping = keep_stamping();
         target::revive(&mut self.reached, scenario)?;
-        let feeders = feeders(scenario, shards, &Arc::new(self.clerk(scenario)?), &options.stop)?;
+        let clerk = Arc::new(self.clerk(scenario)?);
+        let feeders = feeders(scenario, shards, &clerk, &options.stop)?;
         // Texts are kept only where the server does not count and we can.
         let Learned { ref dialect, usage, preflight, .. } = self.learned;
         let tokenizer = self.learned.tokenizer.clone();
         let tokenizer = tokenizer.filter(|t| usage == Usage::Missing && t.site() == Site::Local);
-        let capture = if tokenizer.is_some() { Capture::Text } else { Capture::Nothing };
+        let capture = capture(scenario, tokenizer.as_deref());
         let (api, delivery) = (dialect.api, dialect.delivery);
 
         let proxy = self.reached.endpoint.proxy().map(ToString::to_string);
@@ -199,6 +200,7 @@ impl Session {
             planned,
             shared,
             gathered,
+            turns: Arc::new(move |session| clerk.workload.turns(session)),
         };
         options.watch.begin();
         let (mut writer, reports) = bench.run(&self.reached, feeders, writer, options)?;
@@ -220,6 +222,17 @@ impl Session {
             dialect,
             headers: headers(scenario, &self.reached),
         })
+    }
+}
+
+/// Returns what is kept of output texts: all of it where our tokenizer has to count, the answers
+/// where sessions go on from them.
+fn capture(scenario: &Scenario, tokenizer: Option<&dyn Tokenizer>) -> Capture {
+    match (tokenizer.is_some(), scenario.sessions.is_some()) {
+        (false, false) => Capture::Nothing,
+        (true, false) => Capture::Text,
+        (false, true) => Capture::Answer,
+        (true, true) => Capture::TextAndAnswer,
     }
 }
 
@@ -268,6 +281,7 @@ struct Bench<'a> {
     planned: Window,
     shared: Shared,
     gathered: Gathered,
+    turns: TurnsOf,
 }
 
 impl Bench<'_> {
@@ -307,7 +321,7 @@ impl Bench<'_> {
             let part = Shard::new(index, count as u32).expect("each index is below their count");
             let outbox = Outbox::new(index, full.clone(), used);
             threads.push(self.start(part, reached, feeder, outbox)?);
-            building.push(orders);
+            building.extend(orders);
         }
         drop(full);
         let shards: Vec<_> = threads.into_iter().map(join::<_, RunError>).collect();
@@ -327,7 +341,7 @@ impl Bench<'_> {
         outbox: Outbox,
     ) -> Result<JoinHandle<Result<Report, RunError>>, RunError> {
         let Self { scenario, clock, ref shared, .. } = *self;
-        let pacer = self.timetable.pacer(scenario, self.start, part);
+        let pacer = self.timetable.pacer(scenario, &self.turns, self.start, part);
         let dispatcher = Dispatcher::new(pacer, self.planned, scenario.bounds.drain);
         let plan = self.worker_plan(reached, part.index());
         let links = shared.clone();
@@ -359,8 +373,6 @@ impl Bench<'_> {
     }
 }
 
-type Building = JoinHandle<Result<(), RunError>>;
-
 /// Starts building orders for every shard, and waits until the first of them are ready.
 fn feeders(
     scenario: &Scenario,
@@ -372,10 +384,13 @@ fn feeders(
     let wanted = u64::from(in_flight_max(scenario).unwrap_or(0));
     let ahead = (wanted / u64::from(shards)).clamp(least, most);
     let total = scenario.bounds.requests.unwrap_or(u64::MAX);
+    let limit = scenario.sessions.and_then(|sessions| sessions.limit);
+    let total = total.min(limit.unwrap_or(u64::MAX));
+    let talk = if scenario.sessions.is_some() { Talk::Sessions } else { Talk::Single };
     let start = |index| {
         let shard = Shard::new(index, shards).expect("each index is below their count");
         let first = shard.share(total).min(ahead);
-        Feeder::start(Arc::clone(clerk), shard, ahead as usize, first, stop.clone())
+        Feeder::start(clerk, talk, shard, ahead as usize, first, stop.clone())
             .map_err(|source| RunError::System { what: "thread", source })
     };
     (0..shards).map(start).collect()
@@ -475,9 +490,12 @@ fn load_plan(scenario: &Scenario, timetable: &Timetable) -> LoadPlan {
 }
 
 /// Returns how many input tokens the prompts share by intent: a beginning and the chat template.
-/// What a dataset's prompts share nobody knows.
+/// What a dataset's prompts and the turns of sessions share nobody knows.
 fn shared_tokens(scenario: &Scenario, preflight: &Preflight) -> Option<u32> {
     let template = preflight.template_tokens.unwrap_or(0);
+    if scenario.sessions.is_some() {
+        return None;
+    }
     match &scenario.workload.source {
         PromptSource::Synthetic { prefix, .. } => {
             Some(prefix.map_or(0, |prefix| prefix.tokens) + template)

@@ -23,11 +23,12 @@ mod sweep;
 mod witness;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use infermark_measure::{Build, Point, PointPlan, diagnose, measure};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{Scenario, Target};
-use infermark_schedule::window;
+use infermark_schedule::{TurnsOf, window};
 use infermark_sim::engine::{Job, JobId};
 use infermark_sim::predict::{Horizon, predict as drive};
 use infermark_sim::spec::SimTarget;
@@ -128,6 +129,9 @@ struct Subject<'a> {
 impl<'a> Subject<'a> {
     fn of(resolved: &'a Resolved) -> Result<Self, RunError> {
         let scenario = &resolved.scenario;
+        if scenario.sessions.is_some() {
+            return Err(RunError::NoPredictedSessions);
+        }
         let text = match &scenario.target {
             Target::Sim(text) => text,
             Target::Url(url) => return Err(RunError::NoPrediction { target: url.clone() }),
@@ -155,9 +159,10 @@ impl<'a> Subject<'a> {
         let planned = window(&scenario.bounds, Stamp::ZERO);
         let (bounds, seed) = (&scenario.bounds, scenario.seed);
         let timetable = Timetable::read(scenario)?;
+        let alone: TurnsOf = Arc::new(|_| 1);
         let mut engine = embedded::engine(self.text, &self.target, seed)?;
         let mut pacer = Settling {
-            inner: timetable.pacer(scenario, Stamp::ZERO, Shard::WHOLE),
+            inner: timetable.pacer(scenario, &alone, Stamp::ZERO, Shard::WHOLE),
             window: planned,
             awaited: BTreeSet::new(),
         };
@@ -243,6 +248,11 @@ impl Pacer for Settling {
     fn completed(&mut self, id: RequestId, at: Stamp) {
         let _: bool = self.awaited.remove(&id);
         self.inner.completed(id, at);
+    }
+
+    fn failed(&mut self, id: RequestId, at: Stamp) {
+        let _: bool = self.awaited.remove(&id);
+        self.inner.failed(id, at);
     }
 
     fn take_held(&mut self, now: Stamp) -> Vec<Due> {

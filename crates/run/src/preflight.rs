@@ -55,7 +55,8 @@ impl Learned {
     /// Prepares what is asked.
     pub(crate) fn workload(&self, scenario: &Scenario) -> Result<Workload, RunError> {
         let (counter, template) = (self.counter.clone(), self.template);
-        Ok(Workload::prepare(&scenario.workload, counter, template, scenario.seed)?)
+        let Scenario { workload, sessions, seed, .. } = scenario;
+        Ok(Workload::prepare(workload, sessions.as_ref(), counter, template, *seed)?)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use infermark_measure::LoadPlan;
 use infermark_scenario::intent::{Bounds, Load, PromptSource, Scenario};
-use infermark_schedule::{pacer, replay};
+use infermark_schedule::{TurnsOf, pacer, replay, sessions};
 use infermark_terms::{Nanos, Pacer, Shard, Stamp};
 use infermark_workload::{Trace, WorkloadError};
 
@@ -30,9 +30,19 @@ impl Timetable {
         Ok(Self(read(path)?.instants().map(scaled).collect()))
     }
 
-    /// Returns the pacer of one shard of the scenario's load.
-    pub(crate) fn pacer(&self, scenario: &Scenario, start: Stamp, shard: Shard) -> Box<dyn Pacer> {
+    /// Returns the pacer of one shard of the scenario's load; `turns` says how many each session
+    /// has, where there are any.
+    pub(crate) fn pacer(
+        &self,
+        scenario: &Scenario,
+        turns: &TurnsOf,
+        start: Stamp,
+        shard: Shard,
+    ) -> Box<dyn Pacer> {
         let Scenario { load, bounds, seed, .. } = scenario;
+        if let Some(plan) = &scenario.sessions {
+            return sessions(load, bounds, plan, Arc::clone(turns), start, *seed, shard);
+        }
         match load {
             Load::Trace { max_concurrency, .. } => {
                 replay(&self.0, *max_concurrency, bounds, start, shard)

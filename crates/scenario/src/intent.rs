@@ -19,6 +19,8 @@ pub struct Scenario {
     pub delivery: Delivery,
     /// When requests are due.
     pub load: Load,
+    /// What makes sessions of requests; absent where each stands alone.
+    pub sessions: Option<Sessions>,
     /// What ends the run, and what surrounds the measured window.
     pub bounds: Bounds,
     /// What of the load is measured.
@@ -103,6 +105,57 @@ impl Load {
     pub const THROUGHPUT_SLOTS: u32 = 512;
 }
 
+/// Conversations of several turns. Each turn says what was said and answered before, and is due
+/// when the one before it was answered and its user has thought.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sessions {
+    /// How many turns a session has.
+    pub turns: TurnCount,
+    /// From the end of an answer to the next turn.
+    pub think_time: ThinkTime,
+    /// What a closed loop's slots hold.
+    pub counted: Counted,
+    /// The most sessions that begin after the warm-up.
+    pub limit: Option<u64>,
+}
+
+/// How many turns a session has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TurnCount {
+    /// So many; of a dataset's conversation, as many as it has at most.
+    Drawn(Distribution),
+    /// All that the dataset's conversation has.
+    All,
+}
+
+/// The time from the end of an answer to the next turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThinkTime {
+    /// Always this; it may be none.
+    Fixed(Nanos),
+    /// Each time from `min` to `max` alike.
+    Uniform {
+        /// The least.
+        min: Nanos,
+        /// The greatest.
+        max: Nanos,
+    },
+    /// Exponential.
+    Exponential {
+        /// Its mean, above zero.
+        mean: Nanos,
+    },
+}
+
+/// What a closed loop's slots hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Sessions: a slot waits while its user thinks.
+    Sessions,
+    /// Requests: while a user thinks, the slot goes to another session.
+    Requests,
+}
+
 /// The offered rate over time, in requests per second, above 0 and finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RateCurve {
@@ -140,7 +193,7 @@ pub enum Arrivals {
 }
 
 /// What ends the run, and what surrounds the measured window. At least one bound is set, unless
-/// the load is a trace, which ends by itself.
+/// the load is a trace, which ends by itself, or sessions are bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The most requests due after the warm-up.

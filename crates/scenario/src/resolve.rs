@@ -8,6 +8,7 @@
 
 mod desk;
 mod load;
+mod sessions;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use self::desk::Desk;
 use self::load::load;
+use self::sessions::sessions;
 use crate::given::{Given, Origin};
 use crate::intent::{
     Access, Api, Bounds, Delivery, Distribution, FileLayout, HeaderValue, Identity, Load,
@@ -104,7 +106,9 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
         Some(seed) => seed,
         None => desk.fall_back(&settings::SEED, &count::<0, { u64::MAX }>(), fresh_seed.0),
     };
+    let sessions = sessions(&mut desk, &load, &dataset, api);
     let scenario = Scenario {
+        sessions,
         model: desk.one(&settings::MODEL, &syntax::LINE),
         delivery,
         bounds: bounds(&mut desk, &load),
@@ -143,13 +147,16 @@ fn unsaid_dataset(desk: &mut Desk, load: &Load) -> Dataset {
 fn bounds(desk: &mut Desk, load: &Load) -> Bounds {
     let requests = desk.one(&settings::REQUESTS, &count::<1, REQUESTS_MAX>());
     let mut duration = desk.one(&settings::DURATION, &syntax::DURATION);
-    let unbounded = !desk.is_given(&settings::REQUESTS) && !desk.is_given(&settings::DURATION);
+    let ends = [&settings::REQUESTS, &settings::SESSIONS, &settings::DURATION];
+    let unbounded = !ends.iter().any(|setting| desk.is_given(setting));
     if unbounded && !matches!(load, Load::Trace { .. }) {
         duration = Some(desk.default_of(&settings::DURATION, &syntax::DURATION));
     }
-    if !desk.is_given(&settings::DURATION) && desk.is_given(&settings::REQUESTS) {
-        let found = "a ramp needs a duration to change over";
-        desk.rule_out(&settings::RAMP, &settings::REQUESTS, found, "give `duration` too");
+    for bound in [&settings::REQUESTS, &settings::SESSIONS] {
+        if !desk.is_given(&settings::DURATION) && desk.is_given(bound) {
+            let found = "a ramp needs a duration to change over";
+            desk.rule_out(&settings::RAMP, bound, found, "give `duration` too");
+        }
     }
     Bounds {
         requests,
@@ -232,6 +239,10 @@ fn workload(
     if form == PromptForm::TokenIds && api.is_some_and(|api| !api.takes_token_ids()) {
         let found = "this API does not take token ids";
         desk.rule_out(&settings::PROMPT_FORM, &settings::API, found, "give `api` `completions`");
+    }
+    if form == PromptForm::TokenIds {
+        let found = "a conversation goes as text";
+        desk.rule_out(&settings::TURNS, &settings::PROMPT_FORM, found, "leave one of them out");
     }
     if form == PromptForm::TokenIds && *tokenizer == TokenizerChoice::None {
         let found = "token ids come from a tokenizer";

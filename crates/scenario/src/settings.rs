@@ -116,7 +116,9 @@ pub static SETTINGS: &[&Setting] = &[
     &TIME_SCALE,
     &ARRIVALS,
     &MAX_CONCURRENCY,
+    &CONCURRENCY_OF,
     &REQUESTS,
+    &SESSIONS,
     &DURATION,
     &WARMUP,
     &WINDOW,
@@ -124,6 +126,8 @@ pub static SETTINGS: &[&Setting] = &[
     &SLO,
     &DATASET,
     &COLUMN,
+    &TURNS,
+    &THINK_TIME,
     &INPUT_TOKENS,
     &OUTPUT_TOKENS,
     &OUTPUT_LENGTH,
@@ -361,6 +365,20 @@ pub static MAX_CONCURRENCY: Setting = Setting {
     form: Form::Once,
 };
 
+/// What a closed loop's slots hold.
+pub static CONCURRENCY_OF: Setting = Setting {
+    key: "concurrency_of",
+    flag: "concurrency-of",
+    env: "INFERMARK_CONCURRENCY_OF",
+    value_name: "WHAT",
+    default: Some("sessions"),
+    help: "What `concurrency` counts where there are sessions: `sessions` or `requests`",
+    more: "A slot that holds a session waits while its user thinks. One that holds a request goes \
+           to another session meanwhile, so that N requests are always in flight.",
+    group: Group::Load,
+    form: Form::Once,
+};
+
 /// The request bound.
 pub static REQUESTS: Setting = Setting {
     key: "requests",
@@ -374,6 +392,20 @@ pub static REQUESTS: Setting = Setting {
     form: Form::Once,
 };
 
+/// The bound on sessions.
+pub static SESSIONS: Setting = Setting {
+    key: "sessions",
+    flag: "sessions",
+    env: "INFERMARK_SESSIONS",
+    value_name: "N",
+    default: None,
+    help: "End after so many sessions, those that began in the warm-up not counted",
+    more: "For runs with `turns`. Each session that has begun is led to its end, unless `duration` \
+           or `requests` ends the run before.",
+    group: Group::Bounds,
+    form: Form::Once,
+};
+
 /// The length of the measured window.
 pub static DURATION: Setting = Setting {
     key: "duration",
@@ -382,8 +414,8 @@ pub static DURATION: Setting = Setting {
     value_name: "TIME",
     default: Some("30s"),
     help: "The length of the measured window",
-    more: "Such as `30s`, `5m`, `1.5s`, `500ms` or `2h`. The default holds when `requests` is not \
-           given either; a trace ends by itself.",
+    more: "Such as `30s`, `5m`, `1.5s`, `500ms` or `2h`. The default holds when neither \
+           `requests` nor `sessions` is given; a trace ends by itself.",
     group: Group::Bounds,
     form: Form::Once,
 };
@@ -476,6 +508,36 @@ pub static COLUMN: Setting = Setting {
     form: Form::Once,
 };
 
+/// How many turns a session has.
+pub static TURNS: Setting = Setting {
+    key: "turns",
+    flag: "turns",
+    env: "INFERMARK_TURNS",
+    value_name: "N",
+    default: None,
+    help: "Lead conversations of so many turns: a number, a distribution, or `all` of a dataset's",
+    more: "`4`, `uniform(2..6)` and so on, written like lengths. Each turn says all that was said \
+           before, the server's own answers included, and goes out when the answer before it has \
+           ended and `think_time` is over. Of the datasets `sharegpt` and `conversations` have \
+           turns; a conversation has no more than it has there. Synthetic and corpus turns are as \
+           long as `input_tokens` and `output_tokens` say. It needs an API of chats.",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
+/// From an answer to the next turn.
+pub static THINK_TIME: Setting = Setting {
+    key: "think_time",
+    flag: "think-time",
+    env: "INFERMARK_THINK_TIME",
+    value_name: "TIME",
+    default: Some("0s"),
+    help: "From the end of an answer to the next turn: `2s`, `uniform(1s..5s)`, `exponential(2s)`",
+    more: "",
+    group: Group::Workload,
+    form: Form::Once,
+};
+
 /// Input length.
 pub static INPUT_TOKENS: Setting = Setting {
     key: "input_tokens",
@@ -487,7 +549,7 @@ pub static INPUT_TOKENS: Setting = Setting {
     more: "`512`, `uniform(1..1024)`, `normal(MEAN,SD)` or `lognormal(MEAN,SD)`; the last two take \
            bounds, as in `normal(512,128,1..2048)`, and without them lie between 1 and 8 × MEAN. \
            Mean and deviation are those of the lengths themselves, before bounding. It applies to \
-           `synthetic` and `corpus`.",
+           `synthetic` and `corpus`; in a session, to what each turn adds.",
     group: Group::Workload,
     form: Form::Once,
 };

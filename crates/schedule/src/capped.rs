@@ -35,6 +35,11 @@ impl<P: Pacer> Pacer for Capped<P> {
         self.inner.completed(id, at);
     }
 
+    fn failed(&mut self, id: RequestId, at: Stamp) {
+        self.in_flight -= 1;
+        self.inner.failed(id, at);
+    }
+
     /// All arrivals due by `now` that were not sent, whether or not a place is free just now.
     fn take_held(&mut self, now: Stamp) -> Vec<Due> {
         let mut held = self.inner.take_held(now);

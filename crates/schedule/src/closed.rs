@@ -34,6 +34,18 @@ impl Entry {
             Self::InTurn => ENTRY_GAP.min(Nanos(ENTRY_MAX.0 / slots)) * slot,
         }
     }
+
+    /// Returns when the shard's own of `slots` slots begin, of a load that begins at `start`.
+    pub(crate) fn instants(
+        self,
+        slots: u32,
+        start: Stamp,
+        shard: Shard,
+    ) -> impl Iterator<Item = Stamp> {
+        let (index, count) = (u64::from(shard.index()), u64::from(shard.count()));
+        let begins = move |slot| start + self.delay(slot * count + index, slots.into());
+        (0..shard.share(slots.into())).map(begins)
+    }
 }
 
 /// The pacer of one shard's share of the slots.
@@ -66,12 +78,9 @@ impl Closed {
         start: Stamp,
         shard: Shard,
     ) -> Self {
-        let (index, count) = (u64::from(shard.index()), u64::from(shard.count()));
-        let own = shard.share(slots.into());
-        let begins = |slot| start + entry.delay(slot * count + index, slots.into());
         Self {
-            free: (0..own).map(|slot| Reverse(begins(slot))).collect(),
-            slots: own,
+            free: entry.instants(slots, start, shard).map(Reverse).collect(),
+            slots: shard.share(slots.into()),
             opens: start + bounds.warmup,
             left: bounds.requests.map_or(u64::MAX, |requests| shard.share(requests)),
             id: RequestId(shard.index().into()),
@@ -91,7 +100,7 @@ impl Pacer for Closed {
         if at > now {
             return Next::Wait(at);
         }
-        let due = Due { id: self.id, at };
+        let due = Due::new(self.id, at);
         let _ = self.free.pop();
         self.left -= u64::from(at >= self.opens);
         self.id.0 += self.stride;

@@ -4,7 +4,8 @@
 //!  Load::Open ─────── gaps ──▶ curve ──▶ open ──▶ (capped) ─┐
 //!                    (law)    (rate)   (arrivals)           │
 //!  Load::Trace ────── instants ───────▶ open ──▶ (capped) ─┼─▶ Box<dyn Pacer>
-//!  Load::Closed, Load::Throughput ─────▶ closed ────────────┘
+//!  Load::Closed, Load::Throughput ─────▶ closed ────────────┤
+//!  any but a trace, in sessions ───────▶ sessions ──────────┘
 //! ```
 //!
 //! | module | idea |
@@ -13,6 +14,7 @@
 //! | `curve` | the rate over time: where a sum of such gaps lies in time |
 //! | `open` | arrivals whatever the server does |
 //! | `closed` | slots that send again the moment they are free |
+//! | `sessions` | conversations: a turn follows the end of the one before it |
 //! | `capped` | a limit on the requests in flight, around another pacer |
 //!
 //! # Invariants
@@ -21,7 +23,7 @@
 //!   reads a clock.
 //! - Open loop: the shards' arrivals together are exactly the arrivals of the whole, with the
 //!   same ids and instants, whatever the number of shards; no instant depends on when anyone
-//!   polls or on rounding before it.
+//!   polls or on rounding before it. Of sessions, that holds for their beginnings.
 //! - Ids are dealt in turn: a shard yields only ids that [`Shard::owns`] gives it.
 //!
 //! Deliberately not here: what is asked (`workload`); when a run closes, and what happens to
@@ -32,17 +34,22 @@ mod closed;
 mod curve;
 mod gaps;
 mod open;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use infermark_scenario::intent::{Bounds, Load};
+use infermark_scenario::intent::{self, Bounds, Load};
 use infermark_terms::{Due, Nanos, Pacer, RequestId, Seed, Shard, Stamp, Window};
 
 use crate::capped::Capped;
 use crate::closed::{Closed, Entry};
 use crate::open::{Open, Sequence};
+use crate::sessions::{Sessions, Starts};
+
+pub use crate::sessions::TurnsOf;
 
 /// Returns the window of a run whose load, warm-up included, begins at `start`.
 ///
@@ -121,9 +128,56 @@ pub fn replay(
     let measured = bounds.requests.map_or(usize::MAX, |requests| requests as usize);
     let count = instants.len().min(warmup.saturating_add(measured));
     let instants = Arc::clone(instants);
-    let whole =
-        (0..count).map(move |id| Due { id: RequestId(id as u64), at: start + instants[id] });
+    let whole = (0..count).map(move |id| Due::new(RequestId(id as u64), start + instants[id]));
     open(whole, max_concurrency, shard)
+}
+
+/// Returns the pacer of one shard of a run in sessions whose load, warm-up included, begins at
+/// `start`. `turns` says how many turns each session has.
+///
+/// A closed loop's slots hold sessions or requests, as `plan` counts; an open loop's arrivals are
+/// sessions. With `bounds.requests`, each shard's share of them is due at or after the end of the
+/// warm-up, whatever sessions they belong to; with `plan.limit`, so many sessions begin then, and
+/// the pacer is done when they are over.
+///
+/// # Panics
+///
+/// As [`pacer`].
+pub fn sessions(
+    load: &Load,
+    bounds: &Bounds,
+    plan: &intent::Sessions,
+    turns: TurnsOf,
+    start: Stamp,
+    seed: Seed,
+    shard: Shard,
+) -> Box<dyn Pacer> {
+    assert!(shard.count() <= most_shards(load, bounds), "more shards than slots");
+    let slots = |slots, entry: Entry| {
+        let free = entry.instants(slots, start, shard).map(Reverse).collect();
+        Starts::Slots { free, counted: plan.counted }
+    };
+    let mut cap = None;
+    let starts = match *load {
+        Load::Closed { concurrency } => slots(concurrency, Entry::InTurn),
+        Load::Throughput { max_concurrency } => {
+            slots(throughput_slots(max_concurrency, bounds), Entry::Together)
+        }
+        Load::Open { rate, arrivals, max_concurrency } => {
+            cap = max_concurrency;
+            let bounds = Bounds { requests: plan.limit, ..*bounds };
+            let whole = Sequence::new(rate, arrivals, &bounds, start, seed);
+            let own: Box<dyn Iterator<Item = Due> + Send> =
+                Box::new(whole.filter(move |due| shard.owns(due.id)));
+            Starts::Arrivals(own.peekable())
+        }
+        Load::Trace { .. } => panic!("a trace's requests are no sessions"),
+    };
+    let sessions = Sessions::new(starts, plan, turns, bounds, start, seed, shard);
+    match cap {
+        None => Box::new(sessions),
+        Some(cap) => Box::new(Capped::new(sessions, shard.share(cap.into()))),
+    }
 }
 
 /// Returns the pacer of the shard's own of these arrivals.

@@ -91,7 +91,7 @@ impl Iterator for Sequence {
         }
         // The curve rises, but its rounded value may fall by a bit where its pieces meet.
         let at = self.start + Nanos::from_secs_f64(self.curve.time_of(self.sum));
-        let due = Due { id: self.id, at: at.max(self.last) };
+        let due = Due::new(self.id, at.max(self.last));
         self.left -= u64::from(due.at >= self.opens);
         self.id.0 += 1;
         self.sum += self.gaps.draw();

@@ -289,7 +289,7 @@ proptest! {
         dealt.sort_by_key(|due| due.id);
         let own = (0..).zip(&millis);
         let own = own.map(|(id, &at)| {
-            Due { id: RequestId(id), at: START + Nanos::from_millis(at) }
+            Due::new(RequestId(id), START + Nanos::from_millis(at))
         });
         prop_assert_eq!(dealt, own.collect::<Vec<_>>());
     }
@@ -407,18 +407,18 @@ fn completions_in_any_order_give_each_slot_its_own_instant() {
     let load = Load::Throughput { max_concurrency: Some(3) };
     let mut pacer = whole(&load, &bounds(None, Some(9), 0));
     for id in 0..3 {
-        assert_eq!(pacer.poll(START), Next::Send(Due { id: RequestId(id), at: START }));
+        assert_eq!(pacer.poll(START), Next::Send(Due::new(RequestId(id), START)));
     }
     assert_eq!(pacer.poll(START), Next::AwaitCompletion);
     let at = |nanos| START + Nanos(nanos);
     pacer.completed(RequestId(2), at(30));
     pacer.completed(RequestId(0), at(10));
     assert_eq!(pacer.poll(at(9)), Next::Wait(at(10)));
-    assert_eq!(pacer.poll(at(40)), Next::Send(Due { id: RequestId(3), at: at(10) }));
-    assert_eq!(pacer.poll(at(40)), Next::Send(Due { id: RequestId(4), at: at(30) }));
+    assert_eq!(pacer.poll(at(40)), Next::Send(Due::new(RequestId(3), at(10))));
+    assert_eq!(pacer.poll(at(40)), Next::Send(Due::new(RequestId(4), at(30))));
     // Found only after a later one was handed over: counted from there.
     pacer.completed(RequestId(1), at(20));
-    assert_eq!(pacer.poll(at(40)), Next::Send(Due { id: RequestId(5), at: at(30) }));
+    assert_eq!(pacer.poll(at(40)), Next::Send(Due::new(RequestId(5), at(30))));
 }
 
 #[test]
@@ -445,7 +445,7 @@ fn a_held_arrival_leaves_with_its_own_due() {
     let load = open(RateCurve::Steady(1000.0), Arrivals::Constant, Some(1));
     let mut pacer = whole(&load, &bounds(None, Some(9), 0));
     let at = |millis| START + Nanos::from_millis(millis);
-    let due = |id| Due { id: RequestId(id), at: at(id) };
+    let due = |id| Due::new(RequestId(id), at(id));
     assert_eq!(pacer.poll(at(0)), Next::Send(due(0)));
     assert_eq!(pacer.poll(at(5)), Next::AwaitCompletion);
     pacer.completed(RequestId(0), at(6));

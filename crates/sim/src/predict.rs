@@ -194,6 +194,8 @@ fn row(open: &Open, end: Stamp, outcome: Outcome) -> RequestRow {
     RequestRow {
         id: open.request,
         shard: 0,
+        turn: None,
+        class: None,
         due: open.due,
         connected: Some(open.due),
         connect: None,

@@ -91,12 +91,25 @@ impl Columnar for RequestRow {
             |r| r.read_delay_max.cell(),
             |r, v| r.read_delay_max.fill(v),
         ),
+        Column::maybe(
+            "session",
+            |r| r.turn?.session.cell(),
+            |r, v| r.turn.get_or_insert_default().session.fill(v),
+        ),
+        Column::maybe(
+            "turn",
+            |r| r.turn?.index.cell(),
+            |r, v| r.turn.get_or_insert_default().index.fill(v),
+        ),
+        Column::maybe("class", |r| r.class.cell(), |r, v| r.class.fill(v)),
     ];
 
     fn blank() -> Self {
         Self {
             id: RequestId(0),
             shard: 0,
+            turn: None,
+            class: None,
             due: Stamp::ZERO,
             connected: None,
             connect: None,
@@ -145,7 +158,7 @@ fn set_outcome(row: &mut RequestRow, detail: &str) -> Option<()> {
 }
 
 impl Row for RequestRow {
-    const JOURNAL: Schema = Schema::new("infermark.journal.requests", 1);
+    const JOURNAL: Schema = Schema::new("infermark.journal.requests", 2);
 
     type Before = ();
 

@@ -3,7 +3,7 @@
 use infermark_terms::{
     ChunkKind, ChunkRow, ConnectPhases, DecodeFault, EventCounts, Excerpt, FinishReason, Metric,
     Nanos, Outcome, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource, TelemetryRow,
-    TransportFault, Usage,
+    TransportFault, Turn, Usage,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -157,18 +157,21 @@ pub(crate) fn any_request(ids: u64) -> impl Strategy<Value = RequestRow> {
             EventCounts { role_only, empty, usage_only, comments }
         });
     let source = prop::sample::select(&[StampSource::Kernel, StampSource::Clock][..]);
-    let head = (0..ids, any::<u32>(), any::<(u64, u64)>(), option::of(connect), source);
+    let part = any::<(Option<(u64, u32)>, Option<u32>)>();
+    let head = (0..ids, any::<u32>(), any::<(u64, u64)>(), option::of(connect), source, part);
     let stamps = [stamp(), stamp(), stamp(), stamp(), stamp(), stamp()];
     let ended = (any_outcome(), option::of(usage), events);
     let counts = any::<(Option<u32>, Option<u32>, Option<u32>, u32, u32, u64, Option<u64>)>();
     (head, stamps, ended, counts).prop_map(|(head, stamps, ended, counts)| {
-        let (id, shard, (due, end), connect, source) = head;
+        let (id, shard, (due, end), connect, source, (turn, class)) = head;
         let [connected, sent, first_byte, first_token, first_answer, last_token] = stamps;
         let (outcome, usage, events) = ended;
         let (asked_input, asked_output, tokenized, chunks, coalesced, bytes, delay) = counts;
         RequestRow {
             id: RequestId(id),
             shard,
+            turn: turn.map(|(session, index)| Turn { session, index }),
+            class,
             due: Stamp(due),
             connected,
             connect,

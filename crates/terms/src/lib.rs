@@ -10,7 +10,7 @@
 //! | [`seed`] | [`Seed`] |
 //! | [`api`] | [`Api`], [`Delivery`]: how servers are asked |
 //! | [`ask`] | [`Ask`], [`Prompt`], [`OutputPolicy`]: what one request asks |
-//! | [`pace`] | [`Pacer`], [`Next`], [`Due`], [`Window`], [`Shard`]: when it is asked |
+//! | [`pace`] | [`Pacer`], [`Next`], [`Due`], [`Turn`], [`Window`], [`Shard`]: when it is asked |
 //! | [`outcome`] | [`Outcome`] and its parts: how it ended |
 //! | [`record`] | [`RequestRow`], [`ChunkRow`]: what was observed |
 //! | [`price`] | [`Price`], [`Currency`]: what an hour of a deployment costs |
@@ -41,7 +41,7 @@ pub use effort::Effort;
 pub use outcome::{
     DecodeFault, Excerpt, FinishReason, Outcome, OutcomeKind, Phase, ShedReason, TransportFault,
 };
-pub use pace::{Due, Next, Pacer, RequestId, Shard, Window};
+pub use pace::{Due, Next, Pacer, RequestId, Shard, Turn, Window};
 pub use price::{Currency, NotAPrice, Price};
 pub use record::{ChunkKind, ChunkRow, ConnectPhases, EventCounts, RequestRow, StampSource, Usage};
 pub use seed::Seed;

@@ -29,6 +29,17 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// Which turn of which session a request is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Turn {
+    /// The session's index in the run's whole sequence of sessions, over all shards, from 0.
+    pub session: u64,
+    /// Which of its turns, from 0.
+    pub index: u32,
+}
+
 /// One arrival: which request, and when it should leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -36,6 +47,15 @@ pub struct Due {
     pub id: RequestId,
     /// The instant at which the schedule says it should leave. Computed, never sampled.
     pub at: Stamp,
+    /// Which turn it is; absent where requests belong to no sessions.
+    pub turn: Option<Turn>,
+}
+
+impl Due {
+    /// Returns an arrival that belongs to no session.
+    pub const fn new(id: RequestId, at: Stamp) -> Self {
+        Self { id, at, turn: None }
+    }
 }
 
 /// The planned window: `[start, end)`, or from `start` to the last request of a run that is
@@ -82,6 +102,12 @@ pub trait Pacer: Send {
 
     /// Learns that request `id` ended at `at`, whatever its outcome.
     fn completed(&mut self, id: RequestId, at: Stamp);
+
+    /// Learns likewise that it ended without a complete answer: a session has nothing to go on
+    /// from, and ends with it.
+    fn failed(&mut self, id: RequestId, at: Stamp) {
+        self.completed(id, at);
+    }
 
     /// Returns the arrivals that fell due by `now` but were held back (a concurrency cap), and
     /// forgets them: the driver is closing and records each as shed. Empty for a pacer that

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Nanos, Outcome, RequestId, Stamp};
+use crate::{Nanos, Outcome, RequestId, Stamp, Turn};
 
 /// One arrival and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub struct RequestRow {
     pub id: RequestId,
     /// Which generator thread carried it.
     pub shard: u32,
+    /// Which turn of which session it is; absent where there are no sessions.
+    pub turn: Option<Turn>,
+    /// Which of the run's classes it is of, from 0; absent where there are none.
+    pub class: Option<u32>,
     /// When the schedule said that it should leave.
     pub due: Stamp,
     /// When the connection that it used was ready.

@@ -12,7 +12,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use infermark_scenario::intent::FileLayout;
-use infermark_terms::{Prompt, RequestId};
+use infermark_terms::{Message, Prompt, RequestId};
 use thiserror::Error;
 
 use crate::trace::TraceLayout;
@@ -48,6 +48,26 @@ pub(crate) struct Row {
     pub(crate) prompt: Prompt,
     /// The dataset's own answer.
     pub(crate) answer: Option<String>,
+    /// What the conversation goes on with, turn by turn.
+    pub(crate) later: Vec<Later>,
+}
+
+/// A turn of a conversation after its first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Later {
+    /// What is said, never nothing.
+    pub(crate) messages: Vec<Message>,
+    /// The dataset's own answer.
+    pub(crate) answer: Option<String>,
+}
+
+/// How much of a conversation is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Its first turn.
+    Opening,
+    /// All its turns.
+    Whole,
 }
 
 /// A dataset in memory; never empty.
@@ -58,7 +78,7 @@ pub(crate) struct Dataset {
 
 impl Dataset {
     /// Reads a file.
-    pub(crate) fn read(path: &Path, layout: &FileLayout) -> Result<Self, DatasetError> {
+    pub(crate) fn read(path: &Path, layout: &FileLayout, keep: Keep) -> Result<Self, DatasetError> {
         let file = open(path)?;
         let mut rows = Rows::keeping(KEPT_BYTES);
         match layout {
@@ -67,8 +87,8 @@ impl Dataset {
             }
             FileLayout::Csv { column } => columns::csv(path, file, column, &mut rows)?,
             FileLayout::Parquet { column } => columns::parquet(path, file, column, &mut rows)?,
-            FileLayout::ShareGpt => threads::share_gpt(path, file, &mut rows)?,
-            FileLayout::Conversations => threads::conversations(path, file, &mut rows)?,
+            FileLayout::ShareGpt => threads::share_gpt(path, file, keep, &mut rows)?,
+            FileLayout::Conversations => threads::conversations(path, file, keep, &mut rows)?,
         }
         let Rows { kept: rows, census, .. } = rows;
         if rows.is_empty() {
@@ -125,6 +145,13 @@ pub(crate) fn each_line(
     Ok(())
 }
 
+impl Row {
+    /// A prompt that stands alone.
+    fn alone(text: String) -> Self {
+        Self { prompt: Prompt::Text(text), answer: None, later: Vec::new() }
+    }
+}
+
 /// Collects rows up to a bound.
 struct Rows {
     kept: Vec<Row>,
@@ -139,25 +166,29 @@ impl Rows {
     }
 
     /// Takes the next row. Once one did not fit, none is kept, so that those kept are the first.
-    fn push(&mut self, prompt: Prompt, answer: Option<String>) {
-        let bytes = match &prompt {
+    fn push(&mut self, row: Row) {
+        let Row { prompt, answer, later } = &row;
+        let said = |messages: &[Message]| messages.iter().map(|m| m.content.len()).sum::<usize>();
+        let bytes = match prompt {
             Prompt::Text(text) if text.trim().is_empty() => 0,
             Prompt::Text(text) => text.len(),
-            Prompt::Messages(messages) => messages.iter().map(|m| m.content.len()).sum(),
+            Prompt::Messages(messages) => said(messages),
             Prompt::Tokens(ids) => size_of_val(&ids[..]),
         };
         if bytes == 0 {
             self.census.skipped += 1;
             return;
         }
-        let bytes = bytes + answer.as_ref().map_or(0, String::len);
+        let answered = |answer: &Option<String>| answer.as_ref().map_or(0, String::len);
+        let after = later.iter().map(|turn| said(&turn.messages) + answered(&turn.answer));
+        let bytes = bytes + answered(answer) + after.sum::<usize>();
         if self.census.beyond > 0 || bytes > self.room {
             self.census.beyond += 1;
             return;
         }
         self.room -= bytes;
         self.census.rows += 1;
-        self.kept.push(Row { prompt, answer });
+        self.kept.push(row);
     }
 }
 

@@ -115,7 +115,8 @@ mod tests {
     fn an_outline_has_the_lengths_and_groups_of_the_prompts() {
         let intent = intent(Some(SharedPrefix { tokens: 20, groups: 3 }));
         let counter = Counter::Calibrated(Calibration::ASSUMED);
-        let workload = Workload::prepare(&intent, counter, Template::default(), Seed(5)).unwrap();
+        let workload =
+            Workload::prepare(&intent, None, counter, Template::default(), Seed(5)).unwrap();
         let outline = Outline::new(&intent, Seed(5)).unwrap();
         let mut beginnings = std::collections::BTreeMap::new();
         for id in (0..50).map(RequestId) {

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use infermark_scenario::intent::{self, Distribution, PromptForm, PromptSource};
-use infermark_terms::{Ask, OutputPolicy, Prompt, RequestId, Seed};
+use infermark_scenario::intent::{self, Distribution, PromptForm, PromptSource, TurnCount};
+use infermark_terms::{Ask, Message, OutputPolicy, Prompt, RequestId, Seed, Turn};
 use thiserror::Error;
 
-use crate::compose::{Composer, Matter};
-use crate::dataset::{Census, Dataset, DatasetError};
+use crate::compose::{Composer, Matter, Part};
+use crate::dataset::{Census, Dataset, DatasetError, Keep};
 use crate::lengths::Lengths;
 use crate::tokenizer::{Site, TokenizeError, Tokenizer};
 use crate::trace::{Player, Trace};
@@ -70,6 +70,29 @@ pub struct Workload {
     output_policy: OutputPolicy,
     form: PromptForm,
     template: Template,
+    turns: Turns,
+    seed: Seed,
+}
+
+/// How many turns a session has.
+enum Turns {
+    /// One: there are no sessions.
+    One,
+    /// So many, or as many as the dataset's conversation has.
+    Drawn(Lengths),
+    /// As many as the dataset's conversation has.
+    All,
+}
+
+/// A turn of a session after its first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowUp {
+    /// What is said.
+    pub messages: Vec<Message>,
+    /// How many tokens to generate; absent: as many as the server likes.
+    pub output_tokens: Option<u32>,
+    /// Whether that is an order or a limit.
+    pub output_policy: OutputPolicy,
 }
 
 /// Where prompts come from, ready to be asked.
@@ -90,7 +113,8 @@ struct Maker {
 }
 
 impl Workload {
-    /// Gets everything ready that [`Self::ask`] needs: measures words, reads the dataset.
+    /// Gets everything ready that [`Self::ask`] needs: measures words, reads the dataset. With
+    /// `sessions`, [`Self::follow_up`] has turns after a session's first.
     ///
     /// Input lengths that would leave no room for a word beside the template and the shared
     /// prefix are not drawn: the distribution's lower bound is raised. (A shared prefix, like
@@ -101,6 +125,7 @@ impl Workload {
     /// needs a tokenizer that there is not.
     pub fn prepare(
         intent: &intent::Workload,
+        sessions: Option<&intent::Sessions>,
         counter: Counter,
         template: Template,
         seed: Seed,
@@ -126,7 +151,8 @@ impl Workload {
                 if intent.form == PromptForm::TokenIds && tokenizer.is_none() {
                     return Err(WorkloadError::IdsNeedLocalTokenizer);
                 }
-                Source::Rows { dataset: Dataset::read(path, layout)?, tokenizer }
+                let keep = if sessions.is_some() { Keep::Whole } else { Keep::Opening };
+                Source::Rows { dataset: Dataset::read(path, layout, keep)?, tokenizer }
             }
         };
         let lengths = |law| Lengths::new(law, 1, seed.named("output lengths"));
@@ -136,6 +162,8 @@ impl Workload {
             output_policy: intent.output_policy,
             form: intent.form,
             template,
+            turns: turns(sessions, seed),
+            seed,
         })
     }
 
@@ -165,6 +193,53 @@ impl Workload {
         };
         let output_policy = self.output_policy;
         Ok(Ask { id, prompt, input_tokens, output_tokens, output_policy })
+    }
+
+    /// Returns how many turns this session has: at least 1, and 1 where there are no sessions.
+    pub fn turns(&self, session: u64) -> u32 {
+        let had = match &self.source {
+            Source::Made(_) | Source::Played(_) => u32::MAX,
+            Source::Rows { dataset, .. } => 1 + dataset.row(RequestId(session)).later.len() as u32,
+        };
+        match &self.turns {
+            Turns::One => 1,
+            Turns::All => had,
+            Turns::Drawn(counts) => counts.draw(RequestId(session)).min(had),
+        }
+    }
+
+    /// Returns what a turn after a session's first adds to what was said before. The first is
+    /// what [`Self::ask`] gives for the session's number. Depends on nothing but the seed and the
+    /// turn.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    ///
+    /// # Panics
+    /// If the session [has no such turn](Self::turns), or it is the first.
+    pub fn follow_up(&self, turn: Turn) -> Result<FollowUp, WorkloadError> {
+        assert!((1..self.turns(turn.session)).contains(&turn.index), "{turn:?} is none to go on");
+        // A number that no other turn and no session has draws its lengths and words.
+        let drawn = self.seed.named("turns").at(turn.session).at(turn.index.into());
+        let id = RequestId(drawn.0);
+        let (messages, answer) = match &self.source {
+            Source::Made(maker) => {
+                let tokens = maker.lengths.draw(id) - self.template.overhead;
+                let seed = maker.composer.own_words(id);
+                let own = Part { seed, tokens: maker.counter.units(tokens) };
+                (said(maker.composer.joined(&[own], PromptForm::Text)?), None)
+            }
+            Source::Rows { dataset, tokenizer } => {
+                let row = dataset.row(RequestId(turn.session));
+                let later = &row.later[turn.index as usize - 1];
+                let count = tokenizer.as_deref().zip(later.answer.as_deref());
+                let count = count.map(|(tokenizer, answer)| tokenizer.count(answer));
+                (later.messages.clone(), count.transpose()?.filter(|&tokens| tokens > 0))
+            }
+            Source::Played(_) => panic!("a trace has no sessions"),
+        };
+        let output_tokens = self.output.as_ref().map(|lengths| lengths.draw(id)).or(answer);
+        Ok(FollowUp { messages, output_tokens, output_policy: self.output_policy })
     }
 
     /// Returns what was found in the dataset, if prompts come from one.
@@ -207,6 +282,31 @@ impl Workload {
         let answer = row.answer.as_deref().map(|answer| tokenizer.count(answer)).transpose()?;
         let answer = answer.filter(|&tokens| tokens > 0);
         Ok((prompt, tokens.map(|tokens| tokens + self.template.overhead), answer))
+    }
+}
+
+/// Gets ready to say how many turns sessions have.
+fn turns(sessions: Option<&intent::Sessions>, seed: Seed) -> Turns {
+    match sessions.map(|sessions| sessions.turns) {
+        None => Turns::One,
+        Some(TurnCount::All) => Turns::All,
+        Some(TurnCount::Drawn(law)) => {
+            let counts = Lengths::new(law, 1, seed.named("turn counts"));
+            Turns::Drawn(counts.expect("a number of turns is at least 1"))
+        }
+    }
+}
+
+/// Returns a prompt as what a user says.
+///
+/// # Panics
+///
+/// If it is token ids: a conversation goes as text.
+pub fn said(prompt: Prompt) -> Vec<Message> {
+    match prompt {
+        Prompt::Text(content) => vec![Message { role: "user".to_owned(), content }],
+        Prompt::Messages(messages) => messages,
+        Prompt::Tokens(_) => panic!("a conversation goes as text"),
     }
 }
 

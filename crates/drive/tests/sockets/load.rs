@@ -10,7 +10,7 @@ use infermark_drive::{
 };
 use infermark_terms::{
     ChunkRow, Due, Effort, Nanos, Next, Outcome, Pacer, RequestId, RequestRow, Stamp, StampSource,
-    Window,
+    Turn, Window,
 };
 use infermark_wire::{Api, Delivery};
 
@@ -127,10 +127,18 @@ impl Load {
 
 /// Sends one request and waits for its row.
 pub(crate) fn exchange(worker: &mut Worker, id: u64, batch: &mut Batch) {
-    let at = worker.now();
+    send(worker, Due::new(RequestId(id), worker.now()), batch);
+}
+
+/// Sends one turn and waits for its row.
+pub(crate) fn ask(worker: &mut Worker, turn: Option<Turn>, batch: &mut Batch) {
+    send(worker, Due { turn, ..Due::new(RequestId(0), worker.now()) }, batch);
+}
+
+fn send(worker: &mut Worker, due: Due, batch: &mut Batch) {
     let bytes = b"GET / HTTP/1.1\r\n\r\n".to_vec();
-    let order = Order { bytes, asked_input: None, asked_output: None };
-    worker.send(Due { id: RequestId(id), at }, order);
+    let order = Order { bytes, asked_input: None, asked_output: None, class: None };
+    worker.send(due, order);
     let known = batch.requests.len();
     while batch.requests.len() == known {
         worker.wait(Stamp::NEVER, batch);
@@ -155,7 +163,7 @@ impl Pacer for Slots {
             () if at > now => Next::Wait(at),
             () => {
                 let _: Option<Stamp> = self.free.pop_front();
-                let due = Due { id: self.next, at };
+                let due = Due::new(self.next, at);
                 (self.last, self.next.0) = (at, self.next.0 + self.stride);
                 self.left -= 1;
                 Next::Send(due)
@@ -184,7 +192,8 @@ impl Source for Orders {
         {
             permits.try_recv().ok()?;
         }
-        Some(Order { bytes: self.bytes.clone(), asked_input: Some(9), asked_output: Some(3) })
+        let (asked_input, asked_output) = (Some(9), Some(3));
+        Some(Order { bytes: self.bytes.clone(), asked_input, asked_output, class: None })
     }
 }
 

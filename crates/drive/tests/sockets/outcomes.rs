@@ -3,13 +3,13 @@
 use std::net::TcpListener;
 use std::sync::mpsc::sync_channel;
 
-use infermark_drive::{Endpoint, Roots, Route, Stop};
+use infermark_drive::{Batch, Capture, Clock, Endpoint, Roots, Route, Stop, Worker};
 use infermark_terms::{
-    DecodeFault, FinishReason, Nanos, Outcome, Phase, RequestRow, TransportFault,
+    DecodeFault, FinishReason, Nanos, Outcome, Phase, RequestRow, TransportFault, Turn,
 };
 use infermark_terms::{OutcomeKind, ShedReason};
 
-use crate::load::{Load, Record};
+use crate::load::{Load, Record, ask};
 use crate::server::{
     Peer, Server, always, event, framed, head, once, refusal, shut, streamed, tail, whole,
 };
@@ -67,11 +67,34 @@ fn a_whole_answer_finishes_without_a_chunk() {
 }
 
 #[test]
+fn the_answer_to_a_turn_is_kept_for_the_next_without_its_reasoning() {
+    let delta = br#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#;
+    let thought = framed(&[b"data: ", &delta[..], b"\n\n"].concat());
+    let said = [head(), thought, event("the "), event("answer"), tail()].concat();
+    for (answer, expected) in [(said, "the answer"), (refusal(429, "slow down"), "")] {
+        let server = Server::plain(always(answer));
+        let mut plan = Load::of(server.endpoint()).plan;
+        plan.capture = Capture::Answer;
+        let mut worker = Worker::new(plan, Clock::start()).unwrap();
+        let mut batch = Batch::default();
+        let turn = Turn { session: 4, index: 1 };
+        ask(&mut worker, Some(turn), &mut batch);
+        ask(&mut worker, None, &mut batch);
+        let answers: Vec<_> = (!expected.is_empty())
+            .then(|| (turn, expected.as_bytes().to_vec()))
+            .into_iter()
+            .collect();
+        assert_eq!((&batch.answers, &batch.texts), (&answers, &Vec::new()));
+        assert_eq!((batch.requests[0].turn, batch.requests[1].turn), (Some(turn), None));
+    }
+}
+
+#[test]
 fn texts_are_kept_only_where_they_are_wanted() {
     for (said, whole) in [(streamed(&["text"]), false), (whole("text"), true)] {
         let server = Server::plain(always(said));
         let mut load = Load::of(server.endpoint());
-        load.plan.capture = infermark_drive::Capture::Nothing;
+        load.plan.capture = Capture::Nothing;
         let record = if whole { load.whole().run() } else { load.run() };
         assert!(record.all_finished() && record.texts.is_empty());
     }

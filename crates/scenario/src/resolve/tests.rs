@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::file::parse_file;
 use crate::intent::{
-    Arrivals, Connections, HeaderValue, Load, MetricPage, Metrics, ProxyChoice, RateCurve, Secret,
-    WindowChoice,
+    Arrivals, Connections, Counted, HeaderValue, Load, MetricPage, Metrics, ProxyChoice, RateCurve,
+    Secret, Sessions, ThinkTime, TurnCount, WindowChoice,
 };
 use crate::settings::Setting;
 
@@ -37,6 +37,7 @@ fn resolved(words: &[&str]) -> Resolved {
 fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
     let resolved = resolved(&[]);
     let expected = Scenario {
+        sessions: None,
         target: Target::Sim(String::new()),
         model: None,
         api: Some(Api::Chat),
@@ -533,6 +534,10 @@ fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         ("warmup", &["3m"]),
         ("dataset", &["corpus", "x.csv", "sharegpt:ä b: c.json", "conversations:#x"]),
         ("column", &["a: b"]),
+        ("turns", &["4", "uniform(2..6)", "all"]),
+        ("think_time", &["2s", "exponential(1.5s)", "uniform(0s..1m)"]),
+        ("concurrency_of", &["sessions", "requests"]),
+        ("sessions", &["7"]),
         ("input_tokens", &["normal(512,128)", "uniform(90..1024)", "77"]),
         ("output_tokens", &["lognormal(51.5,12)"]),
         ("output_length", &["natural", "exact"]),
@@ -647,4 +652,43 @@ fn a_points_scenario_differs_from_its_studys_in_what_was_changed_and_says_so() {
     assert_eq!(slots.scenario.load, Load::Closed { concurrency: 8 });
     let same = base.with(&[]).unwrap();
     assert_eq!((same.scenario, same.values), (base.scenario, base.values));
+}
+
+#[test]
+fn turns_make_sessions_of_what_has_turns() {
+    let plain = resolved(&["turns=4"]);
+    let expected = Sessions {
+        turns: TurnCount::Drawn(Distribution::Fixed(4)),
+        think_time: ThinkTime::Fixed(Nanos::ZERO),
+        counted: Counted::Sessions,
+        limit: None,
+    };
+    assert_eq!(plain.scenario.sessions, Some(expected));
+    assert_eq!(plain.scenario.bounds.duration, Some(Nanos::from_secs(30)));
+    let told = ["dataset=conversations:c.json", "turns=all", "think_time=exponential(2s)"];
+    let told = resolved(&[&told[..], &["concurrency_of=requests", "sessions=9"]].concat());
+    let mean = Nanos::from_secs(2);
+    let expected = Sessions {
+        turns: TurnCount::All,
+        think_time: ThinkTime::Exponential { mean },
+        counted: Counted::Requests,
+        limit: Some(9),
+    };
+    assert_eq!(told.scenario.sessions, Some(expected));
+    assert_eq!(told.scenario.bounds.duration, None);
+    for (words, found) in [
+        (&["think_time=2s"][..], "there are no sessions"),
+        (&["turns=all"], "this dataset has no conversations"),
+        (&["turns=4", "dataset=a.jsonl"], "this dataset's rows have one turn each"),
+        (&["turns=4", "api=completions"], "this API takes one text, not a conversation"),
+        (&["turns=4", "trace=t.csv"], "a trace says itself when each request is due"),
+        (&["turns=4", "rate=2/s", "concurrency_of=requests"], "only the slots of a closed loop"),
+        (&["turns=0"], "too small"),
+        (&["turns=20000"], "more than 10000 turns"),
+        (&["turns=4", "think_time=uniform(5s..1s)"], "the bounds are the wrong way round"),
+        (&["turns=4", "sessions=9", "ramp=linear(1/s..2/s)"], "a ramp needs a duration"),
+    ] {
+        let problems = resolve(flags(words), FRESH).unwrap_err().to_string();
+        assert!(problems.contains(found), "{words:?}: {problems}");
+    }
 }

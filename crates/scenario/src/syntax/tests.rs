@@ -37,6 +37,9 @@ fn all_are_stable(text: &str) {
     is_stable(&SLO, text);
     is_stable(&GPUS, text);
     is_stable(&LENGTHS, text);
+    is_stable(&TURNS, text);
+    is_stable(&THINK_TIME, text);
+    is_stable(&COUNTED, text);
     is_stable(&DURATION, text);
     is_stable(&SPAN, text);
     is_stable(&DATASET, text);

@@ -73,7 +73,7 @@ impl Stream {
         let id = RequestId(self.sent);
         self.sent += 1;
         self.open += 1;
-        Next::Send(Due { id, at })
+        Next::Send(Due::new(id, at))
     }
 }
 

@@ -5,13 +5,12 @@ use std::io::BufRead;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
-use infermark_terms::Prompt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use serde_json::Value;
 
-use super::{DatasetError, Rows, each_line};
+use super::{DatasetError, Row, Rows, each_line};
 
 /// Reads one JSON object a line; blank lines are no rows.
 pub(super) fn jsonl(
@@ -47,7 +46,7 @@ pub(super) fn jsonl(
                 });
             }
         };
-        rows.push(Prompt::Text(text), None);
+        rows.push(Row::alone(text));
         Ok(())
     })
 }
@@ -82,7 +81,7 @@ pub(super) fn csv(
     };
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(not_csv)? {
-        rows.push(Prompt::Text(record[index].to_owned()), None);
+        rows.push(Row::alone(record[index].to_owned()));
     }
     Ok(())
 }
@@ -121,7 +120,7 @@ pub(super) fn parquet(
             });
         };
         for text in strings {
-            rows.push(Prompt::Text(text.unwrap_or_default().to_owned()), None);
+            rows.push(Row::alone(text.unwrap_or_default().to_owned()));
         }
     }
     Ok(())

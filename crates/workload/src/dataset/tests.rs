@@ -13,7 +13,7 @@ fn read(layout: &FileLayout, content: impl AsRef<[u8]>) -> Result<Dataset, Datas
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("set");
     std::fs::write(&path, content).unwrap();
-    Dataset::read(&path, layout)
+    Dataset::read(&path, layout, Keep::Whole)
 }
 
 /// The error without its folder, and its source.
@@ -85,7 +85,7 @@ fn rows_without_a_prompt_are_skipped_and_counted() {
 fn rows_beyond_the_bound_are_counted_and_the_first_are_kept() {
     let mut rows = Rows::keeping(10);
     for text in ["12345", "123", "1234567", "1", ""] {
-        rows.push(Prompt::Text(text.into()), None);
+        rows.push(Row::alone(text.into()));
     }
     assert_eq!(rows.census, Census { rows: 2, skipped: 1, beyond: 2 });
 }
@@ -141,6 +141,27 @@ fn conversations_are_asked_up_to_the_first_answer() {
         |role: &str, content: &str| Message { role: role.into(), content: content.into() };
     let expected = vec![message("system", "Be brief."), message("user", "Why?")];
     assert_eq!(dataset.rows[0].prompt, Prompt::Messages(expected));
+}
+
+#[test]
+fn a_conversation_goes_on_turn_by_turn() {
+    let turn = |said: &[&str], answer: Option<&str>| Later {
+        messages: said
+            .iter()
+            .map(|said| Message { role: "user".into(), content: (*said).into() })
+            .collect(),
+        answer: answer.map(str::to_owned),
+    };
+    let later = [turn(&["Really?"], Some("Yes.")), turn(&["Oh.", "Well."], None)];
+    let content = r#"[{"conversations": [
+        {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."},
+        {"role": "user", "content": "Really?"}, {"role": "assistant", "content": "Yes."},
+        {"role": "assistant", "content": "Twice."},
+        {"role": "user", "content": "Oh."}, {"role": "user", "content": "Well."}]}]"#;
+    assert_eq!(read(&FileLayout::Conversations, content).unwrap().rows[0].later, later);
+    let share_gpt = content.replace("assistant", "gpt").replace("user", "human");
+    let share_gpt = share_gpt.replace("role", "from").replace("content", "value");
+    assert_eq!(read(&FileLayout::ShareGpt, share_gpt).unwrap().rows[0].later, later);
 }
 
 #[test]
@@ -215,7 +236,7 @@ fn a_file_without_prompts_and_no_file_are_refused() {
     assert_eq!(refusal(&FileLayout::ShareGpt, "[]"), "set holds no prompt; rows without one: 0");
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path(), &folder.path().join("absent")] {
-        let error = Dataset::read(path, &jsonl()).err().unwrap();
+        let error = Dataset::read(path, &jsonl(), Keep::Opening).err().unwrap();
         assert!(matches!(error, DatasetError::Unreadable { .. }), "{error}");
     }
 }

@@ -10,10 +10,14 @@ use infermark_terms::{Message, Prompt};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, SeqAccess, Visitor};
 
-use super::{DatasetError, Rows};
+use super::{DatasetError, Keep, Later, Row, Rows};
 
 /// Who asks, in `ShareGPT` files.
 const ASKERS: [&str; 2] = ["human", "user"];
+
+/// Who speaks, in the words of chat APIs.
+const USER: &str = "user";
+const ASSISTANT: &str = "assistant";
 
 /// A conversation, in turns of either layout. What else stands there is of no use.
 #[derive(Deserialize)]
@@ -30,23 +34,60 @@ struct Turn {
 }
 
 /// Reads `ShareGPT`: the first human turn is asked, what follows it is the answer.
-pub(super) fn share_gpt(path: &Path, file: File, rows: &mut Rows) -> Result<(), DatasetError> {
+pub(super) fn share_gpt(
+    path: &Path,
+    file: File,
+    keep: Keep,
+    rows: &mut Rows,
+) -> Result<(), DatasetError> {
     each(path, file, "ShareGPT", |thread: Thread<Turn>| {
-        let mut turns = thread.conversations.into_iter();
-        let asked = turns.find(|turn| ASKERS.contains(&turn.from.as_str()));
-        let answer = turns.next().filter(|turn| !ASKERS.contains(&turn.from.as_str()));
-        let text = asked.map(|turn| turn.value).unwrap_or_default();
-        rows.push(Prompt::Text(text), answer.map(|turn| turn.value));
+        let is_asker = |turn: &Turn| ASKERS.contains(&turn.from.as_str());
+        let mut turns = thread.conversations.into_iter().peekable();
+        let asked = turns.find(is_asker).map(|turn| turn.value).unwrap_or_default();
+        let answer = turns.next_if(|turn| !is_asker(turn)).map(|turn| turn.value);
+        let messages = turns.map(|turn| {
+            let role = if is_asker(&turn) { USER } else { ASSISTANT };
+            Message { role: role.to_owned(), content: turn.value }
+        });
+        let later = later(messages, keep);
+        rows.push(Row { prompt: Prompt::Text(asked), answer, later });
     })
 }
 
 /// Reads conversations of messages with roles: those before the first assistant's are asked.
-pub(super) fn conversations(path: &Path, file: File, rows: &mut Rows) -> Result<(), DatasetError> {
+pub(super) fn conversations(
+    path: &Path,
+    file: File,
+    keep: Keep,
+    rows: &mut Rows,
+) -> Result<(), DatasetError> {
     each(path, file, "role-and-content", |thread: Thread<Message>| {
-        let messages = thread.conversations.into_iter();
-        let asked = messages.take_while(|message| message.role != "assistant").collect();
-        rows.push(Prompt::Messages(asked), None);
+        let mut messages = thread.conversations.into_iter().peekable();
+        let mut asked = Vec::new();
+        while let Some(message) = messages.next_if(|message| message.role != ASSISTANT) {
+            asked.push(message);
+        }
+        let later = later(messages.skip_while(|message| message.role == ASSISTANT), keep);
+        rows.push(Row { prompt: Prompt::Messages(asked), answer: None, later });
     })
+}
+
+/// Splits what follows a first answer into turns: what is said up to an answer, and that answer.
+fn later(messages: impl Iterator<Item = Message>, keep: Keep) -> Vec<Later> {
+    let mut turns: Vec<Later> = Vec::new();
+    if keep == Keep::Opening {
+        return turns;
+    }
+    for message in messages {
+        match (turns.last_mut(), message.role == ASSISTANT) {
+            (Some(turn), true) if turn.answer.is_none() => turn.answer = Some(message.content),
+            // A second answer in a row, or one to what is not kept, answers nothing.
+            (_, true) => {}
+            (Some(turn), false) if turn.answer.is_none() => turn.messages.push(message),
+            (_, false) => turns.push(Later { messages: vec![message], answer: None }),
+        }
+    }
+    turns
 }
 
 /// Hands each element of the file's list to `take`, and forgets it.

@@ -119,7 +119,7 @@ fn workload(counter: Counter, template: Template) -> (Workload, Outline) {
         form: PromptForm::TokenIds,
     };
     let outline = Outline::new(&intent, Seed(5)).unwrap();
-    (Workload::prepare(&intent, counter, template, Seed(5)).unwrap(), outline)
+    (Workload::prepare(&intent, None, counter, template, Seed(5)).unwrap(), outline)
 }
 
 fn alike<T: PartialEq>(one: &[T], two: &[T]) -> usize {
@@ -164,8 +164,9 @@ fn token_ids_of_a_trace_need_a_tokenizer() {
         form,
     };
     let counter = Counter::Calibrated(Calibration::ASSUMED);
-    let prepare =
-        |form| Workload::prepare(&intent(form), counter.clone(), Template::default(), Seed(1));
+    let prepare = |form| {
+        Workload::prepare(&intent(form), None, counter.clone(), Template::default(), Seed(1))
+    };
     assert!(matches!(prepare(PromptForm::TokenIds), Err(WorkloadError::IdsNeedTokenizer)));
     let ask = prepare(PromptForm::Text).unwrap().ask(RequestId(1)).unwrap();
     let Prompt::Text(text) = ask.prompt else { panic!("a text was asked for") };

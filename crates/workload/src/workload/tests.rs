@@ -15,11 +15,11 @@ fn synthetic(input_tokens: Distribution) -> intent::Workload {
 }
 
 fn prepare(intent: &intent::Workload, counter: Counter, overhead: u32) -> Workload {
-    Workload::prepare(intent, counter, Template { overhead }, Seed(2)).unwrap()
+    Workload::prepare(intent, None, counter, Template { overhead }, Seed(2)).unwrap()
 }
 
 fn refusal(intent: &intent::Workload, counter: Counter, overhead: u32) -> String {
-    let prepared = Workload::prepare(intent, counter, Template { overhead }, Seed(2));
+    let prepared = Workload::prepare(intent, None, counter, Template { overhead }, Seed(2));
     let error = prepared.err().unwrap();
     assert!(error.hint().is_some());
     error.to_string()
@@ -73,7 +73,8 @@ fn prompt_and_template_sum_to_the_length_that_was_drawn() {
 fn asks_depend_on_seed_and_id_alone() {
     let intent = synthetic(Distribution::LogNormal { mean: 40.0, sd: 20.0, min: 5, max: 200 });
     let asks = |seed, ids: &mut dyn Iterator<Item = u64>| -> Vec<Ask> {
-        let workload = Workload::prepare(&intent, tokenizer(), Template::default(), seed).unwrap();
+        let workload =
+            Workload::prepare(&intent, None, tokenizer(), Template::default(), seed).unwrap();
         ids.map(|id| workload.ask(RequestId(id)).unwrap()).collect()
     };
     let whole = asks(Seed(1), &mut (0..40));
