@@ -203,8 +203,12 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
 
 /// Returns the points curve by curve, as far as the study came.
 pub(crate) fn dots(studied: &Studied) -> Vec<Dot<'_>> {
-    let sorted = places(&studied.header.rest);
-    let places = if sorted.is_empty() { by_load(studied) } else { sorted };
+    let sorted = spots(&studied.header.rest);
+    let places = if sorted.is_empty() {
+        by_load(studied)
+    } else {
+        sorted.into_iter().map(|spot| (spot.point, spot.mark)).collect()
+    };
     let known =
         places.into_iter().filter_map(|(place, mark)| Some((studied.points.get(place)?, mark)));
     known.map(|(taken, mark)| Dot { mark, ..dot(taken) }).collect()
@@ -236,21 +240,38 @@ fn by_load(studied: &Studied) -> Vec<(usize, &'static str)> {
     places.into_iter().map(|place| (place, mark(place))).collect()
 }
 
-/// Returns the points of all curves in order, each with the word that stands beside it.
-fn places(results: &Map<String, Value>) -> Vec<(usize, &'static str)> {
+/// Where a sweep's point stands.
+pub(crate) struct Spot {
+    /// Its place in the study.
+    pub(crate) point: usize,
+    /// The lengths of its curve, as its label has them; empty where there is one curve.
+    pub(crate) curve: String,
+    /// The word that stands beside it.
+    pub(crate) mark: &'static str,
+}
+
+/// Returns the points of all curves in order; none of a study without curves.
+pub(crate) fn spots(results: &Map<String, Value>) -> Vec<Spot> {
     let curves = results.get("curves").and_then(Value::as_array).into_iter().flatten();
-    let points = curves.flat_map(|curve| {
+    let spots = curves.flat_map(|curve| {
         let points = curve["points"].as_array().into_iter().flatten();
-        points.map(move |point| {
-            let mark = match point["side"].as_str() {
+        points.map(move |point| Spot {
+            point: point["point"].as_u64().unwrap_or(u64::MAX) as usize,
+            curve: lengths(curve),
+            mark: match point["side"].as_str() {
                 _ if point["point"] == curve["knee"]["point"] => "knee",
                 Some("over") => "over",
                 _ => "",
-            };
-            (point["point"].as_u64().unwrap_or(u64::MAX) as usize, mark)
+            },
         })
     });
-    points.collect()
+    spots.collect()
+}
+
+/// Returns in what a curve differs from the others.
+fn lengths(curve: &Value) -> String {
+    let changed = curve["changed"].as_object().into_iter().flatten();
+    changed.filter_map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("/")
 }
 
 /// Says what the search found.
@@ -258,8 +279,7 @@ pub(crate) fn beside(results: &Map<String, Value>) -> Vec<(&'static str, Vec<Str
     let curves = results.get("curves").and_then(Value::as_array).into_iter().flatten();
     let knees = curves.filter_map(|curve| {
         let knee = curve.get("knee").filter(|knee| knee.is_object())?;
-        let changed = curve["changed"].as_object().into_iter().flatten();
-        let lengths: Vec<_> = changed.filter_map(|(_, text)| text.as_str()).collect();
+        let lengths = lengths(curve);
         let end = |end: &Value| end.as_f64().map(|end| end.to_string());
         let between = match (end(&knee["between"][0]), end(&knee["between"][1])) {
             (Some(low), Some(high)) => format!(", between {low} and {high}"),
@@ -267,14 +287,16 @@ pub(crate) fn beside(results: &Map<String, Value>) -> Vec<(&'static str, Vec<Str
             (None, Some(high)) => format!(", below {high}"),
             (None, None) => String::new(),
         };
-        let of = if lengths.is_empty() { String::new() } else { lengths.join("/") + ": " };
-        Some(format!("{of}at {}{between} (greatest requests/s ÷ E2E)", knee["load"]))
+        let of = if lengths.is_empty() { String::new() } else { lengths + ": " };
+        let load = end(&knee["load"])?;
+        Some(format!("{of}at {load}{between} (greatest requests/s ÷ E2E)"))
     });
     let knees: Vec<_> = knees.collect();
     if knees.is_empty() { Vec::new() } else { vec![("knee", knees)] }
 }
 
-fn command(studied: &Studied) -> &'static str {
+/// Returns the command that made a study.
+pub(crate) fn command(studied: &Studied) -> &'static str {
     match studied.kind() {
         Some(Kind::Sweep) => "infermark sweep",
         Some(Kind::Capacity) => "infermark capacity",

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use infermark_measure::{Details, Point};
-use infermark_report::{Dot, Origin, Saturated, State, Subject, Verification};
-use infermark_run::study::Studied;
+use infermark_report::{Origin, Place, State, Subject, Verification};
+use infermark_run::repeat::outcome;
+use infermark_run::study::{Kind, Studied, Taken};
+use infermark_run::sweep::is_flood;
 use infermark_run::{Measured, RunFile};
 use serde_json::Value;
 
 use crate::sheet::{asked, server};
-use crate::study;
+use crate::{repeat, study, validate};
 
 /// Facts about the client's machine that a report shows: keys of the header's environment, and
 /// their names.
@@ -32,20 +34,53 @@ pub(crate) fn of(measured: &Measured) -> Subject {
 
 /// Returns what reports tell of a study.
 pub(crate) fn of_study(studied: &Studied) -> Subject {
-    let point = |dot: &Dot<'_>| {
-        let saturated = dot.saturated == Saturated::Yes;
-        Point { saturated, ..dot.point.clone() }
+    let kind = studied.kind();
+    let point = |taken: &Taken| {
+        // What is sent as fast as it goes waits as long as there is more of it.
+        let flood = matches!(kind, Some(Kind::Sweep | Kind::Validate)) && is_flood(taken);
+        Point { saturated: taken.is_saturated() || flood, ..taken.point.clone() }
     };
-    let dots = study::dots(studied);
-    let points = dots.iter().map(point).collect();
-    let found = study::beside(&studied.header.rest).into_iter();
+    let suite = validate::found(studied);
+    let (mut beside, mut verdicts) = (study::beside(&studied.header.rest), Vec::new());
+    let known = match &suite {
+        Some(suite) => {
+            beside.extend(validate::facts(studied, suite));
+            verdicts = validate::verdicts(suite);
+            validate::places(suite)
+        }
+        None => places(studied),
+    };
+    beside.extend(outcome(studied).as_ref().map(repeat::sentences).into_iter().flatten());
+    let known = known.into_iter().filter_map(|(at, place)| Some((studied.points.get(at)?, place)));
+    let (points, places) = known.map(|(taken, place)| (point(taken), place)).unzip();
+    let findings = beside.into_iter();
     let findings =
-        found.flat_map(|(name, found)| found.into_iter().map(move |f| (name.to_owned(), f)));
+        findings.flat_map(|(name, found)| found.into_iter().map(move |f| (name.to_owned(), f)));
     Subject {
-        labels: dots.iter().map(|dot| dot.label.to_owned()).collect(),
+        command: study::command(studied).to_owned(),
+        places,
         findings: findings.collect(),
+        verdicts,
         ..told(&studied.header, points, None, Some(&studied.dir))
     }
+}
+
+/// Returns the points of a study in the order in which they are shown, and what is known of each.
+fn places(studied: &Studied) -> Vec<(usize, Place)> {
+    let label = |index: usize| studied.points.get(index).map(|taken| taken.label.clone());
+    let spots = study::spots(&studied.header.rest);
+    if spots.is_empty() {
+        let all = studied.points.iter().enumerate();
+        let named = |taken: &Taken| Place { label: taken.label.clone(), ..Place::default() };
+        return all.map(|(index, taken)| (index, named(taken))).collect();
+    }
+    let places = spots.into_iter().map(|spot| {
+        let label = label(spot.point).unwrap_or_default();
+        // Where a curve has a heading of its own, its points need not say it again.
+        let short = label.strip_prefix(&spot.curve).unwrap_or(&label).trim().to_owned();
+        (spot.point, Place { label: short, curve: spot.curve, mark: spot.mark.to_owned() })
+    });
+    places.collect()
 }
 
 /// Returns what reports tell of a run or study with this header.
@@ -69,6 +104,7 @@ fn told(
     };
     Subject {
         id: header.id.clone(),
+        command: "infermark run".to_owned(),
         created: header.created.clone(),
         target: text(&target["url"]),
         model: text(&target["model"]),
@@ -91,7 +127,8 @@ fn told(
         tags: tags(&header.scenario["tags"]),
         findings: Vec::new(),
         points,
-        labels: Vec::new(),
+        places: Vec::new(),
+        verdicts: Vec::new(),
         details,
         record: dir.map(|dir| dir.display().to_string()).unwrap_or_default(),
     }

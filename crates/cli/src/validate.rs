@@ -25,7 +25,7 @@ use crate::run::settle;
 use crate::study::{self, Asked};
 use crate::{arguments, print, say};
 
-pub(crate) use self::page::{Form, page};
+pub(crate) use self::page::{Form, facts, page, places, verdicts};
 
 /// What a user may say beside the suite. What a suite sets too, the user overrides.
 static SETTINGS: [&Setting; 19] = [

@@ -22,6 +22,7 @@ pub(crate) use self::timeline::Sketch;
 
 use crate::figures;
 use crate::population::Population;
+use crate::telemetry::Observations;
 
 /// The most bins of a timeline.
 pub const BINS_MAX: usize = 240;
@@ -38,6 +39,28 @@ pub struct Details {
     pub timeline: Timeline,
     /// Requests that were due one after another, around the middle of the window.
     pub courses: Vec<Course>,
+    /// What others said of themselves over the timeline; empty until [`Details::hear`].
+    pub traces: Traces,
+}
+
+/// A value in each bin of the timeline, where one is known; empty where none is.
+pub type Trace = Vec<Option<f64>>;
+
+/// What servers, GPUs and the generator's host said of themselves, over the timeline.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Traces {
+    /// Requests in the batch, over all servers.
+    pub running: Trace,
+    /// Requests in the queue, likewise.
+    pub waiting: Trace,
+    /// The share of KV memory in use, where it is greatest.
+    pub kv_usage: Trace,
+    /// Of each GPU, by its name, the share of time in which it ran anything.
+    pub gpu_utilization: Vec<(String, Trace)>,
+    /// Of each GPU, by its name, the power that it drew.
+    pub gpu_power_watts: Vec<(String, Trace)>,
+    /// The share of the client's cores that was busy.
+    pub client_cpu_share: Trace,
 }
 
 /// When one request did what, in seconds since the run's epoch.
@@ -58,6 +81,11 @@ pub struct Course {
 }
 
 impl Details {
+    /// Draws what servers, GPUs and hosts said beside the client's own course.
+    pub fn hear(&mut self, heard: &Observations) {
+        self.traces = heard.traces(&self.timeline);
+    }
+
     pub(crate) fn of(
         population: &Population<'_>,
         gaps: Option<(&'static str, Curve)>,
@@ -76,7 +104,7 @@ impl Details {
             of_requests("e2e_ms", figures::e2e),
         ];
         let curves = curves.into_iter().flatten().collect();
-        Self { curves, timeline, courses: courses(population) }
+        Self { curves, timeline, courses: courses(population), traces: Traces::default() }
     }
 }
 

@@ -83,4 +83,4 @@ pub use point::{
 pub use rates::{Rates, WholeRun};
 pub use ruling::{Decision, Ruling};
 pub use stimulus::{GapsFit, Stimulus};
-pub use telemetry::{ClientHost, Energy, Gpu, SourceReport, Telemetry};
+pub use telemetry::{ClientHost, Energy, Gpu, Observations, SourceReport, Telemetry};

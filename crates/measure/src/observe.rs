@@ -1,9 +1,7 @@
 //! What was observed beside the client's own record, added to a point: the server's figures, the
 //! GPUs', the doubts that follow from comparing both sides, and what limits the server.
 
-use infermark_terms::{
-    Caveat, CaveatCode, Metric, Outcome, RequestRow, Stamp, TelemetryRow, Trust, Usage,
-};
+use infermark_terms::{Caveat, CaveatCode, Metric, Outcome, RequestRow, Stamp, Trust, Usage};
 
 use crate::diagnosis::diagnose;
 use crate::span::Span;
@@ -20,27 +18,26 @@ const HIT_POINTS_MAX: f64 = 0.02;
 /// Adds to a point what servers, GPUs and hosts said during its run, with the doubts that follow,
 /// and says what limits the server.
 ///
-/// `telemetry` is all rows of the run, those of one source in the order of time. `shared_tokens`
-/// is how many input tokens the prompts share by intent, the chat template's included; absent
-/// where that is not known, as of a dataset's prompts.
+/// `heard` is of the whole run. `shared_tokens` is how many input tokens the prompts share by
+/// intent, the chat template's included; absent where that is not known, as of a dataset's
+/// prompts.
 pub fn observe(
     point: &mut Point,
     requests: &[RequestRow],
-    telemetry: impl IntoIterator<Item = TelemetryRow>,
+    heard: &Observations,
     shared_tokens: Option<u32>,
 ) {
-    let all = Observations::collect(telemetry);
     let instant = |seconds: f64| Stamp((seconds * 1e9).round() as u64);
     let window = Span { start: instant(point.window.start_s), end: instant(point.window.end_s) };
     let output = point.rates.zip(window.seconds()).map(|(r, s)| r.output_tokens_per_s * s);
-    point.server = all.server(window);
-    point.gpus = all.gpus(window);
-    point.energy = all.energy(window, output);
-    point.client_host = all.client_host(window);
-    point.telemetry = all.sources();
+    point.server = heard.server(window);
+    point.gpus = heard.gpus(window);
+    point.energy = heard.energy(window, output);
+    point.client_host = heard.client_host(window);
+    point.telemetry = heard.sources();
     let doubts = [
         cache_contaminated(point, shared_tokens),
-        began_anew(&point.telemetry).or_else(|| counts_disagree(&all, requests)),
+        began_anew(&point.telemetry).or_else(|| counts_disagree(heard, requests)),
     ];
     for doubt in doubts.into_iter().flatten() {
         point.trust.verdict = point.trust.verdict.max(doubt.lowers_to);
@@ -83,7 +80,7 @@ fn began_anew(sources: &[SourceReport]) -> Option<Caveat> {
 
 /// Compares the tokens of the whole run, which the server counted from before the first request
 /// to after the last, with those that the answers' usage says.
-fn counts_disagree(all: &Observations, requests: &[RequestRow]) -> Option<Caveat> {
+fn counts_disagree(heard: &Observations, requests: &[RequestRow]) -> Option<Caveat> {
     let first = requests.iter().filter_map(|row| row.sent).min()?;
     let last = requests.iter().map(|row| row.end).max()?;
     let usages: Vec<Usage> = requests.iter().map(counted).collect::<Option<_>>()?;
@@ -93,7 +90,7 @@ fn counts_disagree(all: &Observations, requests: &[RequestRow]) -> Option<Caveat
         ("output", sum(|usage| usage.completion_tokens), Metric::GenerationTokens),
     ];
     sides.into_iter().find_map(|(what, client, metric)| {
-        let server = all.whole_rise(metric, first, last)?;
+        let server = heard.whole_rise(metric, first, last)?;
         let off = (server - client as f64).abs() > COUNTS_SHARE_MAX * client as f64;
         off.then(|| Caveat {
             code: CaveatCode::CountsDisagree,

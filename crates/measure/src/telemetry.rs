@@ -9,6 +9,8 @@
 //! - What was not sampled on both sides of an instant is not known at it: never 0.
 //! - A source that failed is reported with its failure; its silence is no value.
 
+mod traces;
+
 use std::collections::BTreeMap;
 
 use infermark_terms::{Metric, MetricKind, Stamp, TelemetryRow};
@@ -216,16 +218,16 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> Option<f64> {
     (count > 0).then(|| values.sum::<f64>() / count as f64)
 }
 
-/// Everything that was said in a run.
+/// Everything that servers, GPUs and hosts said of themselves in a run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Observations {
+pub struct Observations {
     series: BTreeMap<(Metric, String, String), Series>,
     sources: BTreeMap<String, SourceReport>,
 }
 
 impl Observations {
     /// Takes rows; those of one source come in the order of time.
-    pub(crate) fn collect(rows: impl IntoIterator<Item = TelemetryRow>) -> Self {
+    pub fn collect(rows: impl IntoIterator<Item = TelemetryRow>) -> Self {
         let mut all = Self::default();
         for row in rows {
             all.take(row);
@@ -355,6 +357,14 @@ impl Observations {
         }
     }
 
+    /// Returns the GPUs of which anybody reported a metric, each once.
+    fn gpu_ids(&self, metric: Metric) -> Vec<&str> {
+        let keys = self.series.keys().filter(|(other, ..)| *other == metric);
+        let mut ids: Vec<_> = keys.map(|(_, id, _)| id.as_str()).collect();
+        ids.dedup();
+        ids
+    }
+
     /// Returns a metric of one GPU. Two sources that report the same GPU say the same.
     fn of_gpu(&self, metric: Metric, id: &str) -> Option<&Series> {
         let mut all = self.series.iter();
@@ -364,11 +374,8 @@ impl Observations {
     /// Returns the energy over a span, in which so many output tokens arrived; nothing where the
     /// power of a GPU that reports power is not known throughout.
     pub(crate) fn energy(&self, span: Span, tokens: Option<f64>) -> Option<Energy> {
-        let keys = self.series.keys().filter(|(metric, ..)| *metric == Metric::GpuPower);
-        let mut ids: Vec<_> = keys.map(|(_, id, _)| id).collect();
-        ids.dedup();
-        let powers: Vec<_> =
-            ids.into_iter().filter_map(|id| self.of_gpu(Metric::GpuPower, id)).collect();
+        let ids = self.gpu_ids(Metric::GpuPower).into_iter();
+        let powers: Vec<_> = ids.filter_map(|id| self.of_gpu(Metric::GpuPower, id)).collect();
         let all: Vec<f64> =
             powers.iter().map(|series| series.integral(span)).collect::<Option<_>>()?;
         if all.is_empty() {
@@ -391,16 +398,21 @@ impl Observations {
         let seconds = span.seconds()?;
         let series = |metric| self.series.get(&(metric, String::new(), CLIENT.to_owned()));
         let rise = |metric| series(metric).and_then(|series| series.rise(span));
-        let cores = series(Metric::CpuCores).map(|series| series.reported);
-        let busy = rise(Metric::CpuBusySeconds).zip(cores);
         let host = ClientHost {
-            cpu_busy_share: busy.map(|(busy, cores)| busy / (cores * seconds)),
+            cpu_busy_share: self.client_busy(span),
             memory_used_max_bytes: series(Metric::MemoryUsed).and_then(|s| s.max(span)),
             received_bytes_per_s: rise(Metric::NetworkReceived).map(|bytes| bytes / seconds),
         };
         let known =
             host.cpu_busy_share.or(host.memory_used_max_bytes).or(host.received_bytes_per_s);
         known.map(|_| host)
+    }
+
+    /// Returns the share of the client's cores that was busy over a span.
+    fn client_busy(&self, span: Span) -> Option<f64> {
+        let series = |metric| self.series.get(&(metric, String::new(), CLIENT.to_owned()));
+        let cores = series(Metric::CpuCores)?.reported;
+        Some(series(Metric::CpuBusySeconds)?.rise(span)? / (cores * span.seconds()?))
     }
 }
 

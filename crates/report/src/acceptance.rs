@@ -84,8 +84,8 @@ pub struct ContestCell {
 }
 
 impl AcceptanceLine<'_> {
-    /// Says what was found.
-    fn found(&self) -> Vec<String> {
+    /// Says what was found, in sentences.
+    pub fn found(&self) -> Vec<String> {
         let detail = self.detail.map(str::to_owned);
         let said: Vec<_> = self.rulings.iter().map(said).chain(detail).collect();
         match (self.place.is_empty(), said.split_first()) {
@@ -123,7 +123,7 @@ pub fn acceptance(sheet: &AcceptanceSheet<'_>, colour: Colour) -> String {
         page.gap();
     }
     for line in sheet.lines {
-        let word = word(line.verdict);
+        let word = line.verdict.capitals();
         page.block(word, tone(line.verdict), wrap(&line.name, ROOM));
         page.block("", Tone::Faint, wrap(line.rule, ROOM));
         for found in line.found() {
@@ -139,15 +139,6 @@ pub fn acceptance(sheet: &AcceptanceSheet<'_>, colour: Colour) -> String {
     page.into_text()
 }
 
-/// Returns a verdict in capitals: it is what the page is for.
-const fn word(passed: Passed) -> &'static str {
-    match passed {
-        Passed::Yes => "PASS",
-        Passed::No => "FAIL",
-        Passed::Undecided => "UNDECIDED",
-    }
-}
-
 const fn tone(passed: Passed) -> Tone {
     match passed {
         Passed::Yes => Tone::Good,
@@ -160,7 +151,7 @@ fn tally(sheet: &AcceptanceSheet<'_>) -> String {
     let of = |passed| sheet.lines.iter().filter(|line| line.verdict == passed).count();
     format!(
         "{}: {} passed, {} failed, {} undecided",
-        word(sheet.verdict),
+        sheet.verdict.capitals(),
         of(Passed::Yes),
         of(Passed::No),
         of(Passed::Undecided)
@@ -212,7 +203,7 @@ fn brief(cell: ContestCell) -> String {
 pub fn acceptance_markdown(sheet: &AcceptanceSheet<'_>) -> String {
     let study = &sheet.study;
     let mut lines = vec![
-        format!("## {} · **{}**", plain(study.command), word(sheet.verdict)),
+        format!("## {} · **{}**", plain(study.command), sheet.verdict.capitals()),
         String::new(),
         plain(sheet.title),
         String::new(),
@@ -227,7 +218,7 @@ pub fn acceptance_markdown(sheet: &AcceptanceSheet<'_>) -> String {
         let found: Vec<_> = line.found().iter().map(|found| plain(found)).collect();
         let (name, rule) = (plain(&line.name), plain(line.rule));
         let found = found.join("<br>");
-        lines.push(format!("| {} | {name} | {rule} | {found} |", word(line.verdict)));
+        lines.push(format!("| {} | {name} | {rule} | {found} |", line.verdict.capitals()));
     }
     for contest in sheet.contests {
         contest_markdown(&mut lines, contest);

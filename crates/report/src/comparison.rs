@@ -73,6 +73,15 @@ impl Passed {
         }
     }
 
+    /// Returns it in capitals: where it is what the page is for.
+    pub const fn capitals(self) -> &'static str {
+        match self {
+            Self::Yes => "PASS",
+            Self::No => "FAIL",
+            Self::Undecided => "UNDECIDED",
+        }
+    }
+
     const fn tone(self) -> Tone {
         match self {
             Self::Yes => Tone::Good,

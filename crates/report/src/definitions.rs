@@ -16,7 +16,7 @@ const fn define(name: &'static str, long: &'static str, quote: &'static str) -> 
 }
 
 /// All that pages explain, in the order of docs/metrics.md.
-pub(crate) const ALL: [Definition; 22] = [
+pub(crate) const ALL: [Definition; 24] = [
     define("lag", "the generator's own lateness", "sent − due, less the time spent connecting"),
     define("TTFT", "time to first token", "first_token − due"),
     define("service TTFT", "time to first token from sending", "first_token − sent"),
@@ -82,6 +82,18 @@ pub(crate) const ALL: [Definition; 22] = [
         "the highest load that meets the objectives",
         "the highest offered rate (open loop, Poisson) or concurrency (closed loop) at which every \
          bound is met, given as an interval [highest met, lowest missed]",
+    ),
+    define(
+        "saturated",
+        "more arrives than is answered",
+        "Latency at a saturated point depends on how long one looks: it is shown struck out, never \
+         as a result.",
+    ),
+    define(
+        "energy",
+        "joules per output token",
+        "power integrated (trapezoid) over the window ÷ output tokens, only where power was \
+         measured",
     ),
     define(
         "cost",

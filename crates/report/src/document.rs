@@ -10,6 +10,8 @@
 
 mod answer;
 mod latency;
+mod limits;
+mod points;
 mod trust;
 
 use std::fmt::Write as _;
@@ -23,8 +25,6 @@ use crate::gallery::{self, Chart, Span};
 use crate::html::Html;
 use crate::subject::{Load, Origin, Subject, names, series};
 use crate::{State, Verification, parts};
-
-pub(crate) use self::answer::point_rows;
 
 /// What stands before everything: the policy is the page's own promise.
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -79,6 +79,7 @@ pub(crate) fn title(subjects: &[Subject]) -> String {
 }
 
 fn one(page: &mut Html, subject: &Subject) {
+    let _: &mut Html = page.element("p", &[("class", "kind")], &subject.command);
     let _: &mut Html = page.element("h1", &[], &title(std::slice::from_ref(subject)));
     whereabouts(page, subject);
     banners(page, std::slice::from_ref(subject));
@@ -90,23 +91,29 @@ fn one(page: &mut Html, subject: &Subject) {
             answer::ends(page, point);
             latency::write(page, point);
             parts(page, point);
+            limits::write(page, point);
         }
     }
     if subject.points.len() > 1 {
+        answer::tally(page, subject);
         trust::summary(page, std::slice::from_ref(subject));
+        answer::verdicts(page, subject);
+        answer::knee(page, subject);
         answer::findings(page, subject);
         heading(page, "Points");
-        answer::points(page, std::slice::from_ref(subject));
+        points::write(page, std::slice::from_ref(subject));
         heading(page, "Curves");
         figures(page, &gallery::of_points(std::slice::from_ref(subject)));
     } else if let (Some(point), Some(details)) = (subject.points.first(), &subject.details) {
         heading(page, "Charts");
         figures(page, &gallery::of_run(point, details));
     }
+    heading(page, "How it was measured");
     setup(page, subject);
 }
 
 fn several(page: &mut Html, subjects: &[Subject], title: &str) {
+    let _: &mut Html = page.element("p", &[("class", "kind")], "comparison");
     let _: &mut Html = page.element("h1", &[], title);
     let load = Load::of(subjects);
     let series = series(subjects, load);
@@ -116,10 +123,11 @@ fn several(page: &mut Html, subjects: &[Subject], title: &str) {
     banners(page, subjects);
     trust::summary(page, subjects);
     heading(page, "Side by side");
-    answer::points(page, subjects);
+    points::write(page, subjects);
     heading(page, "Charts");
     figures(page, &gallery::of_points(subjects));
     for subject in subjects {
+        heading(page, &format!("How {} was measured", subject.id));
         setup(page, subject);
     }
 }
@@ -203,8 +211,7 @@ fn figures(page: &mut Html, charts: &[Chart]) {
             let _: &mut Html = page.close("div");
         }
         let _: &mut Html = page.open("details", &[]).element("summary", &[], "Data");
-        for part in &chart.parts {
-            let (heads, rows) = part.data();
+        for (heads, rows) in chart.data() {
             table(page, &heads, &rows);
         }
         let _: &mut Html = page.close("details").close("figure");
@@ -252,9 +259,16 @@ fn defined(page: &mut Html, name: &str) {
     }
 }
 
+/// Says why figures are struck out.
+fn struck_out(page: &mut Html) {
+    let _: &mut Html = page.markup("<p class=\"faint\">Struck out: ");
+    defined(page, "saturated");
+    let why = ". What waits grows for as long as one looks, so those latencies are no result.";
+    let _: &mut Html = page.text(why).close("p");
+}
+
 /// Writes what was asked, where, and with what.
 fn setup(page: &mut Html, subject: &Subject) {
-    heading(page, &format!("How {} was measured", subject.id));
     let tags = subject.tags.iter().map(|(key, value)| (format!("tag {key}"), value.clone()));
     let record =
         (!subject.record.is_empty()).then(|| ("record".to_owned(), subject.record.clone()));
@@ -270,12 +284,12 @@ fn setup(page: &mut Html, subject: &Subject) {
         .chain(subject.setup.iter().cloned())
         .chain(tags)
         .chain(record);
-    let _: &mut Html = page.markup("<table class=\"setup\"><tbody>");
+    let _: &mut Html = page.markup("<dl class=\"facts\">");
     for (name, value) in rows {
-        let _: &mut Html = page.markup("<tr>").element("td", &[], &name);
-        let _: &mut Html = page.element("td", &[], &value).markup("</tr>");
+        let _: &mut Html = page.markup("<div>").element("dt", &[], &name);
+        let _: &mut Html = page.element("dd", &[], &value).markup("</div>");
     }
-    let _: &mut Html = page.markup("</tbody></table>");
+    let _: &mut Html = page.markup("</dl>");
 }
 
 fn definitions(page: &mut Html) {

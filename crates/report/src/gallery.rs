@@ -17,6 +17,9 @@ pub(crate) enum Span {
     Full,
 }
 
+/// Headings, and rows of as many cells.
+type Table = (Vec<String>, Vec<Vec<String>>);
+
 /// One chart of a report.
 pub(crate) struct Chart {
     /// Its name as a file.
@@ -37,6 +40,28 @@ impl Chart {
     /// Gives it the whole width.
     fn full(self) -> Self {
         Self { span: Span::Full, ..self }
+    }
+
+    /// Returns its data; parts over the same places share a table.
+    pub(crate) fn data(&self) -> Vec<Table> {
+        let mut tables: Vec<Table> = Vec::new();
+        for (heads, rows) in self.parts.iter().map(|part| part.data()) {
+            let first = |rows: &[Vec<String>]| -> Vec<String> {
+                rows.iter().filter_map(|row| row.first().cloned()).collect()
+            };
+            match tables.last_mut().filter(|last| first(&last.1) == first(&rows)) {
+                Some((all, lines)) => {
+                    // Of panels over one axis only the last says what that is.
+                    all[0].clone_from(&heads[0]);
+                    all.extend(heads.into_iter().skip(1));
+                    for (line, row) in lines.iter_mut().zip(rows) {
+                        line.extend(row.into_iter().skip(1));
+                    }
+                }
+                None => tables.push((heads, rows)),
+            }
+        }
+        tables
     }
 
     /// Draws it as one picture, its parts one below another.

@@ -38,6 +38,18 @@ impl Html {
         self
     }
 
+    /// Adds text, whoever wrote it; what stands between backticks is set as code.
+    pub(crate) fn prose(&mut self, text: &str) -> &mut Self {
+        for (index, part) in text.split('`').enumerate() {
+            if index % 2 == 1 {
+                let _: &mut Self = self.element("code", &[], part);
+            } else {
+                let _: &mut Self = self.text(part);
+            }
+        }
+        self
+    }
+
     /// Adds a piece that was made elsewhere.
     pub(crate) fn piece(&mut self, piece: &Self) -> &mut Self {
         self.0.push_str(&piece.0);
@@ -109,6 +121,13 @@ mod tests {
             "<b title=\"&quot;&gt;&lt;script&gt;\">&lt;/b&gt;&lt;script&gt;\
              alert(&#39;x &amp; y&#39;)&lt;/script&gt;</b> "
         );
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_stays_text() {
+        let mut html = Html::default();
+        let _: &mut Html = html.prose("raise `--a <b>`, or `");
+        assert_eq!(html.into_string(), "raise <code>--a &lt;b&gt;</code>, or <code></code>");
     }
 
     proptest! {

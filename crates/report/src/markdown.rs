@@ -4,11 +4,12 @@
 
 use infermark_measure::{Estimate, Point};
 
-use crate::document::{date, facts, point_rows, title};
+use crate::document::{date, facts, title};
 use crate::figure::{ABSENT, count, figure};
 use crate::ledger::verdict;
 use crate::objectives;
-use crate::subject::{Subject, names};
+use crate::points::{Column, columns};
+use crate::subject::{Load, Subject, names, series};
 use crate::text::clean;
 
 /// The latencies that are shown, by the names that people give them.
@@ -25,8 +26,7 @@ const SHOWN: [Shown; 5] = [
 pub fn markdown(subjects: &[Subject]) -> String {
     let mut lines = vec![format!("## {}", plain(&title(subjects))), String::new()];
     lines.extend(facts(subjects).iter().map(|fact| format!("> **{}**\n", plain(fact))));
-    let (heads, rows) = point_rows(subjects);
-    lines.extend(table(&heads, &rows));
+    lines.extend(points(subjects));
     lines.extend(["", "### Latency, ms", ""].map(str::to_owned));
     lines.extend(latencies(subjects));
     for subject in subjects {
@@ -46,6 +46,27 @@ pub fn markdown(subjects: &[Subject]) -> String {
     lines.extend(["", "### How it was measured", ""].map(str::to_owned));
     lines.extend(subjects.iter().map(setup));
     lines.join("\n") + "\n"
+}
+
+/// Returns a line for each point.
+fn points(subjects: &[Subject]) -> Vec<String> {
+    let (load, columns) = (Load::of(subjects), columns(subjects));
+    let mut heads = vec![String::new(), load.title().to_owned()];
+    heads.extend(columns.iter().map(Column::head));
+    let mut rows = Vec::new();
+    for one in series(subjects, load) {
+        for placed in &one.points {
+            let saturated = if placed.point.saturated { ", saturated" } else { "" };
+            let mut row = vec![one.name.clone(), format!("{}{saturated}", placed.label())];
+            row.extend(
+                columns
+                    .iter()
+                    .map(|column| column.cell(placed.point).unwrap_or_else(|| ABSENT.to_owned())),
+            );
+            rows.push(row);
+        }
+    }
+    table(&heads, &rows)
 }
 
 /// Returns a table whose first column is words, and whose others are figures.

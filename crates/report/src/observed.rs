@@ -7,7 +7,7 @@ use crate::page::{Page, ROOM, Tone};
 use crate::text::{flow, wrap};
 
 /// The most GPUs that are shown one by one.
-const GPUS_MAX: usize = 8;
+pub(crate) const GPUS_MAX: usize = 8;
 
 /// Writes what was observed beside the client's own record; nothing where nothing was.
 pub(crate) fn write(page: &mut Page, point: &Point) {
@@ -48,7 +48,7 @@ pub(crate) fn write(page: &mut Page, point: &Point) {
 }
 
 /// The figures of the Azure study's tables, in its order, then the rest.
-fn server_items(server: &Telemetry) -> Vec<String> {
+pub(crate) fn server_items(server: &Telemetry) -> Vec<String> {
     let items = [
         server.prompt_tokens_per_s.map(|rate| format!("prompt {} tok/s", figure(rate))),
         server.generation_tokens_per_s.map(|rate| format!("generation {} tok/s", figure(rate))),
@@ -62,7 +62,7 @@ fn server_items(server: &Telemetry) -> Vec<String> {
     items.into_iter().flatten().collect()
 }
 
-fn gpu_items(gpu: &Gpu) -> Vec<String> {
+pub(crate) fn gpu_items(gpu: &Gpu) -> Vec<String> {
     let power = gpu.power_mean_watts.map(|watts| {
         let limit = gpu.power_limit_watts.map(|limit| format!(" of {}", figure(limit)));
         format!("{}{} W", figure(watts), limit.unwrap_or_default())
@@ -81,7 +81,7 @@ fn gpu_items(gpu: &Gpu) -> Vec<String> {
     items.into_iter().flatten().collect()
 }
 
-fn failure(report: &SourceReport) -> String {
+pub(crate) fn failure(report: &SourceReport) -> String {
     let SourceReport { source, scrapes, failed, first_failure, .. } = report;
     let why = first_failure.as_deref().unwrap_or("no reason was given");
     format!("{source}: {} of {} readings failed: {why}", count(*failed), count(*scrapes))

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use infermark_measure::{Details, LoadPlan, Point};
 
-use crate::{State, Verification};
+use crate::chart::short;
+use crate::{Passed, State, Verification};
 
 /// One run or study, as reports tell of it.
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// Its own name, as in its record.
     pub id: String,
+    /// The command that made it, such as `infermark sweep`.
+    pub command: String,
     /// When it began, in RFC 3339.
     pub created: String,
     /// Who was measured.
@@ -39,15 +42,45 @@ pub struct Subject {
     pub findings: Vec<(String, String)>,
     /// Its operating points; of a study several, in the order of their loads.
     pub points: Vec<Point>,
-    /// What a person calls each point; empty where nobody named them.
-    pub labels: Vec<String>,
+    /// What is known of each point beside its figures; empty where nothing is.
+    pub places: Vec<Place>,
+    /// What was asked of a suite's points, line by line.
+    pub verdicts: Vec<Verdict>,
     /// What is drawn of a run of one point, where its rows were read.
     pub details: Option<Details>,
     /// Where its record is; empty if there is none.
     pub record: String,
 }
 
+/// What is known of a point of a study beside its figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// What a person calls it, such as `rate 4/s`.
+    pub label: String,
+    /// The curve that it belongs to, such as a workload; empty where the study has one curve.
+    pub curve: String,
+    /// One short word beside it, such as `knee`; empty where there is none.
+    pub mark: String,
+}
+
+/// One line of what a suite asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it holds.
+    pub passed: Passed,
+    /// What a person calls it.
+    pub name: String,
+    /// What must hold.
+    pub rule: String,
+    /// What was found, in sentences.
+    pub found: Vec<String>,
+}
+
 impl Subject {
+    fn curve(&self, index: usize) -> &str {
+        self.places.get(index).map_or("", |place| &place.curve)
+    }
+
     /// Returns what a person calls a point: its label, else its load.
     pub(crate) fn label(&self, index: usize) -> String {
         let load = || match self.points[index].load {
@@ -55,7 +88,7 @@ impl Subject {
             LoadPlan::Open { rate_rps, .. } => format!("rate {rate_rps}/s"),
             LoadPlan::Trace { time_scale, .. } => format!("trace {time_scale}x"),
         };
-        self.labels.get(index).cloned().unwrap_or_else(load)
+        self.places.get(index).map_or_else(load, |place| place.label.clone())
     }
 }
 
@@ -75,24 +108,46 @@ pub enum Origin {
 pub(crate) struct Series<'a> {
     pub(crate) name: String,
     /// By load, the lowest first.
-    pub(crate) points: Vec<(f64, &'a Point)>,
+    pub(crate) points: Vec<Placed<'a>>,
+}
+
+/// A point of a series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed<'a> {
+    /// Its load, or where else it lies on the level axis.
+    pub(crate) at: f64,
+    pub(crate) point: &'a Point,
+    /// What else is known of it.
+    pub(crate) place: Option<&'a Place>,
+}
+
+impl Placed<'_> {
+    /// Returns what a person calls it beside the others of its series.
+    pub(crate) fn label(&self) -> String {
+        self.place.map_or_else(|| short(self.at), |place| place.label.clone())
+    }
 }
 
 /// What the loads of a comparison have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
     Concurrency,
+    /// Of open loops, but for a few: those stand at the rate that they had.
     Rate,
     /// Of both kinds: what both have is a number of requests in flight.
     InFlight,
+    /// The same load again and again: points differ in which run they are, from 1.
+    Run,
 }
 
 impl Load {
     pub(crate) fn of(subjects: &[Subject]) -> Self {
         let points = || subjects.iter().flat_map(|subject| &subject.points);
-        if points().all(|point| matches!(point.load, LoadPlan::Closed { .. })) {
+        if is_repeated(subjects) {
+            Self::Run
+        } else if points().all(|point| matches!(point.load, LoadPlan::Closed { .. })) {
             Self::Concurrency
-        } else if points().all(|point| matches!(point.load, LoadPlan::Open { .. })) {
+        } else if points().filter(|point| is_open(point)).count() * 2 >= points().count() {
             Self::Rate
         } else {
             Self::InFlight
@@ -102,36 +157,62 @@ impl Load {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Concurrency => "concurrency",
-            Self::Rate => "offered rate, requests/s",
+            Self::Rate => "rate, requests/s",
             Self::InFlight => "requests in flight, mean",
+            Self::Run => "run",
         }
     }
 
-    fn value(self, point: &Point) -> f64 {
+    fn value(self, index: usize, point: &Point) -> f64 {
         let in_flight = || point.concurrency.map_or(0.0, |concurrency| concurrency.mean);
         match (self, point.load) {
             (Self::Concurrency, LoadPlan::Closed { concurrency }) => f64::from(concurrency),
             (Self::Rate, LoadPlan::Open { rate_rps, .. }) => rate_rps,
-            (Self::Concurrency | Self::Rate | Self::InFlight, _) => in_flight(),
+            (Self::Rate, _) => point.rates.map_or(0.0, |rates| rates.requests_per_s),
+            (Self::Run, _) => index as f64 + 1.0,
+            (Self::Concurrency | Self::InFlight, _) => in_flight(),
         }
     }
 }
 
-/// Groups the points of all subjects by what they were measured on.
+fn is_open(point: &Point) -> bool {
+    matches!(point.load, LoadPlan::Open { .. })
+}
+
+/// Says whether some curve is one load several times, and the others are too, or one point.
+fn is_repeated(subjects: &[Subject]) -> bool {
+    let pairs = || {
+        subjects.iter().flat_map(|subject| {
+            let pairs = subject.points.windows(2).enumerate();
+            pairs.filter(|(index, _)| subject.curve(*index) == subject.curve(index + 1))
+        })
+    };
+    pairs().next().is_some() && pairs().all(|(_, pair)| pair[0].load == pair[1].load)
+}
+
+/// Groups the points of all subjects by what they were measured on, and by their curve.
 ///
 /// A subject is named by its tag `name` where it has one, else by whatever of server, model,
 /// target and GPUs is not the same for all.
 pub(crate) fn series<'a>(subjects: &'a [Subject], load: Load) -> Vec<Series<'a>> {
     let mut series: Vec<Series<'a>> = Vec::new();
     for (subject, name) in subjects.iter().zip(names(subjects)) {
-        let points = subject.points.iter().map(|point| (load.value(point), point));
-        match series.iter_mut().find(|series| series.name == name) {
-            Some(series) => series.points.extend(points),
-            None => series.push(Series { name, points: points.collect() }),
+        for (index, point) in subject.points.iter().enumerate() {
+            let name = match (subjects.len(), subject.curve(index)) {
+                (_, "") => name.clone(),
+                (1, curve) => curve.to_owned(),
+                (_, curve) => format!("{name}, {curve}"),
+            };
+            let (at, place) = (load.value(index, point), subject.places.get(index));
+            let placed = Placed { at, point, place };
+            match series.iter_mut().find(|series| series.name == name) {
+                Some(series) => series.points.push(placed),
+                None => series.push(Series { name, points: vec![placed] }),
+            }
         }
     }
     for series in &mut series {
-        series.points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        series.points.sort_by(|one, other| one.at.total_cmp(&other.at));
     }
     series
 }

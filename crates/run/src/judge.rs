@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use infermark_measure::{
-    Client, Details, Physics, Point, PointPlan, Ruling, WindowPlan, WindowSearch, attest, measure,
-    measure_in_detail, observe,
+    Client, Details, Observations, Physics, Point, PointPlan, Ruling, WindowPlan, WindowSearch,
+    attest, measure, measure_in_detail, observe,
 };
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
 use infermark_terms::{
@@ -21,9 +21,6 @@ use crate::preflight::Preflight;
 
 /// An embedded engine that is later than this (p99) is no longer the engine it claims to be.
 const ENGINE_LATENESS_MAX: Nanos = Nanos::from_millis(1);
-
-/// Chunks of a finished record that are kept.
-const CHUNKS_KEPT: u64 = 50_000_000;
 
 /// What it takes, beside the rows, to measure a record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,9 +136,10 @@ pub(crate) fn finish(
     header.plan = serde_json::to_value(plan).expect("a plan is plain data");
     header.partial = plan.stopped.is_some();
     header.points = vec![value(&point)];
-    let chunks: u64 = rows.iter().map(|row| u64::from(row.chunks)).sum();
-    let keep = if chunks <= CHUNKS_KEPT { KeepChunks::Keep } else { KeepChunks::Drop };
-    writer.finish_amended(&header, keep, &mut |chunk| recounts.amend_chunk(chunk))?;
+    // However many: without them nobody could measure the gaps again. They are never held at
+    // once, and take some bytes each on the disk.
+    let amend = &mut |chunk: &mut ChunkRow| recounts.amend_chunk(chunk);
+    writer.finish_amended(&header, KeepChunks::Keep, amend)?;
     // As it was written, with what the store added.
     let header = open(&dir)?.header;
     Ok(Measured { dir, header, point, details })
@@ -194,7 +192,7 @@ fn judge(
         recounts.amend_chunk(&mut chunk);
         chunk
     });
-    let (mut point, details) = measure_in_detail(&planned, rows, chunks);
+    let (mut point, mut details) = measure_in_detail(&planned, rows, chunks);
     if let Some(client) = &plan.client {
         attest(&mut point, client);
     }
@@ -205,8 +203,10 @@ fn judge(
         point.trust.verdict = point.trust.verdict.max(caveat.lowers_to);
         point.trust.caveats.push(caveat);
     }
-    let telemetry: Vec<TelemetryRow> = run.telemetry()?.collect::<Result<_, _>>()?;
-    observe(&mut point, rows, telemetry, plan.shared_tokens);
+    let said: Vec<TelemetryRow> = run.telemetry()?.collect::<Result<_, _>>()?;
+    let heard = Observations::collect(said);
+    observe(&mut point, rows, &heard, plan.shared_tokens);
+    details.hear(&heard);
     if let Some(price) = plan.price {
         point.price(price);
     }

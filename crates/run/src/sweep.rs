@@ -103,7 +103,9 @@ fn is_open(point: &Point) -> bool {
 /// The label of what is sent as fast as it goes.
 const FLOOD: &str = "throughput";
 
-fn is_flood(taken: &Taken) -> bool {
+/// Says whether a sweep's point was sent as fast as it goes: how long its requests waited for one
+/// another says how many there were.
+pub fn is_flood(taken: &Taken) -> bool {
     taken.label.ends_with(FLOOD)
 }
 

@@ -17,7 +17,7 @@ use crate::{Hold, RunFile, StoreError, TextPiece, files};
 pub enum KeepChunks {
     /// In `chunks.parquet`.
     Keep,
-    /// Not: they were needed to measure, and are too many to keep.
+    /// Not at all: a result that another tool measured has none.
     Drop,
 }
 

@@ -2,7 +2,7 @@
 
 use infermark_report::{
     AcceptanceLine, AcceptanceSheet, Colour, ContestCell, ContestTable, CurveSheet, Dot, DotGroup,
-    Passed, Source, State, Verification, acceptance, acceptance_markdown,
+    Passed, Place, Source, State, Verdict, Verification, acceptance, acceptance_markdown,
 };
 use infermark_run::study::Studied;
 use infermark_run::suite::{self, Clear, Contest, Length, Line, LineKind, Validation};
@@ -31,7 +31,7 @@ pub(crate) fn page(studied: &Studied, validation: &Validation, form: Form) -> St
     let server = sheet::server(&header.target["server"]);
     let dots: Vec<_> = studied.points.iter().map(dot).collect();
     let command = format!("infermark validate · {}", validation.suite);
-    let facts = facts(studied, validation);
+    let facts = known(studied, validation);
     let groups = groups(studied, validation);
     let lines: Vec<_> = validation.lines.iter().map(|line| shown(line, validation)).collect();
     let contests: Vec<_> =
@@ -71,7 +71,51 @@ const fn passed(passed: suite::Passed) -> Passed {
     }
 }
 
-fn facts(studied: &Studied, validation: &Validation) -> Vec<(&'static str, Vec<String>)> {
+/// Returns what a report tells of a suite beside its verdicts, and who did most.
+pub(crate) fn facts(
+    studied: &Studied,
+    validation: &Validation,
+) -> Vec<(&'static str, Vec<String>)> {
+    let mut facts = vec![("suite", vec![format!("{}: {}", validation.suite, validation.title)])];
+    facts.extend(known(studied, validation));
+    let outcomes = validation.contests.iter().flat_map(|contest| {
+        let of = names(None, &contest.workload, validation).concat();
+        let sentences = outcome(contest).into_iter();
+        let of = if of.is_empty() { of } else { of + ": " };
+        sentences.map(move |sentence| format!("{of}{sentence}"))
+    });
+    facts.push(("side by side", outcomes.collect()));
+    facts
+}
+
+/// Returns the points of a suite, by target and workload.
+pub(crate) fn places(validation: &Validation) -> Vec<(usize, Place)> {
+    let groups = validation.groups.iter().flat_map(|group| {
+        let curve = names(group.target.as_deref(), &group.workload, validation).join(" · ");
+        let points = group.points.iter();
+        points.map(move |(point, label)| {
+            let (label, curve) = (label.clone(), curve.clone());
+            (*point, Place { label, curve, mark: String::new() })
+        })
+    });
+    groups.collect()
+}
+
+/// Returns what was asked, line by line, with what was found.
+pub(crate) fn verdicts(validation: &Validation) -> Vec<Verdict> {
+    let lines = validation.lines.iter().map(|line| {
+        let shown = shown(line, validation);
+        Verdict {
+            passed: shown.verdict,
+            found: shown.found(),
+            rule: shown.rule.to_owned(),
+            name: shown.name,
+        }
+    });
+    lines.collect()
+}
+
+fn known(studied: &Studied, validation: &Validation) -> Vec<(&'static str, Vec<String>)> {
     let plan = &studied.header.plan;
     let values = sheet::asked(&studied.header.scenario["values"]);
     let asked = values.into_iter().filter(|(key, _)| ASKED.contains(key));

@@ -4,8 +4,9 @@ use infermark_terms::{CaveatCode, Outcome, Phase, TransportFault, Trust};
 use proptest::prelude::*;
 
 use super::*;
+use crate::details::{Bin, Timeline};
 use crate::tests::{a_point, small_rows};
-use crate::{Limit, Point, observe};
+use crate::{Details, Limit, Point, observe};
 
 fn secs(seconds: f64) -> Stamp {
     Stamp((seconds * 1e9).round() as u64)
@@ -91,10 +92,10 @@ fn a_server_that_began_anew_counts_on_and_is_reported() {
     assert_eq!(all.whole_rise(Metric::GenerationTokens, secs(0.0), secs(3.0)), Some(35.0));
     assert_eq!(all.sources()[0].resets, 1);
     let mut point = a_point();
-    observe(&mut point, &[], said(source, "", Metric::Up, &up), None);
+    observe(&mut point, &[], &collect([said(source, "", Metric::Up, &up)]), None);
     assert_eq!(point.trust.caveats.len(), a_point().trust.caveats.len());
     let rows = [said(source, "", Metric::Up, &up), server(Metric::GenerationTokens, &values)];
-    observe(&mut point, &small_rows(), rows.concat(), None);
+    observe(&mut point, &small_rows(), &collect(rows), None);
     let doubt = point.trust.caveats.last().unwrap();
     assert_eq!((doubt.code, doubt.lowers_to), (CaveatCode::CountsDisagree, Trust::Doubtful));
     assert!(doubt.detail.contains("fell 1 times"), "{doubt:?}");
@@ -183,7 +184,7 @@ fn compared(prompts: f64, outputs: f64) -> Point {
     let mut point = a_point();
     let total = |metric, rise| server(metric, &[(0.0, 7.0), (100.0, 7.0 + rise)]);
     let rows = [total(Metric::PromptTokens, prompts), total(Metric::GenerationTokens, outputs)];
-    observe(&mut point, &small_rows(), rows.concat(), None);
+    observe(&mut point, &small_rows(), &collect(rows), None);
     point
 }
 
@@ -211,12 +212,13 @@ fn counts_are_not_compared_where_the_client_cannot_know_them() {
     let mut rows = small_rows();
     rows[0].outcome = Outcome::Severed { phase: Phase::Stream, fault: TransportFault::Reset };
     let mut point = a_point();
-    observe(&mut point, &rows, server(Metric::PromptTokens, &[(0.0, 0.0), (100.0, 1e9)]), None);
+    let totals = server(Metric::PromptTokens, &[(0.0, 0.0), (100.0, 1e9)]);
+    observe(&mut point, &rows, &collect([totals]), None);
     assert_eq!(disagreement(&point), None);
     // Nor where the samples do not cover the run.
     let mut point = a_point();
     let late = server(Metric::PromptTokens, &[(50.0, 0.0), (100.0, 1e9)]);
-    observe(&mut point, &small_rows(), late, None);
+    observe(&mut point, &small_rows(), &collect([late]), None);
     assert_eq!(disagreement(&point), None);
 }
 
@@ -229,7 +231,7 @@ fn a_cache_that_finds_more_than_prompts_share_is_contaminated() {
             server(Metric::PrefixQueryTokens, &[(0.0, 0.0), (100.0, 100.0)]),
             server(Metric::PrefixHitTokens, &[(0.0, 0.0), (100.0, hits)]),
         ];
-        observe(&mut point, &small_rows(), rows.concat(), shared);
+        observe(&mut point, &small_rows(), &collect(rows), shared);
         point.trust.caveats.iter().any(|caveat| caveat.code == CaveatCode::CacheContaminated)
     };
     assert!(!contaminated(0.0, Some(0)) && !contaminated(1.9, Some(0)));
@@ -245,6 +247,33 @@ fn an_observed_point_says_what_limits_its_server() {
         server(Metric::RequestsRunning, &[(1.0, 4.0), (2.0, 4.0)]),
         server(Metric::RequestsWaiting, &[(1.0, 12.0), (2.0, 12.0)]),
     ];
-    observe(&mut point, &small_rows(), rows.concat(), None);
+    observe(&mut point, &small_rows(), &collect(rows), None);
     assert_eq!(point.diagnosis[0].limit, Limit::Queue, "{:?}", point.diagnosis);
+}
+
+#[test]
+fn traces_lie_on_the_bins_of_the_timeline() {
+    let source = "http://s/metrics";
+    let all = collect([
+        said(source, "0", Metric::RequestsWaiting, &[(0.0, 0.0), (2.0, 4.0), (4.0, 8.0)]),
+        said(source, "1", Metric::RequestsWaiting, &[(0.0, 1.0), (2.0, 1.0), (4.0, 1.0)]),
+        said("nvml", "GPU-b", Metric::GpuPower, &[(0.0, 100.0), (4.0, 100.0)]),
+        said("nvml", "GPU-a", Metric::GpuPower, &[(0.0, 300.0), (4.0, 300.0)]),
+        said("client", "", Metric::CpuCores, &[(0.0, 2.0)]),
+        said("client", "", Metric::CpuBusySeconds, &[(0.0, 50.0), (4.0, 54.0)]),
+    ]);
+    let bins = vec![Bin::default(); 6];
+    let timeline = Timeline { start_s: 0.0, bin_s: 1.0, bins };
+    let mut details = Details { timeline, ..Details::default() };
+    details.hear(&all);
+    let traces = details.traces;
+    // Sampled in the first, third and fifth bin; read off between, and unknown after the last.
+    let waiting = [1.0, 4.0, 5.0, 8.0, 9.0].map(Some);
+    assert_eq!(traces.waiting, [&waiting[..], &[None]].concat());
+    let names: Vec<_> = traces.gpu_power_watts.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["GPU-a", "GPU-b"]);
+    assert_eq!(traces.gpu_power_watts[0].1[1], Some(300.0));
+    let busy = Some(0.5);
+    assert_eq!(traces.client_cpu_share, [busy, busy, busy, busy, None, None]);
+    assert!(traces.running.is_empty() && traces.gpu_utilization.is_empty());
 }

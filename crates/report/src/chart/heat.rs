@@ -20,6 +20,8 @@ pub(crate) struct Heat {
     /// What the columns are.
     pub(crate) columns_title: String,
     pub(crate) columns: Vec<String>,
+    /// Of each column, whether it holds no results: its values are struck out.
+    pub(crate) struck: Vec<bool>,
     pub(crate) rows: Vec<(String, Vec<Option<f64>>)>,
 }
 
@@ -31,8 +33,7 @@ impl Draw for Heat {
         let names = self.rows.iter().map(|row| text_width(&row.0)).fold(0.0, f64::max);
         let left = (names + 12.0).min(width * 0.3);
         let room = (width - left - 4.0) / self.columns.len().max(1) as f64;
-        let every = self.rows.iter().flat_map(|row| row.1.iter().flatten().copied());
-        let scale = Scale::log(every);
+        let scale = self.scale();
         for (index, name) in self.columns.iter().enumerate() {
             let x = left + room * (index as f64 + 0.5);
             picture.text([x, 34.0], &fit_width(name, room - 2.0), Ink::Faint, Anchor::Middle);
@@ -56,12 +57,25 @@ impl Draw for Heat {
             let values = values.iter().map(|value| value.map_or(ABSENT.to_owned(), cell));
             std::iter::once(name.clone()).chain(values).collect()
         });
-        let heads = std::iter::once(self.title.clone()).chain(self.columns.iter().cloned());
+        let columns = self.columns.iter().zip(&self.struck);
+        let columns =
+            columns.map(|(name, struck)| if *struck { format!("{name} ×") } else { name.clone() });
+        let heads = std::iter::once(self.title.clone()).chain(columns);
         (heads.collect(), rows.collect())
     }
 }
 
 impl Heat {
+    /// Returns the scale of the results; where there are none, of what is struck out.
+    fn scale(&self) -> Scale {
+        let all_are_struck = self.struck.iter().all(|struck| *struck);
+        let of_row = |row: &(String, Vec<Option<f64>>)| -> Vec<f64> {
+            let cells = row.1.iter().zip(&self.struck);
+            cells.filter(|cell| all_are_struck || !cell.1).filter_map(|cell| *cell.0).collect()
+        };
+        Scale::log(self.rows.iter().flat_map(of_row))
+    }
+
     fn cell(
         &self,
         picture: &mut Picture,
@@ -71,7 +85,11 @@ impl Heat {
         scale: &Scale,
         (row, column): (usize, usize),
     ) {
-        let opacity = value.map_or(0.0, |value| 0.08 + 0.87 * scale.place(value));
+        let opacity = match value {
+            Some(_) if self.struck[column] => 0.08,
+            Some(value) => 0.08 + 0.87 * scale.place(value),
+            None => 0.0,
+        };
         let shown = value.map_or(ABSENT.to_owned(), cell);
         let note = format!("{}, {}: {shown}", self.rows[row].0, self.columns[column]);
         let size = [room - 2.0, ROW - 2.0];
@@ -80,6 +98,10 @@ impl Heat {
             let ink = if opacity > DARK { Ink::Ground } else { Ink::Text };
             let at = [at[0] + size[0] / 2.0, at[1] + 18.0];
             picture.text(at, &shown, ink, Anchor::Middle);
+            if self.struck[column] && value.is_some() {
+                let (half, y) = (text_width(&shown) / 2.0 + 3.0, at[1] - 4.0);
+                picture.line(vec![[at[0] - half, y], [at[0] + half, y]], Ink::Text, 1.25);
+            }
         }
     }
 }

@@ -36,6 +36,9 @@ pub(crate) enum Mark {
     Dots { name: String, ink: Ink, points: Vec<(f64, Option<f64>)> },
     /// The area under a line, down to the axis.
     Area { name: String, ink: Ink, points: Vec<(f64, Option<f64>)> },
+    /// Points whose value is no result: a cross each, and no line. Those beyond the axis lie at
+    /// its end. The name is that of the line that they belong to.
+    Struck { name: String, ink: Ink, points: Vec<(f64, f64)> },
     /// Intervals, upright: place, low, high.
     Intervals { ink: Ink, points: Vec<[f64; 3]> },
     /// A stretch of the level axis, shaded, with its name above.
@@ -84,15 +87,16 @@ impl Frame<'_> {
 
 impl Draw for Plot {
     fn draw(&self, width: f64) -> Picture {
-        // A title that is not there leaves its room to others.
-        let spare = if self.x.title.is_empty() { BOTTOM - 28.0 } else { 0.0 };
+        // An axis without a title is that of the chart below, and is marked there.
+        let spare = if self.x.title.is_empty() { BOTTOM - 8.0 } else { 0.0 };
         let height = self.height - spare;
         let mut picture = Picture::new(width, height, &self.label);
         let names = self.names();
         let widest = names.iter().map(|(name, _)| text_width(name)).fold(0.0, f64::max) + 14.0;
         let room = self.beside.unwrap_or(if names.len() > 1 { widest } else { 14.0 });
-        let beside = widest <= room.max(14.0) && room < width * LABELS_MAX;
-        let right = width - if beside { room } else { 14.0 };
+        let has_room = room < width * LABELS_MAX;
+        let beside = has_room && widest <= room.max(14.0);
+        let right = width - if has_room { room } else { 14.0 };
         let is_alone = beside || names.len() < 2;
         let (top, rows) = if is_alone { (TOP, vec![]) } else { self.key(width) };
         let bottom = height - BOTTOM + spare;
@@ -117,29 +121,59 @@ impl Draw for Plot {
         for (_, _, points) in &lines {
             places.extend(points.iter().map(|point| point.0));
         }
+        places.extend(self.marks.iter().flat_map(Mark::struck).map(|point| point.0));
         places.sort_by(f64::total_cmp);
         places.dedup();
         let every = places.len().div_ceil(ROWS_MAX).max(1);
-        let cell = |points: &[(f64, Option<f64>)], place: f64| {
-            let index = points.iter().position(|point| point.0.total_cmp(&place).is_eq());
-            index.and_then(|index| points[index].1).map_or_else(String::new, figure)
+        let cell = |name: &str, points: &[(f64, Option<f64>)], place: f64| {
+            let known = points.iter().find(|point| point.0.total_cmp(&place).is_eq());
+            let struck = self.struck(name).find(|point| point.0.total_cmp(&place).is_eq());
+            match (struck, known.and_then(|point| point.1)) {
+                (Some((_, value)), _) => format!("{} ×", figure(*value)),
+                (None, value) => value.map_or_else(String::new, figure),
+            }
         };
         let rows = places.into_iter().step_by(every).map(|place| {
-            let values = lines.iter().map(|(_, _, points)| cell(points, place));
+            let values = lines.iter().map(|(name, _, points)| cell(name, points, place));
             std::iter::once(figure(place)).chain(values).collect()
         });
-        let names = lines.iter().map(|(name, _, _)| (*name).to_owned());
-        (std::iter::once(self.x.title.clone()).chain(names).collect(), rows.collect())
+        let title = &self.y.title;
+        let heads = lines.iter().map(|(name, ..)| match lines.len() {
+            1 => title.clone(),
+            _ => format!("{name}: {title}"),
+        });
+        (std::iter::once(self.x.title.clone()).chain(heads).collect(), rows.collect())
     }
 }
 
 impl Mark {
+    /// Returns the points that are struck out.
+    fn struck(&self) -> &[(f64, f64)] {
+        match self {
+            Self::Struck { points, .. } => points,
+            Self::Line { .. }
+            | Self::Dots { .. }
+            | Self::Area { .. }
+            | Self::Intervals { .. }
+            | Self::Stretch { .. }
+            | Self::Upright { .. }
+            | Self::Level { .. } => &[],
+        }
+    }
+
+    /// Returns the values of a line.
+    pub(crate) fn values(&self) -> impl Iterator<Item = f64> + '_ {
+        let points = self.line().map_or(&[][..], |(_, _, points)| points);
+        points.iter().filter_map(|point| point.1)
+    }
+
     fn line(&self) -> Option<Named<'_>> {
         match self {
             Self::Line { name, ink, points }
             | Self::Dots { name, ink, points }
             | Self::Area { name, ink, points } => Some((name, *ink, points)),
-            Self::Intervals { .. }
+            Self::Struck { .. }
+            | Self::Intervals { .. }
             | Self::Stretch { .. }
             | Self::Upright { .. }
             | Self::Level { .. } => None,
@@ -148,6 +182,12 @@ impl Mark {
 }
 
 impl Plot {
+    /// Returns the points of the line of this name that are struck out.
+    fn struck(&self, line: &str) -> impl Iterator<Item = &(f64, f64)> {
+        let of = move |mark: &&Mark| matches!(mark, Mark::Struck { name, .. } if name == line);
+        self.marks.iter().filter(of).flat_map(Mark::struck)
+    }
+
     /// Returns the names that must be told apart.
     fn names(&self) -> Vec<(&str, Ink)> {
         self.marks.iter().filter_map(Mark::line).map(|(name, ink, _)| (name, ink)).collect()
@@ -183,9 +223,14 @@ fn axes(picture: &mut Picture, frame: &Frame<'_>) {
         picture.line(vec![[left, y], [right, y]], Ink::Grid, 1.0);
         picture.text([left - 6.0, y + 4.0], &label, Ink::Faint, Anchor::End);
     }
+    let is_marked_below = plot.x.title.is_empty();
     let mut reach = f64::NEG_INFINITY;
     for (value, label) in plot.x.scale.ticks(((right - left) / 64.0) as usize + 1) {
         let (x, half) = (frame.x(value), text_width(&label) / 2.0);
+        if is_marked_below {
+            picture.line(vec![[x, top], [x, bottom]], Ink::Grid, 1.0);
+            continue;
+        }
         picture.line(vec![[x, bottom], [x, bottom + 4.0]], Ink::Faint, 1.0);
         if x - half > reach + 6.0 && x + half <= width {
             picture.text([x, bottom + 17.0], &label, Ink::Faint, Anchor::Middle);
@@ -222,6 +267,12 @@ fn draw(picture: &mut Picture, frame: &Frame<'_>, mark: &Mark) {
                 picture.shapes.push(Shape::Area { points: outline, ink: *ink, opacity: 0.18 });
             }
         }
+        Mark::Struck { name, ink, points } => {
+            for &(x, y) in points {
+                let note = format!("{name}: {} at {}, saturated", figure(y), figure(x));
+                cross(picture, at((x, y)), *ink, note);
+            }
+        }
         Mark::Intervals { ink, points } => {
             for [x, low, high] in points {
                 let (x, low, high) = (frame.x(*x), frame.y(*low), frame.y(*high));
@@ -232,14 +283,7 @@ fn draw(picture: &mut Picture, frame: &Frame<'_>, mark: &Mark) {
             }
         }
         Mark::Stretch { name, from, to } => {
-            let (from, to) = (frame.x(*from), frame.x(*to));
-            let (at, size) = ([from, frame.top], [to - from, frame.bottom - frame.top]);
-            let note = name.clone();
-            picture.shapes.push(Shape::Rect { at, size, ink: Ink::Faint, opacity: 0.1, note });
-            let shown = fit_width(name, to - from - 8.0);
-            if shown.chars().count() > 4 {
-                picture.text([from + 4.0, frame.top + 12.0], &shown, Ink::Faint, Anchor::Start);
-            }
+            shade(picture, frame, name, [frame.x(*from), frame.x(*to)]);
         }
         Mark::Upright { name, at } => {
             let x = frame.x(*at);
@@ -262,6 +306,25 @@ fn draw(picture: &mut Picture, frame: &Frame<'_>, mark: &Mark) {
             picture.text([frame.left + 4.0, base], &name, Ink::Text, Anchor::Start);
         }
     }
+}
+
+/// Shades a stretch, with its name where there is room for one.
+fn shade(picture: &mut Picture, frame: &Frame<'_>, name: &str, [from, to]: [f64; 2]) {
+    let (at, size) = ([from, frame.top], [to - from, frame.bottom - frame.top]);
+    let note = name.to_owned();
+    picture.shapes.push(Shape::Rect { at, size, ink: Ink::Faint, opacity: 0.1, note });
+    if text_width(name) <= to - from - 8.0 {
+        picture.text([from + 4.0, frame.top + 12.0], name, Ink::Faint, Anchor::Start);
+    }
+}
+
+/// Draws a cross, in place of the dot where there is one.
+fn cross(picture: &mut Picture, [x, y]: [f64; 2], ink: Ink, note: String) {
+    const ARM: f64 = 4.0;
+    let radius = ARM + 1.0;
+    picture.shapes.push(Shape::Dot { at: [x, y], radius, ink: Ink::Ground, note });
+    picture.line(vec![[x - ARM, y - ARM], [x + ARM, y + ARM]], ink, 2.0);
+    picture.line(vec![[x - ARM, y + ARM], [x + ARM, y - ARM]], ink, 2.0);
 }
 
 /// Draws a line; a value that stands alone is a dot.

@@ -7,6 +7,8 @@ use crate::figure::count;
 pub(crate) enum Scale {
     /// Equal distances for equal differences.
     Linear { low: f64, high: f64 },
+    /// The same, of whole numbers: a mark at no other.
+    Whole { low: f64, high: f64 },
     /// Equal distances for equal ratios; both ends are above 0.
     Log { low: f64, high: f64 },
     /// Shares from 0 to below 1, each nine as long as the one before: 0.9, 0.99, 0.999 and so on.
@@ -42,7 +44,7 @@ impl Scale {
     /// Returns where a value lies, from 0 to 1; values outside lie at the ends.
     pub(crate) fn place(&self, value: f64) -> f64 {
         let share = match *self {
-            Self::Linear { low, high } => (value - low) / (high - low),
+            Self::Linear { low, high } | Self::Whole { low, high } => (value - low) / (high - low),
             Self::Log { low, high } => (value.max(low) / low).ln() / (high / low).ln(),
             Self::Tail { nines } => -(1.0 - value).max(1e-12).log10() / nines,
         };
@@ -53,6 +55,10 @@ impl Scale {
     pub(crate) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         let values = match *self {
             Self::Linear { low, high } => linear_ticks(low, high, most),
+            Self::Whole { low, high } => {
+                let ticks = linear_ticks(low, high, most).into_iter();
+                ticks.filter(|value| (value - value.round()).abs() < 1e-9).collect()
+            }
             Self::Log { low, high } => log_ticks(low, high, most),
             Self::Tail { nines } => return tail_ticks(nines),
         };
@@ -155,6 +161,16 @@ mod tests {
         assert_eq!(log, Scale::Log { low: 2.0, high: 1000.0 });
         assert_eq!(labels(log, 9), ["2", "5", "10", "20", "50", "100", "200", "500", "1,000"]);
         assert_eq!(labels(log, 4), ["10", "100", "1,000"]);
+    }
+
+    #[test]
+    fn whole_numbers_are_marked_at_whole_numbers_only() {
+        let labels = |high, most| -> Vec<String> {
+            let ticks = Scale::Whole { low: 0.5, high }.ticks(most);
+            ticks.into_iter().map(|(_, label)| label).collect()
+        };
+        assert_eq!(labels(4.5, 9), ["1", "2", "3", "4"]);
+        assert_eq!(labels(30.5, 9), ["5", "10", "15", "20", "25", "30"]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use infermark_measure::{Estimate, Point};
 use infermark_terms::OutcomeKind;
 
-use super::{Html, Load, Subject, count, defined, figure, interval, money, percent, series};
-use crate::chart::short;
+use super::{Html, Subject, count, defined, figure, interval, money, percent};
+use crate::Passed;
 use crate::figure::ABSENT;
 use crate::objectives;
 
@@ -17,7 +17,11 @@ pub(super) fn tiles(page: &mut Html, point: &Point) {
     for (name, value, unit, more) in all_tiles(point) {
         let _: &mut Html = page.markup("<div class=\"tile\"><span>");
         defined(page, name);
-        let _: &mut Html = page.markup("</span><b>").text(&value).markup(" <i>").text(unit);
+        let is_result = !point.saturated || !["TTFT", "TPOT", "E2E"].contains(&name);
+        let _: &mut Html = page.markup("</span><b>");
+        let _: &mut Html =
+            if is_result { page.text(&value) } else { page.element("s", &[], &value) };
+        let _: &mut Html = page.markup(" <i>").text(unit);
         let _: &mut Html = page.markup("</i></b>").element("small", &[], &more);
         let _: &mut Html = page.close("div");
     }
@@ -51,7 +55,15 @@ fn all_tiles(point: &Point) -> Vec<Tile> {
         tiles.push(("in flight", figure(concurrency.mean), "", more));
     }
     tiles.extend(cost_tile(point));
+    tiles.extend(energy_tile(point));
     tiles
+}
+
+fn energy_tile(point: &Point) -> Option<Tile> {
+    let energy = point.energy?;
+    let idle = energy.idle_watts.map(|watts| format!(" · {} W before the load", figure(watts)));
+    let more = format!("{} J over the window{}", figure(energy.joules), idle.unwrap_or_default());
+    Some(("energy", figure(energy.joules_per_output_token?), "J per output token", more))
 }
 
 fn cost_tile(point: &Point) -> Option<Tile> {
@@ -140,69 +152,73 @@ pub(super) fn ends(page: &mut Html, point: &Point) {
     let _: &mut Html = page.markup("</tbody></table></div>");
 }
 
+/// Writes the verdict on a suite as a whole.
+pub(super) fn tally(page: &mut Html, subject: &Subject) {
+    let of = |passed| subject.verdicts.iter().filter(|line| line.passed == passed).count();
+    let [passed, failed, open] = [Passed::Yes, Passed::No, Passed::Undecided].map(of);
+    let (class, verdict) = match (failed, open, passed) {
+        (0, 0, 0) => return,
+        (0, 0, _) => ("verdict sound", Passed::Yes),
+        (0, ..) => ("verdict doubtful", Passed::Undecided),
+        _ => ("verdict void", Passed::No),
+    };
+    let _: &mut Html = page.open("div", &[("class", class)]).markup("<p>");
+    let words = format!(": {passed} passed, {failed} failed, {open} undecided.");
+    let _: &mut Html = page.element("strong", &[], verdict.capitals()).text(&words);
+    let _: &mut Html = page.markup("</p></div>");
+}
+
+/// Writes the figures of the point that a study was for: its knee.
+pub(super) fn knee(page: &mut Html, subject: &Subject) {
+    let marked = subject.points.iter().zip(&subject.places);
+    let mut knees = marked.filter(|(_, place)| place.mark == "knee");
+    // Several are too many to stand out: the table marks them.
+    if let (Some((point, place)), None) = (knees.next(), knees.next()) {
+        super::heading(page, &format!("At the knee: {}", place.label));
+        tiles(page, point);
+    }
+}
+
 /// Writes what a study found.
 pub(super) fn findings(page: &mut Html, subject: &Subject) {
     if subject.findings.is_empty() {
         return;
     }
-    super::heading(page, "Findings");
+    super::heading(page, if subject.verdicts.is_empty() { "Findings" } else { "The suite" });
     let _: &mut Html = page.markup("<table class=\"setup\"><tbody>");
-    for (name, finding) in &subject.findings {
+    for group in subject.findings.chunk_by(|one, other| one.0 == other.0) {
         let _: &mut Html = page.markup("<tr><td>");
-        defined(page, name);
-        let _: &mut Html = page.markup("</td>").element("td", &[], finding).markup("</tr>");
+        defined(page, &group[0].0);
+        let _: &mut Html = page.markup("</td><td>");
+        for (_, finding) in group {
+            let _: &mut Html = page.open("div", &[]).prose(finding).close("div");
+        }
+        let _: &mut Html = page.markup("</td></tr>");
     }
     let _: &mut Html = page.markup("</tbody></table>");
 }
 
-/// Writes a line for each point.
-pub(super) fn points(page: &mut Html, subjects: &[Subject]) {
-    let (heads, rows) = point_rows(subjects);
-    super::table(page, &heads, &rows);
-}
-
-/// Returns a line for each point, with headings.
-pub(crate) fn point_rows(subjects: &[Subject]) -> (Vec<String>, Vec<Vec<String>>) {
-    let load = Load::of(subjects);
-    let heads = [
-        "",
-        load.title(),
-        "output tok/s",
-        "requests/s",
-        "tok/s/user",
-        "TTFT p50, ms",
-        "TTFT p99, ms",
-        "TPOT mean, ms",
-        "E2E p50, ms",
-        "E2E p99, ms",
-        "failed",
-        "per 1M output",
-        "trust",
-    ];
-    let optional = |value: Option<f64>| value.map_or(ABSENT.to_owned(), figure);
-    let mut rows = Vec::new();
-    for series in series(subjects, load) {
-        for (at, point) in &series.points {
-            let (rates, latency) = (point.rates.as_ref(), &point.latency);
-            let p50 = |estimate: Option<Estimate>| optional(estimate.map(|e| e.p50));
-            let p99 = |estimate: Option<Estimate>| optional(estimate.and_then(|e| e.p99));
-            let cost = point.cost.and_then(|cost| Some((cost.currency, cost.per_1m_output?)));
-            rows.push(vec![
-                series.name.clone(),
-                short(*at),
-                optional(rates.map(|rates| rates.output_tokens_per_s)),
-                optional(rates.map(|rates| rates.requests_per_s)),
-                optional(rates.and_then(|rates| rates.output_tokens_per_s_per_user)),
-                p50(latency.ttft_ms),
-                p99(latency.ttft_ms),
-                optional(latency.tpot_ms.map(|e| e.mean)),
-                p50(latency.e2e_ms),
-                p99(latency.e2e_ms),
-                point.counts.failure_rate.map_or(ABSENT.to_owned(), percent),
-                cost.map_or(ABSENT.to_owned(), |(currency, amount)| money(currency, amount)),
-                format!("{:?}", point.trust.verdict).to_lowercase(),
-            ]);
-        }
+/// Writes what a suite asks, line by line, with its verdicts.
+pub(super) fn verdicts(page: &mut Html, subject: &Subject) {
+    if subject.verdicts.is_empty() {
+        return;
     }
-    (heads.map(str::to_owned).to_vec(), rows)
+    super::heading(page, "What was asked");
+    let _: &mut Html = page.markup("<table class=\"setup verdicts\"><tbody>");
+    for line in &subject.verdicts {
+        let class = match line.passed {
+            Passed::Yes => "met",
+            Passed::No => "missed",
+            Passed::Undecided => "undecided",
+        };
+        let _: &mut Html = page.markup("<tr><td>");
+        let _: &mut Html = page.element("span", &[("class", class)], line.passed.capitals());
+        let _: &mut Html = page.markup("</td><td>").element("strong", &[], &line.name);
+        let _: &mut Html = page.element("div", &[], &line.rule);
+        for found in &line.found {
+            let _: &mut Html = page.element("div", &[("class", "hint")], found);
+        }
+        let _: &mut Html = page.markup("</td></tr>");
+    }
+    let _: &mut Html = page.markup("</tbody></table>");
 }

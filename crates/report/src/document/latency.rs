@@ -37,13 +37,16 @@ pub(super) fn write(page: &mut Html, point: &Point) {
             let _: &mut Html = page.open("tr", &[("class", class)]).markup("<td>");
             defined(page, name);
             let _: &mut Html = page.markup("</td>");
-            for cell in cells(&estimate) {
-                let _: &mut Html = page.element("td", &[], &cell);
-            }
+            // The generator's own lateness is a result under any load.
+            let struck = point.saturated && name != "lag";
+            line(page, &estimate, struck.then_some("s"));
             let _: &mut Html = page.close("tr");
         }
     }
     let _: &mut Html = page.markup("</tbody></table></div>");
+    if point.saturated {
+        super::struck_out(page);
+    }
     let from = match point.load {
         LoadPlan::Closed { .. } => {
             "Closed loop: no arrival schedule exists; latency is from when a slot was free."
@@ -57,6 +60,18 @@ pub(super) fn write(page: &mut Html, point: &Point) {
     };
     let note = "± is the half width of the mean's 95 % interval. A dash: too few requests.";
     let _: &mut Html = page.element("p", &[("class", "faint")], &format!("{from} {note}"));
+}
+
+/// Writes the cells of a line, each in this element; how many there are is known in any case.
+fn line(page: &mut Html, estimate: &Estimate, within: Option<&'static str>) {
+    for (place, cell) in cells(estimate).into_iter().enumerate() {
+        let _: &mut Html = page.markup("<td>");
+        let _: &mut Html = match within.filter(|_| place > 0 && cell != ABSENT) {
+            Some(tag) => page.element(tag, &[], &cell),
+            None => page.text(&cell),
+        };
+        let _: &mut Html = page.markup("</td>");
+    }
 }
 
 fn cells(e: &Estimate) -> [String; 10] {

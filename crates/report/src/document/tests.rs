@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use infermark_measure::measure_in_detail;
+use infermark_measure::details::{Trace, Traces};
+use infermark_measure::{
+    ArrivalLaw, Energy, Finding, Limit, LoadPlan, Point, RateCourse, Telemetry, measure_in_detail,
+};
 use infermark_terms::slo::Slo;
 use infermark_terms::{Currency, Excerpt, Outcome, Price};
 
 use super::html;
 use crate::tests::Run;
-use crate::{Origin, State, Subject, Verification, svg_files};
+use crate::{Origin, Passed, Place, Saturated, State, Subject, Verdict, Verification, svg_files};
 
 const HOSTILE: &str =
     "</title><script>alert(1)</script><img src=x onerror=\"alert('2')\">&'\u{202e}";
@@ -19,6 +22,7 @@ pub(crate) fn subject(run: &Run, name: &str) -> Subject {
     point.price(Price::new(1.5, Currency::USD).unwrap());
     Subject {
         id: name.to_owned(),
+        command: "infermark run".to_owned(),
         created: "2026-01-02T03:04:05.678Z".to_owned(),
         target: "http://127.0.0.1:8000".to_owned(),
         model: "tiny".to_owned(),
@@ -33,7 +37,8 @@ pub(crate) fn subject(run: &Run, name: &str) -> Subject {
         tags: BTreeMap::from([("name".to_owned(), name.to_owned())]),
         findings: Vec::new(),
         points: vec![point],
-        labels: Vec::new(),
+        places: Vec::new(),
+        verdicts: Vec::new(),
         details: Some(details),
         record: String::new(),
     }
@@ -165,4 +170,137 @@ fn runs_of_one_server_under_several_loads_are_one_line() {
     }
     let page = html(&[load(1), load(4), load(16)]);
     assert!(page.contains("3 runs, 3 operating points"));
+}
+
+#[test]
+fn what_others_said_stands_under_the_clients_own_course() {
+    let mut subject = subject(&Run::open(300), "a");
+    let alone = html(std::slice::from_ref(&subject));
+    for absent in ["What limits the server", "server: KV", "GPU: power", "J per output token"] {
+        assert!(!alone.contains(absent), "{absent}");
+    }
+    let details = subject.details.as_mut().unwrap();
+    let trace: Trace = details.timeline.bins.iter().map(|_| Some(0.5)).collect();
+    let gpu = || vec![("GPU-5f".to_owned(), trace.clone())];
+    details.traces = Traces {
+        running: trace.clone(),
+        waiting: trace.clone(),
+        kv_usage: trace.clone(),
+        gpu_utilization: gpu(),
+        gpu_power_watts: gpu(),
+        client_cpu_share: trace.clone(),
+    };
+    let point = &mut subject.points[0];
+    point.server = Some(Telemetry { running_mean: Some(3.5), ..Telemetry::default() });
+    let joules_per_output_token = Some(0.125);
+    point.energy = Some(Energy { joules: 900.0, joules_per_output_token, idle_watts: Some(70.0) });
+    point.diagnosis = vec![Finding {
+        limit: Limit::Queue,
+        evidence: "5.0 requests waited".to_owned(),
+        hint: "raise `--max-num-seqs`".to_owned(),
+    }];
+    let page = html(std::slice::from_ref(&subject));
+    assert_balanced(&page);
+    for said in [
+        "What limits the server",
+        "5.0 requests waited",
+        "raise <code>--max-num-seqs</code>",
+        "3.500 running",
+        "0.1250",
+        "J per output token",
+        "server: requests",
+        "server: KV memory in use, %",
+        "GPU: busy, %",
+        "GPU: power, W",
+        "client: cores busy, %",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+/// Three rates; the middle one is saturated where that is said, and its latencies are what they
+/// are `times`.
+fn at_three_rates(middle_is: Saturated, times: f64) -> Subject {
+    let mut study = subject(&Run::open(120), "a");
+    (study.details, study.places) = (None, Vec::new());
+    let first = study.points[0].clone();
+    study.points = [10.0, 20.0, 30.0].map(|rate| at_rate(first.clone(), rate)).to_vec();
+    let middle = &mut study.points[1];
+    middle.saturated = middle_is == Saturated::Yes;
+    let latency = &mut middle.latency;
+    for estimate in [&mut latency.ttft_ms, &mut latency.tpot_ms, &mut latency.e2e_ms] {
+        let estimate = estimate.as_mut().unwrap();
+        (estimate.mean, estimate.p50) = (estimate.mean * times, estimate.p50 * times);
+        (estimate.mean_ci95, estimate.p50_ci95) = (None, None);
+        estimate.p99 = estimate.p99.map(|p99| p99 * times);
+    }
+    study
+}
+
+fn at_rate(mut point: Point, rate: f64) -> Point {
+    let (arrivals, course) = (ArrivalLaw::Poisson, RateCourse::Steady);
+    point.load = LoadPlan::Open { rate_rps: rate, arrivals, course };
+    point
+}
+
+#[test]
+fn a_saturated_points_latencies_are_struck_out_and_stretch_no_axis() {
+    let (sane, saturated) =
+        (at_three_rates(Saturated::No, 1.0), at_three_rates(Saturated::Yes, 500.0));
+    let page = html(std::slice::from_ref(&saturated));
+    let ttft = saturated.points[1].latency.ttft_ms.unwrap();
+    let struck = format!("<s>{}</s>", crate::figure::figure(ttft.p50));
+    assert!(page.contains(&struck) && page.contains("no result"), "{struck}");
+    assert!(!html(std::slice::from_ref(&sane)).contains("<s>"));
+    let rate = crate::figure::figure(saturated.points[1].rates.unwrap().output_tokens_per_s);
+    assert!(!page.contains(&format!("<s>{rate}</s>")), "a rate is a result");
+    let words = |subject: &Subject, name: &str| -> Vec<String> {
+        let files = svg_files(std::slice::from_ref(subject));
+        let file = files.into_iter().find(|file| file.0 == name).unwrap().1;
+        let texts = file.split("<text").skip(1);
+        texts.map(|text| text.split(['>', '<']).nth(1).unwrap().to_owned()).collect()
+    };
+    for chart in ["throughput", "ttft", "tpot", "latency-throughput"] {
+        assert_eq!(words(&sane, chart), words(&saturated, chart), "{chart}");
+    }
+}
+
+#[test]
+fn curves_of_a_study_stand_apart_and_runs_of_one_load_side_by_side() {
+    let mut study = at_three_rates(Saturated::No, 1.0);
+    let place = |label: &str, curve: &str| Place {
+        label: label.to_owned(),
+        curve: curve.to_owned(),
+        mark: String::new(),
+    };
+    study.places = vec![place("x", "short"), place("y", "long"), place("z", "long")];
+    study.places[2].mark = "knee".to_owned();
+    let page = html(std::slice::from_ref(&study));
+    assert_balanced(&page);
+    for said in ["short", "long", "At the knee: z"] {
+        assert!(page.contains(said), "{said}");
+    }
+    let runs = Subject {
+        points: vec![study.points[0].clone(); 3],
+        places: ["run 1", "run 2", "run 3"].map(|label| place(label, "")).to_vec(),
+        ..study
+    };
+    let page = html(std::slice::from_ref(&runs));
+    assert!(page.contains("id=\"latency-runs\"") && !page.contains("id=\"scaling\""));
+}
+
+#[test]
+fn a_suites_verdicts_stand_on_top() {
+    let mut suite = at_three_rates(Saturated::No, 1.0);
+    let verdict = |passed, name: &str| Verdict {
+        passed,
+        name: name.to_owned(),
+        rule: "ttft:p99<=200ms".to_owned(),
+        found: vec![HOSTILE.to_owned()],
+    };
+    suite.verdicts = vec![verdict(Passed::Yes, "chat"), verdict(Passed::No, "batch")];
+    let page = html(std::slice::from_ref(&suite));
+    assert_balanced(&page);
+    assert!(page.contains("FAIL</strong>: 1 passed, 1 failed, 0 undecided."));
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
 }

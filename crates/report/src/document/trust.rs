@@ -1,7 +1,7 @@
 //! How far the figures can be trusted: what a report says first.
 
 use infermark_measure::Point;
-use infermark_terms::{Caveat, CaveatCode, Trust};
+use infermark_terms::{Caveat, Trust};
 
 use super::{Html, Origin, Subject};
 use crate::subject::names;
@@ -22,56 +22,78 @@ pub(super) fn write(page: &mut Html, subject: &Subject, point: &Point) {
     if !point.trust.caveats.is_empty() {
         let _: &mut Html = page.markup("<ul>");
         for caveat in &point.trust.caveats {
-            doubt(page, caveat);
+            doubt(page, caveat, "");
         }
         let _: &mut Html = page.markup("</ul>");
     }
     let _: &mut Html = page.close("div");
 }
 
-fn doubt(page: &mut Html, caveat: &Caveat) {
+fn doubt(page: &mut Html, caveat: &Caveat, whose: &str) {
     let code = format!("{:?}", caveat.code);
-    let _: &mut Html = page.open("li", &[]).element("strong", &[], &code);
+    let _: &mut Html = page.open("li", &[]).element("strong", &[], &code).text(whose);
     if caveat.lowers_to == Trust::Void {
         let _: &mut Html = page.text(" (void)");
     }
-    let _: &mut Html = page.text(": ").text(&caveat.detail).text(" ");
+    let _: &mut Html = page.text(": ").prose(caveat.detail.trim_end_matches('.')).text(". ");
     let hint = format!("Hint: {}.", caveat.hint.trim_end_matches('.'));
-    let _: &mut Html = page.element("span", &[("class", "hint")], &hint).close("li");
+    let _: &mut Html = page.open("span", &[("class", "hint")]).prose(&hint);
+    let _: &mut Html = page.close("span").close("li");
 }
 
-/// Writes the verdicts on many points: the worst, and what doubts there are.
+/// Writes the verdicts on many points: the worst, and each doubt once with the first point that it
+/// is of.
 pub(super) fn summary(page: &mut Html, subjects: &[Subject]) {
     let points = || subjects.iter().flat_map(|subject| &subject.points);
-    let worst = points().map(|point| point.trust.verdict).max().unwrap_or(Trust::Sound);
-    let class = match worst {
-        Trust::Sound => "verdict sound",
-        Trust::Doubtful => "verdict doubtful",
-        Trust::Void => "verdict void",
-    };
     let of = |verdict| points().filter(|point| point.trust.verdict == verdict).count();
-    let words = format!(
-        "{} points sound, {} doubtful, {} void",
-        of(Trust::Sound),
-        of(Trust::Doubtful),
-        of(Trust::Void)
-    );
+    let all = points().count();
+    let (class, word, words) = match [Trust::Void, Trust::Doubtful].map(of) {
+        [0, 0] => ("verdict sound", "Sound", "nothing is known against these figures.".to_owned()),
+        [0, doubtful] => {
+            ("verdict doubtful", "Doubtful", format!("{doubtful} of {all} points are."))
+        }
+        [void, doubtful] => {
+            let words = format!("the instrument cannot vouch for {void} of {all} points");
+            ("verdict void", "Void", format!("{words}; {doubtful} more are doubtful."))
+        }
+    };
     let _: &mut Html = page.open("div", &[("class", class)]).markup("<p>");
-    let _: &mut Html = page.element("strong", &[], &words).text(".").markup("</p><ul>");
-    let mut said: Vec<(String, CaveatCode)> = Vec::new();
-    for (subject, name) in subjects.iter().zip(names(subjects)) {
-        for caveat in subject.points.iter().flat_map(|point| &point.trust.caveats) {
-            let doubt = (name.clone(), caveat.code);
-            if !said.contains(&doubt) {
-                said.push(doubt);
-                let _: &mut Html = page.open("li", &[]).text(&name).text(", ");
-                let code = format!("{:?}", caveat.code);
-                let _: &mut Html = page.element("strong", &[], &code).text(": ");
-                let _: &mut Html = page.text(&caveat.detail).text(" ");
-                let hint = format!("Hint: {}.", caveat.hint.trim_end_matches('.'));
-                let _: &mut Html = page.element("span", &[("class", "hint")], &hint).close("li");
+    let _: &mut Html = page.element("strong", &[], word).text(": ").text(&words).markup("</p>");
+    let doubts = doubts(subjects);
+    if !doubts.is_empty() {
+        let _: &mut Html = page.markup("<ul>");
+        for (whose, caveat, count) in doubts {
+            let others = match count {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            doubt(page, caveat, &format!(" at {whose}{others}"));
+        }
+        let _: &mut Html = page.markup("</ul>");
+    }
+    let _: &mut Html = page.close("div");
+}
+
+/// Returns each kind of doubt about each subject once, and each that is the same for several: at
+/// which point, what, and at how many.
+fn doubts(subjects: &[Subject]) -> Vec<(String, &Caveat, usize)> {
+    let mut doubts: Vec<(usize, String, &Caveat, usize)> = Vec::new();
+    for (place, (subject, name)) in subjects.iter().zip(names(subjects)).enumerate() {
+        for (index, point) in subject.points.iter().enumerate() {
+            for caveat in &point.trust.caveats {
+                let is_like = |known: &&mut (usize, String, &Caveat, usize)| {
+                    known.2.code == caveat.code
+                        && (known.0 == place || known.2.detail == caveat.detail)
+                };
+                if let Some(known) = doubts.iter_mut().find(is_like) {
+                    known.3 += 1;
+                    continue;
+                }
+                let label = subject.label(index);
+                let whose = if subjects.len() == 1 { label } else { format!("{name}, {label}") };
+                doubts.push((place, whose, caveat, 1));
             }
         }
     }
-    let _: &mut Html = page.markup("</ul></div>");
+    doubts.into_iter().map(|(_, whose, caveat, count)| (whose, caveat, count)).collect()
 }

@@ -1,6 +1,6 @@
-//! How a run went, over time.
+//! How a run went, over time: the client's own course, and what others said meanwhile.
 
-use infermark_measure::details::{Bin, Course, Timeline};
+use infermark_measure::details::{Bin, Course, Timeline, Trace, Traces};
 use infermark_measure::{Details, Point};
 use infermark_terms::OutcomeKind;
 
@@ -10,20 +10,16 @@ use crate::chart::{Axis, Draw, Flight, Ink, Mark, Plot, Scale, Waterfall, short}
 /// The height of one panel of the timeline.
 const PANEL: f64 = 150.0;
 
-/// A line of a panel: its name, and its value in each bin.
-type Line = (&'static str, fn(&Bin) -> Option<f64>);
+/// From this per cent on, a share is drawn on an axis of the whole.
+const SHARE_MIN: f64 = 20.0;
 
-/// Whether a bin's value is a number of events, to be shown as a rate.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    PerSecond,
-    AsIs,
-}
+/// A line of a panel: its name, and its value in each bin.
+type Line = (String, Trace);
 
 pub(super) fn charts(point: &Point, details: &Details) -> Vec<Chart> {
     let mut charts = Vec::new();
     if !details.timeline.bins.is_empty() {
-        charts.push(timeline(point, &details.timeline));
+        charts.push(timeline(point, details));
     }
     if details.timeline.bins.iter().any(|bin| bin.cached_tokens.is_some_and(|n| n > 0)) {
         charts.push(prefix_cache(point, &details.timeline));
@@ -34,70 +30,111 @@ pub(super) fn charts(point: &Point, details: &Details) -> Vec<Chart> {
     charts
 }
 
-fn timeline(point: &Point, timeline: &Timeline) -> Chart {
-    let bin = timeline.bin_s;
-    let panel =
-        |title: &str, lines: &[Line], unit: Unit| panel(point, timeline, title, lines, unit);
-    let mut parts = vec![
-        panel("tokens/s", &[("output", |bin| Some(bin.output_tokens))], Unit::PerSecond),
-        panel("requests in flight", &[("in flight", |bin| Some(bin.in_flight))], Unit::AsIs),
-        panel(
-            "requests/s",
-            &[("due", |b| Some(b.due as f64)), ("finished", |b| Some(b.finished as f64))],
-            Unit::PerSecond,
-        ),
-        panel("TTFT, ms", &[("p50", |b| b.ttft_p50_ms), ("p99", |b| b.ttft_p99_ms)], Unit::AsIs),
-        panel(
-            "gaps between chunks, ms",
-            &[("p50", |b| b.gap_p50_ms), ("p99", |b| b.gap_p99_ms)],
-            Unit::AsIs,
-        ),
-    ];
-    if timeline.bins.iter().any(|bin| bin.failed > 0) {
-        parts.push(panel(
-            "failures/s",
-            &[("failed", |bin| Some(bin.failed as f64))],
-            Unit::PerSecond,
-        ));
-    }
-    // One axis serves all panels: only the last says what it is.
-    let last = parts.len() - 1;
-    for panel in &mut parts[..last] {
+fn timeline(point: &Point, details: &Details) -> Chart {
+    let timeline = &details.timeline;
+    let mut panels = own_panels(point, timeline);
+    panels.extend(others_panels(point, timeline, &details.traces));
+    // One axis serves all panels: only the last says what it is, and the first what is shaded.
+    let last = panels.len() - 1;
+    for panel in &mut panels[..last] {
         panel.x.title.clear();
     }
-    let parts = parts.into_iter().map(|panel| Box::new(panel) as Box<dyn Draw>).collect();
+    for mark in panels[1..].iter_mut().flat_map(|panel| &mut panel.marks) {
+        if let Mark::Stretch { name, .. } = mark {
+            name.clear();
+        }
+    }
+    let parts = panels.into_iter().map(|panel| Box::new(panel) as Box<dyn Draw>).collect();
     Chart {
         key: "timeline",
         title: "The run, second by second".to_owned(),
         note: format!(
-            "Bins of {} s on one axis. Shaded: outside the measured window. Of TTFT, requests \
-             stand where they were due.",
-            short(bin)
+            "Client, server and GPUs in bins of {} s on one axis. Shaded: outside the measured \
+             window. Of TTFT, requests stand where they were due.",
+            short(timeline.bin_s)
         ),
         span: Span::Full,
         parts,
     }
 }
 
-fn panel(point: &Point, timeline: &Timeline, title: &str, lines: &[Line], unit: Unit) -> Plot {
+/// Returns what the client itself saw.
+fn own_panels(point: &Point, timeline: &Timeline) -> Vec<Plot> {
+    let line = |name: &str, value: &dyn Fn(&Bin) -> Option<f64>| -> Line {
+        (name.to_owned(), timeline.bins.iter().map(value).collect())
+    };
+    let rate =
+        |name: &str, count: fn(&Bin) -> f64| line(name, &|bin| Some(count(bin) / timeline.bin_s));
+    let panel = |title: &str, lines| panel(point, timeline, title, lines);
+    let mut panels = vec![
+        panel("tokens/s", vec![rate("output", |bin| bin.output_tokens)]),
+        panel("requests in flight", vec![line("in flight", &|bin| Some(bin.in_flight))]),
+        panel(
+            "requests/s",
+            vec![rate("due", |bin| bin.due as f64), rate("finished", |bin| bin.finished as f64)],
+        ),
+        panel(
+            "TTFT, ms",
+            vec![line("p50", &|bin| bin.ttft_p50_ms), line("p99", &|bin| bin.ttft_p99_ms)],
+        ),
+        panel(
+            "gaps between chunks, ms",
+            vec![line("p50", &|bin| bin.gap_p50_ms), line("p99", &|bin| bin.gap_p99_ms)],
+        ),
+    ];
+    if timeline.bins.iter().any(|bin| bin.failed > 0) {
+        panels.push(panel("failures/s", vec![rate("failed", |bin| bin.failed as f64)]));
+    }
+    panels
+}
+
+/// Returns what servers, GPUs and the client's host said of themselves, where they did.
+fn others_panels(point: &Point, timeline: &Timeline, traces: &Traces) -> Vec<Plot> {
+    let line = |name: &str, trace: &Trace, factor: f64| -> Line {
+        (name.to_owned(), trace.iter().map(|value| value.map(|v| v * factor)).collect())
+    };
+    let gpus = |traces: &[(String, Trace)], factor| -> Vec<Line> {
+        let named = traces.iter().enumerate();
+        named.map(|(index, (_, trace))| line(&format!("GPU {index}"), trace, factor)).collect()
+    };
+    let panels = [
+        (
+            "server: requests",
+            vec![line("running", &traces.running, 1.0), line("waiting", &traces.waiting, 1.0)],
+        ),
+        ("server: KV memory in use, %", vec![line("KV memory", &traces.kv_usage, 100.0)]),
+        ("GPU: busy, %", gpus(&traces.gpu_utilization, 100.0)),
+        ("GPU: power, W", gpus(&traces.gpu_power_watts, 1.0)),
+        ("client: cores busy, %", vec![line("cores", &traces.client_cpu_share, 100.0)]),
+    ];
+    let panels = panels.into_iter().filter_map(|(title, mut lines)| {
+        lines.retain(|(_, trace)| !trace.is_empty());
+        let mut panel = (!lines.is_empty()).then(|| panel(point, timeline, title, lines))?;
+        // Shares are drawn of the whole, but for those that would lie along the axis.
+        if title.ends_with('%') && highest(&panel) >= SHARE_MIN {
+            panel.y.scale = Scale::exactly(0.0, 100.0);
+        }
+        Some(panel)
+    });
+    panels.collect()
+}
+
+/// Returns the greatest value of a panel's lines.
+fn highest(panel: &Plot) -> f64 {
+    let every = panel.marks.iter().flat_map(Mark::values);
+    every.fold(0.0, f64::max)
+}
+
+fn panel(point: &Point, timeline: &Timeline, title: &str, lines: Vec<Line>) -> Plot {
     let end = timeline.start_s + timeline.bin_s * timeline.bins.len() as f64;
-    let unit = if unit == Unit::PerSecond { timeline.bin_s } else { 1.0 };
-    let marks: Vec<_> = (0..)
-        .zip(lines)
-        .map(|(index, (name, value))| {
-            let at = |place: usize| timeline.start_s + timeline.bin_s * (place as f64 + 0.5);
-            let points = timeline.bins.iter().enumerate();
-            let points = points.map(|(place, bin)| (at(place), value(bin).map(|v| v / unit)));
-            let (name, ink, points) = ((*name).to_owned(), Ink::Series(index), points.collect());
-            if lines.len() == 1 {
-                Mark::Area { name, ink, points }
-            } else {
-                Mark::Line { name, ink, points }
-            }
-        })
-        .collect();
-    let every = timeline.bins.iter().flat_map(|bin| lines.iter().filter_map(|line| line.1(bin)));
-    let scale = Scale::from_zero(every.map(|value| value / unit));
+    let is_single = lines.len() == 1;
+    let scale = Scale::from_zero(lines.iter().flat_map(|line| line.1.iter().copied().flatten()));
+    let marks = lines.into_iter().enumerate().map(|(index, (name, values))| {
+        let at = |place: usize| timeline.start_s + timeline.bin_s * (place as f64 + 0.5);
+        let points = values.into_iter().enumerate().map(|(place, value)| (at(place), value));
+        let (ink, points) = (Ink::Series(index), points.collect());
+        if is_single { Mark::Area { name, ink, points } } else { Mark::Line { name, ink, points } }
+    });
     Plot {
         label: format!("{title} over time"),
         height: PANEL,
@@ -123,11 +160,12 @@ fn outside(point: &Point, start: f64, end: f64) -> Vec<Mark> {
 }
 
 fn prefix_cache(point: &Point, timeline: &Timeline) -> Chart {
-    let share: Line = ("from the prefix cache", |bin| {
+    let share = timeline.bins.iter().map(|bin| {
         let cached = bin.cached_tokens?;
         (bin.input_tokens > 0).then(|| 100.0 * cached as f64 / bin.input_tokens as f64)
     });
-    let mut plot = panel(point, timeline, "share of input tokens, %", &[share], Unit::AsIs);
+    let share = ("from the prefix cache".to_owned(), share.collect());
+    let mut plot = panel(point, timeline, "share of input tokens, %", vec![share]);
     plot.y.scale = Scale::exactly(0.0, 100.0);
     let note = "The share of input tokens that the server says it took from its prefix cache.";
     Chart::new("prefix-cache", "Prefix cache", note, plot).full()

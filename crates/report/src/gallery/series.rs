@@ -1,10 +1,13 @@
 //! Several operating points side by side.
+//!
+//! A saturated point's rates are results, and its latencies are none: they are crossed, join no
+//! line, and do not stretch the axis.
 
 use infermark_measure::{Estimate, Interval, Point};
 
 use super::{Chart, Span};
-use crate::chart::{Axis, Bars, Draw, Group, Heat, Ink, Mark, Plot, Scale};
-use crate::subject::{Load, Series};
+use crate::chart::{Axis, Bars, Draw, Group, Heat, Ink, Mark, Plot, Scale, short};
+use crate::subject::{Load, Placed, Series};
 
 /// The height of a chart over the load.
 const HEIGHT: f64 = 270.0;
@@ -12,22 +15,34 @@ const HEIGHT: f64 = 270.0;
 /// The most loads that a heat map shows of one series.
 const COLUMNS_MAX: usize = 16;
 
-/// One point's place and value.
-type Place = (f64, Option<f64>);
+/// The percentiles that are drawn beside one another.
+const PERCENTILES: [&str; 3] = ["p50", "p95", "p99"];
+
+/// What stands below a chart with crosses.
+const CROSSED: &str = " ×: saturated, and no result.";
+
+/// A figure of a point, as it is drawn.
+type Value<'a> = &'a dyn Fn(&Series<'_>, &Placed<'_>) -> Option<f64>;
 
 pub(super) fn charts(series: &[Series<'_>], load: Load) -> Vec<Chart> {
     let several = series.iter().any(|series| series.points.len() > 1);
     let mut charts = Vec::new();
     if several {
         charts.push(throughput_over_load(series, load));
-        charts.push(latency_over_throughput(series));
+        charts.push(match load {
+            Load::Run => latency_over_runs(series),
+            Load::Concurrency | Load::Rate | Load::InFlight => latency_over_throughput(series),
+        });
         charts.extend(latency_over_load(series, load));
     } else {
         charts.push(throughput(series));
     }
-    charts.push(latency(series));
-    charts.extend(several.then(|| scaling(series, load)));
-    charts.extend(cost(series));
+    let is_one_curve = several && series.len() == 1;
+    if load != Load::Run {
+        charts.push(if is_one_curve { tails(&series[0], load) } else { latency(series) });
+        charts.extend(several.then(|| scaling(series, load)));
+    }
+    charts.extend(if is_one_curve { cost_over_load(series, load) } else { cost(series) });
     charts.push(heat(series, load));
     charts
 }
@@ -36,60 +51,88 @@ fn output(point: &Point) -> Option<f64> {
     point.rates.map(|rates| rates.output_tokens_per_s)
 }
 
+/// Whether a figure of a saturated point is a result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Figure {
+    /// It is, as a rate.
+    Rate,
+    /// It is not.
+    Latency,
+}
+
 /// Draws a figure of each point over the load.
 fn over_load(
     series: &[Series<'_>],
     load: Load,
     title: &str,
-    value: impl Fn(&Series<'_>, &Point) -> Option<f64>,
+    kind: Figure,
+    value: Value<'_>,
 ) -> Plot {
-    let places: Vec<(String, Vec<Place>)> = series
-        .iter()
-        .map(|series| {
-            let points = series.points.iter();
-            let points = points.map(|(at, point)| (*at, value(series, point))).collect();
-            (series.name.clone(), points)
-        })
-        .collect();
-    let every = |of: fn(&Place) -> Option<f64>| {
-        let values: Vec<f64> = places.iter().flat_map(|p| p.1.iter().filter_map(of)).collect();
-        values
-    };
+    let (mut marks, mut sane, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, one) in series.iter().enumerate() {
+        let (mut line, mut struck) = (Vec::new(), Vec::new());
+        for placed in &one.points {
+            let found = value(one, placed);
+            let is_result = kind == Figure::Rate || !placed.point.saturated;
+            line.extend(is_result.then_some((placed.at, found)));
+            // Runs of the same load are no course of anything.
+            line.extend((load == Load::Run).then_some((placed.at, None)));
+            sane.extend(found.filter(|_| is_result));
+            all.extend(found);
+            let crossed = found.filter(|_| placed.point.saturated);
+            struck.extend(crossed.map(|value| (placed.at, value)));
+        }
+        let (name, ink) = (one.name.clone(), Ink::Series(index));
+        marks.push(Mark::Dots { name: name.clone(), ink, points: line });
+        marks.push(Mark::Struck { name, ink, points: struck });
+    }
+    let heights = if sane.is_empty() { all } else { sane };
     Plot {
         label: format!("{title}, over {}", load.title()),
         height: HEIGHT,
         beside: None,
-        x: Axis::new(load.title(), level(&every(|place| Some(place.0)))),
-        y: Axis::new(title, Scale::from_zero(every(|place| place.1).into_iter())),
-        marks: lines(places),
+        x: Axis::new(load.title(), level(series, load)),
+        y: Axis::new(title, Scale::from_zero(heights.into_iter())),
+        marks,
     }
 }
 
-fn lines(places: Vec<(String, Vec<Place>)>) -> Vec<Mark> {
-    let line = |(index, (name, points))| Mark::Dots { name, ink: Ink::Series(index), points };
-    places.into_iter().enumerate().map(line).collect()
+/// Says what crosses are, where there are any.
+fn crossed(series: &[Series<'_>]) -> &'static str {
+    let any = series.iter().any(|one| one.points.iter().any(|placed| placed.point.saturated));
+    if any { CROSSED } else { "" }
 }
 
 /// Loads that were doubled lie on a logarithmic axis, others on a linear one.
-fn level(loads: &[f64]) -> Scale {
+fn level(series: &[Series<'_>], load: Load) -> Scale {
+    let loads: Vec<f64> = series.iter().flat_map(|s| s.points.iter().map(|p| p.at)).collect();
     let low = loads.iter().copied().fold(f64::INFINITY, f64::min);
     let high = loads.iter().copied().fold(0.0, f64::max);
-    if low > 0.0 && high / low >= 16.0 {
-        Scale::log(loads.iter().copied())
-    } else {
-        Scale::from_zero(loads.iter().copied())
+    match load {
+        Load::Run => Scale::Whole { low: 0.5, high: high + 0.5 },
+        Load::Concurrency | Load::Rate | Load::InFlight if low > 0.0 && high / low >= 16.0 => {
+            Scale::log(loads.into_iter())
+        }
+        Load::Concurrency | Load::Rate | Load::InFlight => Scale::from_zero(loads.into_iter()),
     }
 }
 
 fn throughput_over_load(series: &[Series<'_>], load: Load) -> Chart {
-    let plot = over_load(series, load, "output tokens/s", |_, point| output(point));
-    let note = "Where a line stops rising, more load only waits.";
-    Chart::new("throughput", "Throughput", note, plot)
+    let value: Value<'_> = &|_, placed| output(placed.point);
+    let plot = over_load(series, load, "output tokens/s", Figure::Rate, value);
+    let note = match load {
+        Load::Run => "How far runs of the same load differ.",
+        Load::Concurrency | Load::Rate | Load::InFlight => {
+            "Where a line stops rising, more load only waits."
+        }
+    };
+    let marked = if crossed(series).is_empty() { "" } else { " ×: saturated." };
+    Chart::new("throughput", "Throughput", &format!("{note}{marked}"), plot)
 }
 
 fn throughput(series: &[Series<'_>]) -> Chart {
     let groups = series.iter().map(|series| {
-        let value = series.points.first().and_then(|(_, point)| output(point));
+        let value = series.points.first().and_then(|placed| output(placed.point));
         Group { name: series.name.clone(), values: vec![(value, None)] }
     });
     let bars = Bars {
@@ -105,50 +148,100 @@ fn throughput(series: &[Series<'_>]) -> Chart {
 /// Draws a latency over throughput: the price of each further token. Intervals are those of the
 /// statistic, at 95 %.
 fn latency_over_throughput(series: &[Series<'_>]) -> Chart {
-    let mut marks = Vec::new();
-    let (mut xs, mut ys) = (Vec::new(), Vec::new());
-    let (mut best, mut knee) = (0.0, None);
-    for (index, one) in series.iter().enumerate() {
-        let at = |point: &Point| Some((output(point)?, point.latency.e2e_ms?));
-        let points: Vec<_> = one.points.iter().filter_map(|(_, point)| at(point)).collect();
-        let ends = points.iter().filter_map(|(x, e)| Some((*x, e.mean_ci95?)));
-        let intervals: Vec<[f64; 3]> = ends.map(|(x, [low, high])| [x, low, high]).collect();
-        xs.extend(points.iter().map(|point| point.0));
-        ys.extend(points.iter().map(|point| point.1.mean));
-        ys.extend(intervals.iter().map(|interval| interval[2]));
-        for (_, point) in &one.points {
-            let power = point.rates.zip(point.latency.e2e_ms);
-            let power = power.map_or(0.0, |(rates, e2e)| rates.requests_per_s / e2e.mean);
-            if power > best {
-                (best, knee) = (power, output(point));
-            }
-        }
-        let ink = Ink::Series(index);
-        let line = points.into_iter().map(|(x, estimate)| (x, Some(estimate.mean))).collect();
-        marks.push(Mark::Intervals { ink, points: intervals });
-        marks.push(Mark::Dots { name: one.name.clone(), ink, points: line });
-    }
+    let at = |point: &Point| Some((output(point)?, point.latency.e2e_ms?));
+    let mut marks = e2e_marks(series, &|placed| at(placed.point));
+    let sane = || series.iter().flat_map(|one| &one.points).filter(|one| !one.point.saturated);
+    let power = |point: &Point| {
+        Some(point.rates?.requests_per_s / point.latency.e2e_ms?.mean).filter(|p| p.is_finite())
+    };
+    let known = sane().filter_map(|placed| Some((power(placed.point)?, output(placed.point)?)));
+    let knee = known.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, at)| at);
     if let Some(at) = knee.filter(|_| series.len() == 1) {
         marks.push(Mark::Upright { name: "knee".to_owned(), at });
     }
+    let every = series.iter().flat_map(|one| &one.points);
+    let rates = every.filter_map(|placed| at(placed.point).map(|(x, _)| x));
     let plot = Plot {
         label: "End-to-end latency over throughput".to_owned(),
         height: HEIGHT,
         beside: None,
-        x: Axis::new("output tokens/s", Scale::from_zero(xs.into_iter())),
-        y: Axis::new("mean E2E, ms, with its 95 % interval", Scale::from_zero(ys.into_iter())),
+        x: Axis::new("output tokens/s", Scale::from_zero(rates)),
+        y: Axis::new("mean E2E, ms, with its 95 % interval", e2e_scale(series)),
         marks,
     };
-    let note = "The further right and the lower, the better. The knee is the point of the greatest \
-                power: requests/s ÷ mean E2E (Kleinrock).";
-    Chart::new("latency-throughput", "Latency against throughput", note, plot)
+    let note = format!(
+        "The further right and the lower, the better. The knee is the point of the greatest \
+         power: requests/s ÷ mean E2E (Kleinrock).{}",
+        crossed(series)
+    );
+    Chart::new("latency-throughput", "Latency against throughput", &note, plot)
+}
+
+/// Draws the mean of E2E of each run, with its interval.
+fn latency_over_runs(series: &[Series<'_>]) -> Chart {
+    let mut marks = e2e_marks(series, &|placed| Some((placed.at, placed.point.latency.e2e_ms?)));
+    for mark in &mut marks {
+        if let Mark::Dots { points, .. } = mark {
+            *points = points.iter().flat_map(|&(x, y)| [(x, y), (x, None)]).collect();
+        }
+    }
+    let plot = Plot {
+        label: "End-to-end latency of each run".to_owned(),
+        height: HEIGHT,
+        beside: None,
+        x: Axis::new(Load::Run.title(), level(series, Load::Run)),
+        y: Axis::new("mean E2E, ms, with its 95 % interval", e2e_scale(series)),
+        marks,
+    };
+    let note = format!(
+        "An interval says how sure one run is of its mean; how far runs differ, only runs \
+         show.{}",
+        crossed(series)
+    );
+    Chart::new("latency-runs", "Latency", &note, plot)
+}
+
+/// Draws means with their intervals, each where `at` says.
+fn e2e_marks(
+    series: &[Series<'_>],
+    at: &dyn Fn(&Placed<'_>) -> Option<(f64, Estimate)>,
+) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    for (index, one) in series.iter().enumerate() {
+        let (ink, name) = (Ink::Series(index), one.name.clone());
+        let of = |saturated: bool| {
+            let points = one.points.iter().filter(move |one| one.point.saturated == saturated);
+            points.filter_map(at)
+        };
+        let ends = of(false).filter_map(|(x, estimate)| Some((x, estimate.mean_ci95?)));
+        let intervals = ends.map(|(x, [low, high])| [x, low, high]).collect();
+        let line = of(false).map(|(x, estimate)| (x, Some(estimate.mean))).collect();
+        let struck = of(true).map(|(x, estimate)| (x, estimate.mean)).collect();
+        marks.push(Mark::Intervals { ink, points: intervals });
+        marks.push(Mark::Dots { name: name.clone(), ink, points: line });
+        marks.push(Mark::Struck { name, ink, points: struck });
+    }
+    marks
+}
+
+/// Returns the axis for means of E2E and their intervals.
+fn e2e_scale(series: &[Series<'_>]) -> Scale {
+    let every = || series.iter().flat_map(|one| &one.points);
+    let all_are_saturated = every().all(|placed| placed.point.saturated);
+    let shown = every().filter(|placed| all_are_saturated || !placed.point.saturated);
+    let highs = shown.filter_map(|placed| {
+        let e2e = placed.point.latency.e2e_ms?;
+        Some(e2e.mean_ci95.map_or(e2e.mean, |[_, high]| high))
+    });
+    Scale::from_zero(highs)
 }
 
 fn latency_over_load(series: &[Series<'_>], load: Load) -> Vec<Chart> {
-    let chart = |key, title, axis, note, value: fn(&Point) -> Option<f64>| {
-        let plot = over_load(series, load, axis, |_, point| value(point));
-        let seen = series.iter().any(|s| s.points.iter().any(|p| value(p.1).is_some()));
-        seen.then(|| Chart::new(key, title, note, plot))
+    let chart = |key, title, axis, note: &str, value: fn(&Point) -> Option<f64>| {
+        let figure: Value<'_> = &|_, placed| value(placed.point);
+        let plot = over_load(series, load, axis, Figure::Latency, figure);
+        let seen = series.iter().any(|s| s.points.iter().any(|p| value(p.point).is_some()));
+        seen.then(|| Chart::new(key, title, &format!("{note}{}", crossed(series)), plot))
     };
     let ttft = chart(
         "ttft",
@@ -167,21 +260,35 @@ fn latency_over_load(series: &[Series<'_>], load: Load) -> Vec<Chart> {
     ttft.into_iter().chain(tpot).collect()
 }
 
-/// Draws E2E percentiles of each series, at its highest load.
+/// Draws E2E percentiles of each series, at its highest load that is not saturated.
 fn latency(series: &[Series<'_>]) -> Chart {
     let groups = series.iter().map(|series| {
-        let estimate = series.points.last().and_then(|(_, point)| point.latency.e2e_ms);
+        let highest = series.points.iter().rev().find(|placed| !placed.point.saturated);
+        let estimate = highest.and_then(|placed| placed.point.latency.e2e_ms);
         Group { name: series.name.clone(), values: percentiles(estimate).to_vec() }
     });
     let bars = Bars {
         label: "End-to-end latency at the highest load".to_owned(),
-        title: "E2E, ms, at the highest load of each".to_owned(),
-        names: ["p50", "p95", "p99"].map(str::to_owned).to_vec(),
+        title: "E2E, ms, at the highest load of each that is not saturated".to_owned(),
+        names: PERCENTILES.map(str::to_owned).to_vec(),
         groups: groups.collect(),
         sign: String::new(),
     };
     let note = "Nearest-rank percentiles of E2E, with their 95 % intervals.";
     Chart::new("latency", "Latency", note, bars)
+}
+
+/// Draws E2E percentiles of one curve over the load.
+fn tails(one: &Series<'_>, load: Load) -> Chart {
+    let lines =
+        PERCENTILES.map(|name| Series { name: name.to_owned(), points: one.points.clone() });
+    let value: Value<'_> = &|line, placed| {
+        let place = PERCENTILES.iter().position(|name| *name == line.name)?;
+        percentiles(placed.point.latency.e2e_ms)[place].0
+    };
+    let plot = over_load(&lines, load, "E2E, ms", Figure::Latency, value);
+    let note = format!("Nearest-rank percentiles of E2E.{}", crossed(&lines));
+    Chart::new("latency", "Latency", &note, plot)
 }
 
 fn percentiles(estimate: Option<Estimate>) -> [(Option<f64>, Option<Interval>); 3] {
@@ -191,22 +298,39 @@ fn percentiles(estimate: Option<Estimate>) -> [(Option<f64>, Option<Interval>); 
 
 /// Draws how much of a proportional rise in throughput was had.
 fn scaling(series: &[Series<'_>], load: Load) -> Chart {
-    let efficiency = |series: &Series<'_>, point: &Point| {
-        let (least, first) = series.points.first()?;
-        let (at, _) = series.points.iter().find(|(_, other)| std::ptr::eq(*other, point))?;
-        let proportional = output(first)? * at / least;
-        (proportional > 0.0).then_some(100.0 * output(point)? / proportional)
+    let efficiency: Value<'_> = &|series, placed| {
+        let first = series.points.first()?;
+        let proportional = output(first.point)? * placed.at / first.at;
+        (proportional > 0.0).then_some(100.0 * output(placed.point)? / proportional)
     };
-    let mut plot = over_load(series, load, "% of proportional to the lowest load", efficiency);
+    let title = "% of proportional to the lowest load";
+    let mut plot = over_load(series, load, title, Figure::Rate, efficiency);
     plot.marks.push(Mark::Level { name: "proportional".to_owned(), at: 100.0 });
+    let marked = if crossed(series).is_empty() { "" } else { " ×: saturated." };
     let note = "Output tokens/s ÷ what they would be if they rose as the load does.";
-    Chart::new("scaling", "Scaling efficiency", note, plot)
+    Chart::new("scaling", "Scaling efficiency", &format!("{note}{marked}"), plot)
 }
 
-/// Draws the lowest cost of each series; nothing without a price.
+/// Draws the cost of each point of one curve; nothing without a price.
+fn cost_over_load(series: &[Series<'_>], load: Load) -> Option<Chart> {
+    let costs = || series.iter().flat_map(|s| s.points.iter().filter_map(|p| p.point.cost));
+    let currency = costs().next()?.currency;
+    let value: Value<'_> = &|_, placed| {
+        let cost = placed.point.cost.filter(|cost| cost.currency == currency);
+        cost.and_then(|cost| cost.per_1m_output)
+    };
+    let title = format!("{} per 1M output tokens", currency.code());
+    let plot = over_load(series, load, &title, Figure::Rate, value);
+    let marked = if crossed(series).is_empty() { "" } else { " ×: saturated." };
+    let note = format!("What a million output tokens cost at each load.{marked}");
+    Some(Chart::new("cost", "Cost", &note, plot))
+}
+
+/// Draws the lowest cost of each series, saturation left out; nothing without a price.
 fn cost(series: &[Series<'_>]) -> Option<Chart> {
     let costs = |series: &Series<'_>| {
-        let costs = series.points.iter().filter_map(|(_, point)| point.cost);
+        let sane = series.points.iter().filter(|placed| !placed.point.saturated);
+        let costs = sane.filter_map(|placed| placed.point.cost);
         costs.min_by(|one, other| {
             let amount = |cost: &infermark_measure::Cost| cost.per_1m_output.unwrap_or(f64::MAX);
             amount(one).total_cmp(&amount(other))
@@ -225,7 +349,7 @@ fn cost(series: &[Series<'_>]) -> Option<Chart> {
         groups: groups.collect(),
         sign: currency.sign(),
     };
-    let note = "At the load of each at which output tokens are cheapest.";
+    let note = "At the load of each, saturated ones left out, at which output tokens are cheapest.";
     Some(Chart::new("cost", "Cost", note, bars))
 }
 
@@ -235,7 +359,7 @@ fn heat(series: &[Series<'_>], load: Load) -> Chart {
         let every = series.points.len().div_ceil(COLUMNS_MAX).max(1);
         let points: Vec<_> = series.points.iter().step_by(every).collect();
         let of = |value: fn(&Estimate) -> Option<f64>| -> Vec<Option<f64>> {
-            points.iter().map(|(_, p)| p.latency.e2e_ms.as_ref().and_then(value)).collect()
+            points.iter().map(|p| p.point.latency.e2e_ms.as_ref().and_then(value)).collect()
         };
         let rows = vec![
             ("p50".to_owned(), of(|e| Some(e.p50))),
@@ -244,20 +368,27 @@ fn heat(series: &[Series<'_>], load: Load) -> Chart {
             ("p99".to_owned(), of(|e| e.p99)),
             ("max".to_owned(), of(|e| Some(e.max))),
         ];
-        let columns = points.iter().map(|(at, _)| crate::chart::short(*at)).collect();
+        let columns = points.iter().map(|placed| short(placed.at)).collect();
+        let struck = points.iter().map(|placed| placed.point.saturated).collect();
         Box::new(Heat {
             label: format!("E2E percentiles of {}", series.name),
             title: format!("{}: E2E, ms", series.name),
             columns_title: load.title().to_owned(),
             columns,
+            struck,
             rows,
         }) as Box<dyn Draw>
     });
     Chart {
         key: "heatmap",
         title: "Latency heat map".to_owned(),
-        note: "Percentile by load; the darker, the slower.".to_owned(),
+        note: heat_note(series),
         span: Span::Full,
         parts: maps.collect(),
     }
+}
+
+fn heat_note(series: &[Series<'_>]) -> String {
+    let struck = if crossed(series).is_empty() { "" } else { " Struck out: saturated." };
+    format!("Percentile by load; the darker, the slower.{struck}")
 }

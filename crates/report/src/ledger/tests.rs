@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::Place;
 use crate::document::tests::subject;
 use crate::markdown::markdown;
 use crate::tests::Run;
@@ -71,8 +72,9 @@ fn no_text_is_a_formula_and_no_text_breaks_a_row() {
 fn a_study_is_a_row_for_each_point_under_its_label() {
     let one = subject(&Run::closed(40), "a");
     let points = vec![one.points[0].clone(), one.points[0].clone()];
-    let labels = vec!["idle".to_owned(), "full".to_owned()];
-    let study = Subject { points, labels, details: None, ..one };
+    let place = |label: &str| Place { label: label.to_owned(), ..Place::default() };
+    let places = vec![place("idle"), place("full")];
+    let study = Subject { points, places, details: None, ..one };
     let lines = records(&csv(std::slice::from_ref(&study)));
     let labels: Vec<_> = lines[1..].iter().map(|line| line[2].as_str()).collect();
     assert_eq!(labels, ["idle", "full"]);
