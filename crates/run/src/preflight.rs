@@ -81,12 +81,12 @@ pub(crate) fn learn(scenario: &Scenario, reached: &Reached) -> Result<Learned, R
         preflight: Preflight::default(),
     };
     let counter = match &scenario.tokenizer {
-        TokenizerChoice::Path(path) => Counter::Tokenizer(Arc::new(FileTokenizer::open(path)?)),
-        TokenizerChoice::Server => Counter::Tokenizer(Arc::new(scout.server_tokenizer()?)),
+        TokenizerChoice::Path(path) => Counter::by(Arc::new(FileTokenizer::open(path)?)),
+        TokenizerChoice::Server => Counter::by(Arc::new(scout.server_tokenizer()?)),
         TokenizerChoice::None => Counter::Calibrated(Calibration::ASSUMED),
     };
     let tokenizer = match &counter {
-        Counter::Tokenizer(tokenizer) => Some(Arc::clone(tokenizer)),
+        Counter::Tokenizer(yardstick) => Some(Arc::clone(yardstick.tokenizer())),
         Counter::Calibrated(_) => None,
     };
     let workload = &scenario.workload;

@@ -67,7 +67,7 @@ impl Draft {
 
 /// Makes prompts.
 pub(crate) struct Composer {
-    lexicon: Lexicon,
+    lexicon: Arc<Lexicon>,
     corpus: Option<Corpus>,
     prefix: Option<SharedPrefix>,
     seed: Seed,
@@ -86,13 +86,13 @@ impl Composer {
         seed: Seed,
     ) -> Result<Self, WorkloadError> {
         let (lexicon, corpus) = match (counter, matter) {
-            (Counter::Tokenizer(t), Matter::Words(_)) => (Lexicon::measured(&**t)?, None),
-            (Counter::Tokenizer(t), Matter::Prose) => {
-                (Lexicon::measured(&**t)?, Some(Corpus::measured(&**t)?))
+            (Counter::Tokenizer(by), Matter::Words(_)) => (by.lexicon()?, None),
+            (Counter::Tokenizer(by), Matter::Prose) => {
+                (by.lexicon()?, Some(Corpus::measured(&**by.tokenizer())?))
             }
-            (Counter::Calibrated(_), Matter::Words(_)) => (Lexicon::uncounted(), None),
+            (Counter::Calibrated(_), Matter::Words(_)) => (Arc::new(Lexicon::uncounted()), None),
             (Counter::Calibrated(_), Matter::Prose) => {
-                (Lexicon::uncounted(), Some(Corpus::uncounted()))
+                (Arc::new(Lexicon::uncounted()), Some(Corpus::uncounted()))
             }
         };
         let prefix = match matter {
@@ -100,7 +100,8 @@ impl Composer {
             Matter::Prose => None,
         };
         let mut composer = Self { lexicon, corpus, prefix, seed, mender: None };
-        if let Counter::Tokenizer(tokenizer) = counter
+        if let Counter::Tokenizer(by) = counter
+            && let tokenizer = by.tokenizer()
             && !composer.sums_are_exact(&**tokenizer)?
         {
             match tokenizer.site() {

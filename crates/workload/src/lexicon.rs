@@ -15,6 +15,8 @@
 //! Not here: whether the sums really are exact, which [`crate::compose`] checks on samples.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::thread;
 
 use crate::corpus;
 use crate::draw::Draws;
@@ -102,9 +104,13 @@ impl Lexicon {
     pub(crate) fn measured(tokenizer: &dyn Tokenizer) -> Result<Self, WorkloadError> {
         let candidates = candidates(tokenizer);
         let texts: Vec<_> = candidates.iter().map(String::as_str).collect();
-        let spaced = Measured::take(tokenizer, " ", &texts)?;
+        let (spaced, lined) = thread::scope(|scope| {
+            let lined = scope.spawn(|| Measured::take(tokenizer, "\n", &texts));
+            (Measured::take(tokenizer, " ", &texts), lined.join())
+        });
+        let spaced = spaced?;
         // A vocabulary with line ends inside tokens tells nothing: then words are measured alone.
-        let lined = match Measured::take(tokenizer, "\n", &texts) {
+        let lined = match lined.unwrap_or_else(|fault| resume_unwind(fault)) {
             Err(WorkloadError::NoWords) => Measured { groups: Vec::new(), mark_tokens: 0 },
             taken => taken?,
         };

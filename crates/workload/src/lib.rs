@@ -46,7 +46,9 @@ pub use probe::{Probe, ProbeError, Reading, fit, probes};
 pub use recount::recount;
 pub use tokenizer::{FileTokenizer, Site, TokenizeError, Tokenizer, TokenizerError};
 pub use trace::{Trace, TraceLayout};
-pub use workload::{Calibration, Counter, FollowUp, Template, Workload, WorkloadError, said};
+pub use workload::{
+    Calibration, Counter, FollowUp, Template, Workload, WorkloadError, Yardstick, said,
+};
 
 #[cfg(test)]
 mod samples;

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_models_own_tokenizer_finds_the_template() {
-        let counter = Counter::Tokenizer(samples::small());
+        let counter = Counter::by(samples::small());
         for source in [SYNTHETIC, CORPUS] {
             for form in [PromptForm::Text, PromptForm::TokenIds] {
                 let probes = probes(&source, form, &counter, Seed(1)).unwrap();
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_foreign_tokenizer_is_found_out() {
-        let counter = Counter::Tokenizer(samples::bytes());
+        let counter = Counter::by(samples::bytes());
         let probes = probes(&SYNTHETIC, PromptForm::Text, &counter, Seed(1)).unwrap();
         let error = fit(&counter, &readings(&probes)).err().unwrap();
         assert!(error.to_string().starts_with("the tokenizer is not the model's: "), "{error}");
@@ -220,7 +220,7 @@ mod tests {
         for readings in [&UNITS.map(constant)[..], &[constant(16)], &[]] {
             assert!(matches!(fit(&assumed, readings), Err(ProbeError::Unsteady { .. })));
         }
-        let counter = Counter::Tokenizer(samples::small());
+        let counter = Counter::by(samples::small());
         assert!(matches!(fit(&counter, &[]), Err(ProbeError::Mismatch { .. })));
     }
 }

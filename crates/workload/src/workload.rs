@@ -1,7 +1,7 @@
 //! From a scenario's intent to the ask of each request.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use infermark_scenario::intent::{self, Distribution, PromptForm, PromptSource, TurnCount};
 use infermark_terms::{Ask, Message, OutputPolicy, Prompt, RequestId, Seed, Turn};
@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::compose::{Composer, Matter, Part};
 use crate::dataset::{Census, Dataset, DatasetError, Keep};
 use crate::lengths::Lengths;
+use crate::lexicon::Lexicon;
 use crate::tokenizer::{Site, TokenizeError, Tokenizer};
 use crate::trace::{Player, Trace};
 
@@ -17,9 +18,39 @@ use crate::trace::{Player, Trace};
 #[derive(Clone)]
 pub enum Counter {
     /// By a tokenizer.
-    Tokenizer(Arc<dyn Tokenizer>),
+    Tokenizer(Yardstick),
     /// By words of the built-in list, since there is no tokenizer.
     Calibrated(Calibration),
+}
+
+impl Counter {
+    /// Returns the counter that counts by this tokenizer.
+    pub fn by(tokenizer: Arc<dyn Tokenizer>) -> Self {
+        Self::Tokenizer(Yardstick { tokenizer, lexicon: Arc::default() })
+    }
+}
+
+/// A tokenizer, with the words that were measured by it: once, however many count with it.
+#[derive(Clone)]
+pub struct Yardstick {
+    tokenizer: Arc<dyn Tokenizer>,
+    lexicon: Arc<OnceLock<Arc<Lexicon>>>,
+}
+
+impl Yardstick {
+    /// Returns the tokenizer.
+    pub fn tokenizer(&self) -> &Arc<dyn Tokenizer> {
+        &self.tokenizer
+    }
+
+    /// Returns the words, measured now unless they were before.
+    pub(crate) fn lexicon(&self) -> Result<Arc<Lexicon>, WorkloadError> {
+        if let Some(lexicon) = self.lexicon.get() {
+            return Ok(Arc::clone(lexicon));
+        }
+        let measured = Arc::new(Lexicon::measured(&*self.tokenizer)?);
+        Ok(Arc::clone(self.lexicon.get_or_init(|| measured)))
+    }
 }
 
 /// What a word costs, as the server counts.
@@ -48,8 +79,8 @@ impl Counter {
     /// Returns the tokenizer, if it may be called for each prompt.
     fn local(&self) -> Option<Arc<dyn Tokenizer>> {
         match self {
-            Self::Tokenizer(tokenizer) if tokenizer.site() == Site::Local => {
-                Some(Arc::clone(tokenizer))
+            Self::Tokenizer(by) if by.tokenizer.site() == Site::Local => {
+                Some(Arc::clone(&by.tokenizer))
             }
             Self::Tokenizer(_) | Self::Calibrated(_) => None,
         }

@@ -7,7 +7,7 @@ use crate::samples;
 use crate::workload::Calibration;
 
 fn composer(matter: Matter, tokenizer: &Arc<dyn Tokenizer>) -> Composer {
-    Composer::new(matter, &Counter::Tokenizer(Arc::clone(tokenizer)), Seed(5)).unwrap()
+    Composer::new(matter, &Counter::by(Arc::clone(tokenizer)), Seed(5)).unwrap()
 }
 
 /// Small lengths, where the end of a prompt is all of it, and a few great ones.
@@ -45,7 +45,7 @@ fn a_tokenizer_that_joins_words_is_mended_to_the_asked_length() {
             assert_eq!(draft.ids.len() as u32, tokens);
         }
     }
-    let remote = Counter::Tokenizer(Arc::new(samples::Remote::of(tokenizer)));
+    let remote = Counter::by(Arc::new(samples::Remote::of(tokenizer)));
     let error = Composer::new(Matter::Words(None), &remote, Seed(5)).err().unwrap();
     assert!(matches!(error, WorkloadError::JoinsWords), "{error}");
 }
@@ -53,7 +53,7 @@ fn a_tokenizer_that_joins_words_is_mended_to_the_asked_length() {
 #[test]
 fn a_tokenizer_behind_a_server_is_not_called_while_prompts_are_made() {
     let remote = Arc::new(samples::Remote::of(samples::small()));
-    let counter = Counter::Tokenizer(Arc::clone(&remote) as Arc<dyn Tokenizer>);
+    let counter = Counter::by(Arc::clone(&remote) as Arc<dyn Tokenizer>);
     let composer = Composer::new(Matter::Prose, &counter, Seed(5)).unwrap();
     let calls = remote.calls();
     for id in 0..20 {
@@ -67,7 +67,7 @@ fn a_tokenizer_behind_a_server_is_not_called_while_prompts_are_made() {
 #[test]
 fn no_two_of_ten_thousand_prompts_share_their_first_block() {
     let counters = [
-        (Counter::Tokenizer(samples::small()), 10_000),
+        (Counter::by(samples::small()), 10_000),
         (Counter::Calibrated(Calibration::ASSUMED), 2000),
     ];
     for (counter, prompts) in counters {

@@ -1,18 +1,20 @@
 //! A fast way to read the `tokenizer.json` of a byte pair encoding, as most models ship it.
 //!
 //! The tokenizers library reads a model by way of a general JSON tree, since it must find out of
-//! what kind it is. Here vocabulary and merges go from the text into the model at once; everything
-//! else is small, and is read by the library's own types.
+//! what kind it is. Here vocabulary and merges go from the text into the model at once, each on
+//! a thread of its own; everything else is small, and is read by the library's own types.
 //!
 //! Invariant: what is read here tokenizes as the library's own reading does; what is not
 //! understood is left to the library.
 //!
 //! Not here: other models, and truncation and padding, which are never applied.
 
-use std::fmt;
+use std::panic::resume_unwind;
+use std::{fmt, thread};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
@@ -24,7 +26,7 @@ const VERSION: &str = "1.0";
 
 /// A file.
 #[derive(Deserialize)]
-struct Parts {
+struct Parts<'a> {
     version: Option<String>,
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
@@ -32,12 +34,13 @@ struct Parts {
     pre_tokenizer: Option<PreTokenizerWrapper>,
     post_processor: Option<PostProcessorWrapper>,
     decoder: Option<DecoderWrapper>,
-    model: Model,
+    #[serde(borrow)]
+    model: Model<'a>,
 }
 
 /// Its model.
 #[derive(Deserialize)]
-struct Model {
+struct Model<'a> {
     #[serde(rename = "type")]
     kind: Kind,
     dropout: Option<f32>,
@@ -47,8 +50,10 @@ struct Model {
     fuse_unk: Option<bool>,
     byte_fallback: Option<bool>,
     ignore_merges: Option<bool>,
-    vocab: Vocab,
-    merges: Vec<Merge>,
+    #[serde(borrow)]
+    vocab: &'a RawValue,
+    #[serde(borrow)]
+    merges: &'a RawValue,
 }
 
 /// The kinds that are read here.
@@ -93,7 +98,7 @@ impl<'de> Visitor<'de> for MergeVisitor {
 
 /// Returns the tokenizer, or nothing where the library has to look at the file.
 pub(super) fn read(json: &[u8]) -> Option<Tokenizer> {
-    let parts: Parts = serde_json::from_slice(json).ok()?;
+    let parts: Parts<'_> = serde_json::from_slice(json).ok()?;
     if parts.version.is_some_and(|version| version != VERSION) {
         return None;
     }
@@ -107,8 +112,14 @@ pub(super) fn read(json: &[u8]) -> Option<Tokenizer> {
     Some(tokenizer)
 }
 
-fn model(model: Model) -> Option<BPE> {
+fn model(model: Model<'_>) -> Option<BPE> {
     let Model { kind: Kind::BytePairs, vocab, merges, .. } = model;
+    let (vocab, merges) = thread::scope(|scope| {
+        let merges = scope.spawn(|| serde_json::from_str::<Vec<Merge>>(merges.get()));
+        let vocab = serde_json::from_str::<Vocab>(vocab.get());
+        (vocab, merges.join().unwrap_or_else(|fault| resume_unwind(fault)))
+    });
+    let (vocab, merges) = (vocab.ok()?, merges.ok()?);
     let merges = merges.into_iter().map(|Merge(first, second)| (first, second)).collect();
     let mut builder = BPE::builder()
         .vocab_and_merges(vocab, merges)

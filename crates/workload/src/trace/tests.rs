@@ -128,7 +128,7 @@ fn alike<T: PartialEq>(one: &[T], two: &[T]) -> usize {
 
 #[test]
 fn prompts_have_the_traces_lengths_and_share_its_blocks() {
-    let counter = Counter::Tokenizer(Arc::clone(&samples::small()));
+    let counter = Counter::by(Arc::clone(&samples::small()));
     let (workload, outline) = workload(counter, Template { overhead: 12 });
     let ask = |id| {
         let ask = workload.ask(RequestId(id)).unwrap();

@@ -26,7 +26,7 @@ fn refusal(intent: &intent::Workload, counter: Counter, overhead: u32) -> String
 }
 
 fn tokenizer() -> Counter {
-    Counter::Tokenizer(samples::small())
+    Counter::by(samples::small())
 }
 
 fn count(text: &str) -> u32 {
@@ -149,7 +149,7 @@ fn token_ids_without_the_tokenizer_they_need_are_refused() {
     let layout = FileLayout::Jsonl { column: "q".into() };
     let (_folder, mut intent) = file("{\"q\":\"the man\"}", layout);
     intent.form = PromptForm::TokenIds;
-    let remote = || Counter::Tokenizer(Arc::new(samples::Remote::of(samples::small())));
+    let remote = || Counter::by(Arc::new(samples::Remote::of(samples::small())));
     assert!(refusal(&intent, remote(), 0).contains("need a tokenizer file"));
     let ask = prepare(&intent, tokenizer(), 3).ask(RequestId(0)).unwrap();
     assert_eq!(ask.prompt, Prompt::Tokens(samples::small().encode("the man").unwrap()));
