@@ -6,7 +6,7 @@ use infermark_run::Measured;
 use serde_json::Value;
 
 /// Settings that say what was asked, in the order in which they are shown.
-const ASKED: [&str; 27] = [
+const ASKED: [&str; 28] = [
     "concurrency",
     "rate",
     "ramp",
@@ -30,6 +30,7 @@ const ASKED: [&str; 27] = [
     "output_length",
     "prefix_tokens",
     "prefix_groups",
+    "classes",
     "tokenizer",
     "gpus",
     "price",
@@ -68,16 +69,17 @@ pub(crate) fn table_of(measured: &Measured, colour: Colour) -> String {
 pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
     let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
     let found = |key: &&'static str| {
-        let value = values.iter().find(|value| value["key"] == **key)?;
-        let text = value["text"].as_str()?;
+        let given = values.iter().filter(|value| value["key"] == **key);
+        let texts: Vec<_> = given.filter_map(|value| value["text"].as_str()).collect();
+        let text = (!texts.is_empty()).then(|| texts.join(" | "))?;
         let idle = matches!(
-            (*key, text),
+            (*key, text.as_str()),
             ("throughput", "no")
                 | ("stream", "yes")
                 | ("warmup" | "think_time", "0s")
                 | ("window", "given")
         );
-        (!idle).then(|| (*key, text.to_owned()))
+        (!idle).then_some((*key, text))
     };
     ASKED.iter().filter_map(found).collect()
 }

@@ -278,6 +278,31 @@ fn conversations_grow_by_what_was_said_and_answered() {
 }
 
 #[test]
+fn classes_are_drawn_by_weight_and_judged_by_their_own_objectives() {
+    let dir = fresh();
+    let file = "target: 'sim:ttft=5ms,itl=1ms'\nrequests: 60\nconcurrency: 4\ninput_tokens: 20\n\
+                seed: 5\ntokenizer: server\nclasses:\n  - {name: short, weight: 3, \
+                output_tokens: 2, slo: 'e2e:max<=1ms'}\n  - {name: long, input_tokens: 40, \
+                output_tokens: 9}\n";
+    std::fs::write(dir.path().join("f.yaml"), file).unwrap();
+    let output = run(&dir, &["--scenario", "f.yaml", "--format", "json"]);
+    // On a busy machine the instrument may refuse to vouch for it first.
+    assert!(matches!(output.status.code(), Some(3 | 4)), "{}", errors(&output));
+    let point = &json(&output)["points"][0];
+    assert_eq!(point["counts"]["success"], 60, "{point}");
+    let classes = point["classes"].as_array().unwrap();
+    let of = |key: &str| -> Vec<_> {
+        classes.iter().map(|class| class["tokens"][key].as_f64().unwrap()).collect()
+    };
+    assert_eq!((of("input_mean"), of("output_mean")), (vec![20.0, 40.0], vec![2.0, 9.0]));
+    let due = |class: &Value| class["counts"]["due"].as_u64().unwrap();
+    assert_eq!(due(&classes[0]) + due(&classes[1]), 60);
+    assert!(due(&classes[0]) > due(&classes[1]), "{point}");
+    assert!(classes[1]["latency"]["itl_ms"].is_object() && classes[1]["slo"].is_null());
+    assert_eq!(classes[0]["slo"][0]["verdict"], "missed", "{point}");
+}
+
+#[test]
 fn a_stored_scenario_runs_again() {
     let dir = fresh();
     std::fs::write(

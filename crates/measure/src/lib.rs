@@ -75,7 +75,8 @@ pub use observe::observe;
 pub use parts::Part;
 pub use physics::Physics;
 pub use plan::{
-    ArrivalLaw, Build, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan, WindowSearch,
+    ArrivalLaw, Build, ClassPlan, LoadPlan, PointPlan, RateCourse, UnknownLaw, WindowPlan,
+    WindowSearch,
 };
 pub use point::{
     Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure, measure_in_detail,

@@ -1,16 +1,18 @@
-//! Figures of a part of a point's requests: those of one turn.
+//! Figures of a part of a point's requests: those of one turn, or of one class.
 //!
-//! A part is measured as the whole is, over its own requests. Deliberately not here: gaps between
-//! tokens and rates, which are the server's under all parts together.
+//! A class is measured as the whole is, by its own objectives. Of a turn there are no gaps between
+//! tokens, rates and objectives.
 
-use infermark_terms::Slo;
+use infermark_terms::{ChunkRow, RequestRow, Slo};
 use serde::{Deserialize, Serialize};
 
-use crate::Counts;
 use crate::point::{Latency, Tokens};
 use crate::population::{Member, Population};
 use crate::ruling::Bench;
 use crate::streams::Streams;
+use crate::{
+    ClassPlan, Counts, Point, PointPlan, Rates, Ruling, WindowPlan, WindowSearch, measure,
+};
 
 /// Turns that have figures of their own; those after them share the last.
 const TURNS_MAX: u32 = 32;
@@ -18,17 +20,50 @@ const TURNS_MAX: u32 = 32;
 /// The figures of a part of a point's requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// Which part: of turns their number from 1, or `33+` for all from there on.
+    /// Which part: a class's name; of turns their number from 1, or `33+` for all from there on.
     pub name: String,
     /// How its requests due in the window ended.
     pub counts: Counts,
-    /// Their latencies, but for the gaps between tokens and chunks.
+    /// Their latencies; of turns without the gaps between tokens and chunks.
     pub latency: Latency,
     /// Their token counts.
     pub tokens: Tokens,
+    /// Of a class, its rates over the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<Rates>,
+    /// Of a class, whether its objectives are met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slo: Vec<Ruling>,
 }
 
 impl Part {
+    /// Measures the requests of one class, over the window over which all were measured.
+    ///
+    /// `chunks` may be those of all requests; `class` is what its rows say.
+    pub fn of_class(
+        class: u32,
+        plan: &ClassPlan,
+        all: &PointPlan,
+        point: &Point,
+        requests: &[RequestRow],
+        chunks: impl IntoIterator<Item = ChunkRow>,
+    ) -> Self {
+        let own: Vec<_> = requests.iter().filter(|row| row.class == Some(class)).cloned().collect();
+        let mut ids: Vec<_> = own.iter().map(|row| row.id).collect();
+        ids.sort_unstable();
+        let chunks = chunks.into_iter().filter(|chunk| ids.binary_search(&chunk.request).is_ok());
+        let [start, end] = point.window.span();
+        let plan_of_class = PointPlan {
+            slo: plan.slo.clone(),
+            window: WindowPlan::Span { start, end },
+            search: WindowSearch::Given,
+            ..all.clone()
+        };
+        let Point { counts, latency, tokens, rates, slo, .. } =
+            measure(&plan_of_class, &own, chunks);
+        Self { name: plan.name.clone(), counts, latency, tokens, rates, slo }
+    }
+
     fn of(name: String, population: &Population<'_>, streams: &Streams) -> Self {
         let slo = Slo::default();
         let stall = |member: &Member<'_>| streams.stall(member.place);
@@ -37,6 +72,8 @@ impl Part {
             counts: Counts::of(population),
             latency: Latency::of_requests(population, stall, &mut Bench::new(&slo)),
             tokens: Tokens::of(population),
+            rates: None,
+            slo: Vec::new(),
         }
     }
 }

@@ -29,6 +29,16 @@ pub struct PointPlan {
     pub slo: Slo,
 }
 
+/// What it takes to measure one class of requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassPlan {
+    /// What it is called.
+    pub name: String,
+    /// What the deployment is asked to achieve for it.
+    #[serde(default, skip_serializing_if = "Slo::is_empty")]
+    pub slo: Slo,
+}
+
 /// The load that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]

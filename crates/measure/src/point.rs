@@ -49,6 +49,9 @@ pub struct Point {
     /// The figures of each turn, over the sessions that came to it; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turns: Vec<Part>,
+    /// The figures of each class; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Part>,
     /// How long connecting took, over the requests that opened a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_ms: Option<Estimate>,
@@ -124,10 +127,11 @@ impl Point {
         }
     }
 
-    /// Returns whether all objectives are met, any is missed, or it is undecided; nothing where
-    /// none was given.
+    /// Returns whether all objectives are met, those of classes too, any is missed, or it is
+    /// undecided; nothing where none was given.
     pub fn decision(&self) -> Option<Decision> {
-        Decision::of(&self.slo)
+        let classes = self.classes.iter().filter_map(|class| Decision::of(&class.slo));
+        classes.chain(Decision::of(&self.slo)).max()
     }
 }
 
@@ -279,23 +283,23 @@ pub fn measure_in_detail(
     chunks: impl IntoIterator<Item = ChunkRow>,
 ) -> (Point, Details) {
     let run = Span::whole_run(requests.iter());
-    let roster = Roster::new(requests);
-    let (window, found) = find(plan, requests, &roster);
-    let population = Population::new(&roster, window, plan.output_policy);
-    let mut sketch = Sketch::new(&roster);
+    let roster = &Roster::new(requests);
+    let (window, found) = find(plan, requests, roster);
+    let population = &Population::new(roster, window, plan.output_policy);
+    let mut sketch = Sketch::new(roster);
     let chunks = chunks.into_iter().inspect(|chunk| sketch.take(chunk));
-    let mut streams = Streams::read(&roster, &population, window, chunks);
-    let rates = rates::in_window(&roster, &streams, window);
-    let whole_run = rates::in_whole_run(&roster, &streams, run);
+    let mut streams = Streams::read(roster, population, window, chunks);
+    let rates = rates::in_window(roster, &streams, window);
+    let whole_run = rates::in_whole_run(roster, &streams, run);
     let delays = streams.delays.observations();
     let read_delay_ms = delays.as_ref().map(Estimate::of);
     let read_delay_low = delays.and_then(|delays| delays.percentile_ends(Percentile::P99)[0]);
-    let goodput = Goodput::of(&plan.slo, &population, &streams);
+    let goodput = Goodput::of(&plan.slo, population, &streams);
     let mut bench = Bench::new(&plan.slo);
-    let turns = parts::turns(&population, &streams);
-    let (latency, gaps) = Latency::of(&population, streams, &mut bench);
-    let counts = Counts::of(&population);
-    let spread = Spread::of(&roster, window);
+    let turns = parts::turns(population, &streams);
+    let (latency, gaps) = Latency::of(population, streams, &mut bench);
+    let counts = Counts::of(population);
+    let spread = Spread::of(roster, window);
     let rates = rates.zip(window.seconds()).map(|(rates, seconds)| {
         rates
             .shared(latency.tpot_ms.map(|tpot| tpot.mean), plan.gpus)
@@ -311,7 +315,7 @@ pub fn measure_in_detail(
         seconds: window.seconds(),
         gpus: plan.gpus,
     });
-    let saturation = saturation::backlog(plan.load, &roster, &population);
+    let saturation = saturation::backlog(plan.load, roster, population);
     let mut point = Point {
         load: plan.load,
         window: Window::of(window, found, whole_run),
@@ -319,12 +323,13 @@ pub fn measure_in_detail(
         rates,
         latency,
         concurrency: concurrency::in_window(roster.rows(), window),
-        stimulus: Stimulus::of(plan.load, &roster, &population, window),
-        tokens: Tokens::of(&population),
+        stimulus: Stimulus::of(plan.load, roster, population, window),
+        tokens: Tokens::of(population),
         turns,
-        connect_ms: connect_ms(&population),
+        classes: Vec::new(),
+        connect_ms: connect_ms(population),
         read_delay_ms,
-        stamps: Stamps::of(&population),
+        stamps: Stamps::of(population),
         cost: None,
         saturated: saturation.is_some(),
         slo,
@@ -337,7 +342,6 @@ pub fn measure_in_detail(
         diagnosis: Vec::new(),
         trust: Verdict::of(Vec::new()),
     };
-    let (roster, population) = (&roster, &population);
     let evidence = Evidence {
         plan,
         point: &point,

@@ -5,7 +5,7 @@ use infermark_terms::slo::Unit;
 
 use crate::figure::{ABSENT, count, distance, figure, percent};
 use crate::page::{Page, ROOM, Tone};
-use crate::text::{flow, wrap};
+use crate::text::{clean, flow, wrap};
 
 /// Columns of a verdict, with the gap behind it.
 const VERDICT: usize = 11;
@@ -13,14 +13,14 @@ const VERDICT: usize = 11;
 /// Writes how each bound fared, and the good requests, where any were asked for.
 pub(crate) fn write(page: &mut Page, point: &Point) {
     let mut label = "slo";
-    for ruling in &point.slo {
+    for (class, ruling) in rulings(point) {
         let tone = match ruling.verdict {
             Decision::Met => Tone::Good,
             Decision::Missed => Tone::Bad,
             Decision::Undecided => Tone::Warning,
         };
         let verdict = name(ruling.verdict);
-        let lines = wrap(&said(ruling), ROOM - VERDICT);
+        let lines = wrap(&clean(&named(class, ruling)), ROOM - VERDICT);
         let verdicts = std::iter::once(verdict).chain(std::iter::repeat(""));
         let lines = lines.into_iter().zip(verdicts);
         page.block(label, tone, lines.map(|(line, verdict)| format!("{verdict:<VERDICT$}{line}")));
@@ -29,6 +29,23 @@ pub(crate) fn write(page: &mut Page, point: &Point) {
     let good = good_items(point);
     if !good.is_empty() {
         page.block("goodput", Tone::Plain, flow(good, ROOM));
+    }
+}
+
+/// Returns the rulings of a point: those over all requests, then those of each class with its
+/// name.
+pub(crate) fn rulings(point: &Point) -> impl Iterator<Item = (Option<&str>, &Ruling)> {
+    let classes = point.classes.iter();
+    let classes =
+        classes.flat_map(|class| class.slo.iter().map(|r| (Some(class.name.as_str()), r)));
+    point.slo.iter().map(|ruling| (None, ruling)).chain(classes)
+}
+
+/// Says how a bound fared, and for which class.
+pub(crate) fn named(class: Option<&str>, ruling: &Ruling) -> String {
+    match class {
+        Some(class) => format!("{class}: {}", said(ruling)),
+        None => said(ruling),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The parts of a point beside one another: one row for each turn.
+//! The parts of a point beside one another: one row for each class, and for each turn.
 //!
 //! The same rows stand in a run's table and on its page.
 
@@ -40,7 +40,8 @@ pub(crate) fn kinds(point: &Point) -> Vec<Kind<'_>> {
         note: "input: tokens of all that was said before, too; TPOT: mean",
         parts: &point.turns,
     };
-    [turns].into_iter().filter(|kind| !kind.parts.is_empty()).collect()
+    let classes = Kind { name: "class", note: "TPOT: mean", parts: &point.classes };
+    [classes, turns].into_iter().filter(|kind| !kind.parts.is_empty()).collect()
 }
 
 /// Writes the tables.

@@ -546,6 +546,7 @@ fn points() -> impl Strategy<Value = Point> {
                 ..Tokens::default()
             },
             turns: Vec::new(),
+            classes: Vec::new(),
             connect_ms: None,
             read_delay_ms: None,
             stamps: None,

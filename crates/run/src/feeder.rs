@@ -21,31 +21,55 @@ use std::thread::{self, JoinHandle};
 use infermark_drive::{Endpoint, Order, Source, Stop};
 use infermark_terms::{Ask, Due, Message, Prompt, RequestId, Shard, Turn};
 use infermark_wire::Dialect;
-use infermark_workload::{FollowUp, Workload, said};
+use infermark_workload::{FollowUp, Mix, Workload, said};
 
 use crate::RunError;
 
 /// Turns what is asked into the bytes that ask it.
 pub(crate) struct Clerk {
-    pub(crate) workload: Workload,
-    pub(crate) dialect: Dialect,
+    /// One for each class; one where there are none.
+    pub(crate) kinds: Vec<Kind>,
+    /// Which class a request is of, where there are any.
+    pub(crate) mix: Option<Mix>,
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) headers: Vec<(String, String)>,
 }
 
+/// What requests of one kind ask, and how.
+pub(crate) struct Kind {
+    pub(crate) workload: Workload,
+    pub(crate) dialect: Dialect,
+}
+
 impl Clerk {
-    /// Returns the complete request of one arrival, or of a session's first turn.
-    pub(crate) fn order(&self, id: RequestId) -> Result<Order, RunError> {
-        self.written(&self.workload.ask(id)?)
+    /// Returns how many turns a session has.
+    pub(crate) fn turns(&self, session: u64) -> u32 {
+        self.kind(session).workload.turns(session)
     }
 
+    /// Returns which class the request, or the session, of this number is of.
+    fn class_of(&self, number: u64) -> Option<u32> {
+        self.mix.as_ref().map(|mix| mix.class_of(number) as u32)
+    }
+
+    fn kind(&self, number: u64) -> &Kind {
+        &self.kinds[self.class_of(number).unwrap_or(0) as usize]
+    }
+
+    /// Returns the complete request of one arrival, or of a session's first turn.
+    pub(crate) fn order(&self, id: RequestId) -> Result<Order, RunError> {
+        self.written(&self.kind(id.0).workload.ask(id)?)
+    }
+
+    /// Writes what the request, or the session, of the ask's id asks.
     fn written(&self, ask: &Ask) -> Result<Order, RunError> {
-        let body = self.dialect.body(ask)?;
+        let Kind { dialect, .. } = self.kind(ask.id.0);
+        let body = dialect.body(ask)?;
         Ok(Order {
-            bytes: self.endpoint.request("POST", &self.dialect.path(), &self.headers, Some(&body)),
+            bytes: self.endpoint.request("POST", &dialect.path(), &self.headers, Some(&body)),
             asked_input: ask.input_tokens,
             asked_output: ask.output_tokens,
-            class: None,
+            class: self.class_of(ask.id.0),
         })
     }
 }
@@ -61,6 +85,7 @@ pub(crate) enum Talk {
 
 /// A shard's orders, built ahead by threads of their own.
 pub(crate) struct Feeder {
+    clerk: Arc<Clerk>,
     openings: Receiver<(Turn, Order)>,
     /// Orders that came before they were asked for.
     early: BTreeMap<Turn, Order>,
@@ -110,7 +135,8 @@ impl Feeder {
                 Some(FollowUps { news, ready })
             }
         };
-        let mut feeder = Self { openings, early: BTreeMap::new(), follow_ups, stop };
+        let clerk = Arc::clone(clerk);
+        let mut feeder = Self { clerk, openings, early: BTreeMap::new(), follow_ups, stop };
         for _ in 0..first {
             let Ok((turn, order)) = feeder.openings.recv() else { break };
             let _: Option<Order> = feeder.early.insert(turn, order);
@@ -166,6 +192,10 @@ impl Source for Feeder {
 
     fn broken_off(&mut self, turn: Turn) {
         self.tell(News::BrokenOff(turn));
+    }
+
+    fn class_of(&self, due: Due) -> Option<u32> {
+        self.clerk.class_of(due.turn.map_or(due.id.0, |turn| turn.session))
     }
 }
 
@@ -241,10 +271,10 @@ struct Rest {
 impl Session {
     fn begun(clerk: &Clerk, session: u64) -> Result<Option<Self>, RunError> {
         let turn = Turn { session, index: 1 };
-        if clerk.workload.turns(session) <= turn.index {
+        if clerk.turns(session) <= turn.index {
             return Ok(None);
         }
-        let history = said(clerk.workload.ask(RequestId(session))?.prompt);
+        let history = said(clerk.kind(session).workload.ask(RequestId(session))?.prompt);
         Rest { history, turn }.prepared(clerk)
     }
 
@@ -272,10 +302,10 @@ impl Rest {
     /// Makes the next turn, if there is one.
     fn prepared(self, clerk: &Clerk) -> Result<Option<Session>, RunError> {
         let Self { history, turn } = self;
-        if turn.index >= clerk.workload.turns(turn.session) {
+        if turn.index >= clerk.turns(turn.session) {
             return Ok(None);
         }
-        let next = clerk.workload.follow_up(turn)?;
+        let next = clerk.kind(turn.session).workload.follow_up(turn)?;
         Ok(Some(Session { history, turn, next }))
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use infermark_measure::{
-    Client, Details, Observations, Physics, Point, PointPlan, Ruling, WindowPlan, WindowSearch,
-    attest, measure, measure_in_detail, observe,
+    ClassPlan, Client, Details, Observations, Part, Physics, Point, PointPlan, Ruling, WindowPlan,
+    WindowSearch, attest, measure, measure_in_detail, observe,
 };
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
 use infermark_terms::{
@@ -53,6 +53,9 @@ pub(crate) struct Plan {
     /// How many input tokens the prompts share by intent, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shared_tokens: Option<u32>,
+    /// The classes that requests are of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) classes: Vec<ClassPlan>,
 }
 
 /// A record and what it means.
@@ -186,13 +189,17 @@ fn judge(
 ) -> Result<(Point, Details), RunError> {
     let window = loaded(plan, rows, reach);
     let planned = PointPlan { window, ..plan.point.clone() };
-    let mut failure = None;
-    let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
-    let chunks = chunks.map(|mut chunk| {
-        recounts.amend_chunk(&mut chunk);
-        chunk
-    });
-    let (mut point, mut details) = measure_in_detail(&planned, rows, chunks);
+    // Each pass over the chunks uses the counts up.
+    let counted = (!plan.classes.is_empty()).then(|| recounts.clone());
+    let (mut point, mut details) =
+        with_chunks(run, recounts, |chunks| measure_in_detail(&planned, rows, chunks))?;
+    for (index, class) in (0..).zip(&plan.classes) {
+        let mut recounts = counted.clone().unwrap_or_default();
+        let part = with_chunks(run, &mut recounts, |chunks| {
+            Part::of_class(index, class, &planned, &point, rows, chunks)
+        })?;
+        point.classes.push(part);
+    }
     if let Some(client) = &plan.client {
         attest(&mut point, client);
     }
@@ -210,10 +217,23 @@ fn judge(
     if let Some(price) = plan.price {
         point.price(price);
     }
-    match failure {
-        Some(error) => Err(error.into()),
-        None => Ok((point, details)),
-    }
+    Ok((point, details))
+}
+
+/// Goes through the chunks of a record.
+fn with_chunks<T>(
+    run: &StoredRun,
+    recounts: &mut Recounts,
+    go: impl FnOnce(&mut dyn Iterator<Item = ChunkRow>) -> T,
+) -> Result<T, RunError> {
+    let mut failure = None;
+    let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
+    let mut chunks = chunks.map(|mut chunk| {
+        recounts.amend_chunk(&mut chunk);
+        chunk
+    });
+    let result = go(&mut chunks);
+    failure.map_or(Ok(result), |error| Err(error.into()))
 }
 
 /// The embedded engine shares this machine with its client: say so where it could not keep up.
@@ -383,6 +403,7 @@ mod tests {
             preflight,
             physics: None,
             shared_tokens: None,
+            classes: Vec::new(),
         };
         let rows = [row(0), row(1)];
         assert_eq!(loaded(&plan, &rows, Reach::Whole), span(end));
@@ -426,6 +447,7 @@ mod tests {
             preflight: Preflight::default(),
             physics: None,
             shared_tokens: None,
+            classes: Vec::new(),
         };
         let header = RunFile { plan: serde_json::to_value(&plan).unwrap(), ..header };
         let measured = finish(writer, header, &plan, Some(&Letters)).unwrap();

@@ -13,7 +13,7 @@ use infermark_drive::{
 };
 use infermark_measure::region::Regions;
 use infermark_measure::{
-    ArrivalLaw, Client, LoadPlan, PointPlan, RateCourse, WindowPlan, WindowSearch,
+    ArrivalLaw, ClassPlan, Client, LoadPlan, PointPlan, RateCourse, WindowPlan, WindowSearch,
 };
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{
@@ -25,7 +25,7 @@ use infermark_sim::serve::Serving;
 use infermark_store::{RunFile, RunWriter};
 use infermark_terms::{Nanos, Shard, Stamp, Window};
 use infermark_wire::{Api, Delivery};
-use infermark_workload::{Site, Tokenizer};
+use infermark_workload::{Mix, Site, Tokenizer};
 use serde_json::{Value, json};
 
 use crate::calibration::Calibrated;
@@ -178,6 +178,7 @@ impl Session {
             preflight,
             physics: physics(scenario, &self.reached.report.model),
             shared_tokens: shared_tokens(scenario, &preflight),
+            classes: class_plans(scenario),
         };
         let mut header = header(resolved, options, self.target(), &plan, &clock);
         header.environment = json!(environment);
@@ -200,7 +201,7 @@ impl Session {
             planned,
             shared,
             gathered,
-            turns: Arc::new(move |session| clerk.workload.turns(session)),
+            turns: Arc::new(move |session| clerk.turns(session)),
         };
         options.watch.begin();
         let (mut writer, reports) = bench.run(&self.reached, feeders, writer, options)?;
@@ -215,11 +216,10 @@ impl Session {
 
     /// Returns who turns what is asked into the bytes that ask it.
     fn clerk(&self, scenario: &Scenario) -> Result<Clerk, RunError> {
-        let dialect = self.learned.dialect.clone();
         Ok(Clerk {
-            workload: self.learned.workload(scenario)?,
+            kinds: self.learned.kinds(scenario)?,
+            mix: Mix::of(&scenario.classes, scenario.seed),
             endpoint: Arc::clone(&self.reached.endpoint),
-            dialect,
             headers: headers(scenario, &self.reached),
         })
     }
@@ -489,11 +489,17 @@ fn load_plan(scenario: &Scenario, timetable: &Timetable) -> LoadPlan {
     }
 }
 
+/// Returns what it takes to measure each class.
+pub(crate) fn class_plans(scenario: &Scenario) -> Vec<ClassPlan> {
+    let classes = scenario.classes.iter();
+    classes.map(|class| ClassPlan { name: class.name.clone(), slo: class.slo.clone() }).collect()
+}
+
 /// Returns how many input tokens the prompts share by intent: a beginning and the chat template.
-/// What a dataset's prompts and the turns of sessions share nobody knows.
+/// What a dataset's prompts, the turns of sessions and several classes share nobody knows.
 fn shared_tokens(scenario: &Scenario, preflight: &Preflight) -> Option<u32> {
     let template = preflight.template_tokens.unwrap_or(0);
-    if scenario.sessions.is_some() {
+    if scenario.sessions.is_some() || !scenario.classes.is_empty() {
         return None;
     }
     match &scenario.workload.source {

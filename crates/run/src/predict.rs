@@ -25,9 +25,9 @@ mod witness;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use infermark_measure::{Build, Point, PointPlan, diagnose, measure};
+use infermark_measure::{Build, Latency, Part, Point, PointPlan, diagnose, measure};
 use infermark_scenario::Resolved;
-use infermark_scenario::intent::{Scenario, Target};
+use infermark_scenario::intent::{Class, Scenario, Target};
 use infermark_schedule::{TurnsOf, window};
 use infermark_sim::engine::{Job, JobId};
 use infermark_sim::predict::{Horizon, predict as drive};
@@ -36,12 +36,12 @@ use infermark_store::RunFile;
 use infermark_terms::{
     ChunkRow, Due, Next, Pacer, RequestId, RequestRow, Shard, Stamp, Trust, Window,
 };
-use infermark_workload::{Outline, Sizes};
+use infermark_workload::{Mix, Outline, Sizes};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use self::witness::Witness;
-use crate::load::point_plan;
+use crate::load::{class_plans, point_plan};
 use crate::price::price;
 use crate::timetable::Timetable;
 use crate::{DEFINITIONS, RunError, embedded};
@@ -123,7 +123,9 @@ pub fn rehearse(resolved: &Resolved) -> Result<Rehearsal, RunError> {
 struct Subject<'a> {
     text: &'a str,
     target: SimTarget,
-    outline: Outline,
+    /// One for each class; one where there are none.
+    outlines: Vec<Outline>,
+    mix: Option<Mix>,
 }
 
 impl<'a> Subject<'a> {
@@ -136,14 +138,28 @@ impl<'a> Subject<'a> {
             Target::Sim(text) => text,
             Target::Url(url) => return Err(RunError::NoPrediction { target: url.clone() }),
         };
-        let outline = Outline::new(&scenario.workload, scenario.seed)?;
-        Ok(Self { text, target: embedded::configure(text)?, outline })
+        let Scenario { workload, seed, classes, .. } = scenario;
+        let each = |(index, class): (usize, &Class)| {
+            Outline::new(&class.workload, Mix::seed_of(*seed, index))
+        };
+        let outlines = match &classes[..] {
+            [] => vec![Outline::new(workload, *seed)?],
+            some => some.iter().enumerate().map(each).collect::<Result<_, _>>()?,
+        };
+        let mix = Mix::of(classes, *seed);
+        Ok(Self { text, target: embedded::configure(text)?, outlines, mix })
     }
 
     /// Predicts one operating point.
     fn point(&self, scenario: &Scenario) -> Result<Predicted, RunError> {
         let (plan, witness) = self.witness(scenario)?;
         let mut point = measure(&plan, witness.rows(), witness.chunks());
+        for (index, class) in (0..).zip(&class_plans(scenario)) {
+            let (rows, chunks) = (witness.rows(), witness.chunks());
+            let mut part = Part::of_class(index, class, &plan, &point, rows, chunks);
+            forget_sends(&mut part.latency);
+            point.classes.push(part);
+        }
         let uncertainty = Expected::of(&self.target, &point, witness.figures());
         forget_the_generator(&mut point);
         if let Some(price) = price(scenario)? {
@@ -172,6 +188,7 @@ impl<'a> Subject<'a> {
         let horizon = Horizon { until, ..Horizon::default() };
         drive(engine.as_mut(), &mut pacer, &mut ask, horizon, &mut witness);
         witness.close(engine.gauges());
+        witness.classify(|id| self.class_of(id));
 
         // How this binary was built changes no prediction.
         let plan = PointPlan { build: Build::Release, ..point_plan(scenario, &timetable, planned) };
@@ -181,14 +198,19 @@ impl<'a> Subject<'a> {
     /// What a request asks of the engine. The whole blocks that its prompt shares by intent are
     /// those of all requests that share them.
     fn job(&self, request: RequestId) -> Job {
-        let Sizes { input, output } = self.outline.sizes(request);
+        let outline = &self.outlines[self.class_of(request).unwrap_or(0) as usize];
+        let Sizes { input, output } = outline.sizes(request);
         Job {
             id: JobId(request.0),
             prompt_tokens: input,
             output_tokens: output,
-            blocks: self.outline.blocks(request, self.block_tokens()),
+            blocks: outline.blocks(request, self.block_tokens()),
             priority: 0,
         }
+    }
+
+    fn class_of(&self, request: RequestId) -> Option<u32> {
+        self.mix.as_ref().map(|mix| mix.class_of(request.0) as u32)
     }
 
     fn block_tokens(&self) -> u32 {
@@ -206,10 +228,14 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// Takes away what hangs on when a generator sent.
+fn forget_sends(latency: &mut Latency) {
+    (latency.lag_ms, latency.service_ttft_ms, latency.service_e2e_ms) = (None, None, None);
+}
+
 /// Takes away what no generator was there to show, and sums the verdict up again.
 fn forget_the_generator(point: &mut Point) {
-    let latency = &mut point.latency;
-    (latency.lag_ms, latency.service_ttft_ms, latency.service_e2e_ms) = (None, None, None);
+    forget_sends(&mut point.latency);
     (point.stamps, point.read_delay_ms, point.connect_ms) = (None, None, None);
     point.stimulus = None;
     let worst = point.trust.caveats.iter().map(|caveat| caveat.lowers_to).max();

@@ -12,13 +12,14 @@ use infermark_scenario::intent::{PromptSource, Scenario, TokenizerChoice};
 use infermark_terms::{Ask, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
 use infermark_wire::{Dialect, LengthFields, UsageFields};
 use infermark_workload::{
-    Calibration, Counter, FileTokenizer, Probe, ProbeError, Reading, Site, Template, TokenizeError,
-    Tokenizer, Workload, fit, probes,
+    Calibration, Counter, FileTokenizer, Mix, Probe, ProbeError, Reading, Site, Template,
+    TokenizeError, Tokenizer, Workload, fit, probes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::RunError;
+use crate::feeder::Kind;
 use crate::target::{CALL_LIMIT, Headers, Reached, ServerKind};
 
 /// How long a trial request may take: its server may be loading.
@@ -52,11 +53,26 @@ pub(crate) struct Learned {
 }
 
 impl Learned {
-    /// Prepares what is asked.
-    pub(crate) fn workload(&self, scenario: &Scenario) -> Result<Workload, RunError> {
-        let (counter, template) = (self.counter.clone(), self.template);
-        let Scenario { workload, sessions, seed, .. } = scenario;
-        Ok(Workload::prepare(workload, sessions.as_ref(), counter, template, *seed)?)
+    /// Prepares what is asked: of each class, or of all requests where there are none. Classes
+    /// that ask for a model of their own are counted as the run's is.
+    pub(crate) fn kinds(&self, scenario: &Scenario) -> Result<Vec<Kind>, RunError> {
+        let Scenario { workload, sessions, seed, classes, .. } = scenario;
+        let prepared = |workload, seed| {
+            let (counter, template) = (self.counter.clone(), self.template);
+            Workload::prepare(workload, sessions.as_ref(), counter, template, seed)
+        };
+        if classes.is_empty() {
+            let (workload, dialect) = (prepared(workload, *seed)?, self.dialect.clone());
+            return Ok(vec![Kind { workload, dialect }]);
+        }
+        let each = classes.iter().enumerate().map(|(index, class)| {
+            let mut dialect = self.dialect.clone();
+            if let Some(model) = &class.model {
+                dialect.model.clone_from(model);
+            }
+            Ok(Kind { workload: prepared(&class.workload, Mix::seed_of(*seed, index))?, dialect })
+        });
+        each.collect()
     }
 }
 

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use crate::given::Given;
 use crate::nearest::nearest;
 use crate::problem::{Place, Problem, Problems, Source, Spot};
-use crate::settings::{Form, SETTINGS, Setting};
+use crate::settings::{CLASSES, Form, SETTINGS, Setting};
+use crate::syntax::BETWEEN;
 
 /// The greatest size of a scenario file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -45,6 +46,9 @@ pub(crate) enum Node {
     Scalar(Scalar),
     /// A list of such.
     List(Vec<Scalar>),
+    /// A list of mappings of such, each written as a class is; and what is odd about it where
+    /// nothing but texts can stand in the list.
+    Maps(Vec<Scalar>, Flaw),
     /// Nothing at all.
     Empty(Range<usize>),
     /// What no setting can be.
@@ -195,7 +199,7 @@ impl Sheet {
             let flaw = match (nearest(&entry.key, known), entry.value) {
                 (Some(key), _) => flaw.hint(&format!("did you mean `{key}`?")),
                 // Where the value is odd too, what makes it odd explains the key.
-                (None, Node::Odd(odd)) => Flaw { hint: odd.hint, ..flaw },
+                (None, Node::Odd(odd) | Node::Maps(_, odd)) => Flaw { hint: odd.hint, ..flaw },
                 (None, Node::Scalar(_) | Node::List(_) | Node::Empty(_)) => flaw,
             };
             let name = Place::new("key", Some(&entry.key), None);
@@ -217,6 +221,8 @@ impl Sheet {
     fn value(&mut self, setting: &'static Setting, value: Node) {
         match value {
             Node::Scalar(scalar) => self.give(setting, scalar),
+            Node::Maps(items, _) if *setting == CLASSES => self.value(setting, Node::List(items)),
+            Node::Maps(_, odd) => self.value(setting, Node::Odd(odd)),
             Node::List(items) if setting.form == Form::Repeated && items.len() <= LIST_MAX => {
                 for item in items {
                     self.give(setting, item);
@@ -261,6 +267,15 @@ impl Sheet {
         let spot = self.spot(scalar.span);
         self.given.push(Given::file(setting, scalar.text, spot));
     }
+}
+
+/// Writes a mapping as a class is written, as far as that can be: a text that holds what stands
+/// between its parts would be taken apart.
+fn class_text(pairs: &[(String, String)]) -> Option<String> {
+    let parts = pairs
+        .iter()
+        .map(|(key, value)| (!value.contains(BETWEEN)).then(|| format!("{key}={value}")));
+    Some(parts.collect::<Option<Vec<_>>>()?.join(&format!("{BETWEEN} ")))
 }
 
 /// Makes a flaw of what serde says about a JSON text, headed by `what`.

@@ -135,7 +135,7 @@ impl Reader {
                 self.refuse("clauses", None, flaw);
                 return Vec::new();
             }
-            Node::Odd(flaw) => {
+            Node::Odd(flaw) | Node::Maps(_, flaw) => {
                 self.refuse("clauses", None, flaw);
                 return Vec::new();
             }
@@ -161,7 +161,7 @@ impl Reader {
             Node::Scalar(scalar) => (scalar.span, scalar.text),
             Node::Empty(span) => (span, String::new()),
             Node::List(items) => (items.first().map_or(0..0, |i| i.span.clone()), String::new()),
-            Node::Odd(flaw) => (flaw.span, String::new()),
+            Node::Odd(flaw) | Node::Maps(_, flaw) => (flaw.span, String::new()),
         };
         match text.as_str() {
             "pass" => Undecided::Pass,

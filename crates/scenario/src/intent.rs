@@ -27,8 +27,10 @@ pub struct Scenario {
     pub window: WindowChoice,
     /// What the deployment is asked to achieve.
     pub slo: Slo,
-    /// What is asked.
+    /// What is asked; where there are classes, each asks its own.
     pub workload: Workload,
+    /// The classes that requests, or sessions, are of; empty where all are alike.
+    pub classes: Vec<Class>,
     /// How tokens are counted on this side.
     pub tokenizer: TokenizerChoice,
     /// The root of every random choice.
@@ -226,6 +228,21 @@ pub struct Workload {
     pub output_policy: OutputPolicy,
     /// Whether prompts go as text or as token ids.
     pub form: PromptForm,
+}
+
+/// A class of requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Class {
+    /// What it is called; no two have the same name.
+    pub name: String,
+    /// Its share of the requests is this ÷ the sum over all classes; above 0 and finite.
+    pub weight: f64,
+    /// Which model to ask for; absent: the run's.
+    pub model: Option<String>,
+    /// What its requests ask.
+    pub workload: Workload,
+    /// What the deployment is asked to achieve for it.
+    pub slo: Slo,
 }
 
 /// Where prompts come from.

@@ -6,6 +6,7 @@
 //! Every mistake is looked for, also in values that a stronger layer overrides: a file with a
 //! wrong value is a wrong file.
 
+mod classes;
 mod desk;
 mod load;
 mod sessions;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use infermark_terms::{Nanos, OutputPolicy, Seed, Slo};
 use serde::Serialize;
 
+use self::classes::classes;
 use self::desk::Desk;
 use self::load::load;
 use self::sessions::sessions;
@@ -107,7 +109,9 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
         None => desk.fall_back(&settings::SEED, &count::<0, { u64::MAX }>(), fresh_seed.0),
     };
     let sessions = sessions(&mut desk, &load, &dataset, api);
+    let named = desk.all(&settings::CLASSES, &syntax::CLASS);
     let scenario = Scenario {
+        classes: Vec::new(),
         sessions,
         model: desk.one(&settings::MODEL, &syntax::LINE),
         delivery,
@@ -128,7 +132,13 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
         tokenizer,
     };
     let tags = tags(&mut desk);
-    Ok(Resolved { scenario, values: desk.finish()?, tags })
+    let mut resolved = Resolved { scenario, values: desk.finish()?, tags };
+    resolved.scenario.classes = classes(&resolved, &named)?;
+    // It decides which answers are of the right length, and is the same for all classes.
+    if let Some(class) = resolved.scenario.classes.first() {
+        resolved.scenario.workload.output_policy = class.workload.output_policy;
+    }
+    Ok(resolved)
 }
 
 /// Returns where prompts come from when nobody says: a trace's own, where one is replayed.

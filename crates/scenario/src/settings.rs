@@ -133,6 +133,7 @@ pub static SETTINGS: &[&Setting] = &[
     &OUTPUT_LENGTH,
     &PREFIX_TOKENS,
     &PREFIX_GROUPS,
+    &CLASSES,
     &PROMPT_FORM,
     &TOKENIZER,
     &API_KEY_ENV,
@@ -605,6 +606,22 @@ pub static PREFIX_GROUPS: Setting = Setting {
     more: "",
     group: Group::Workload,
     form: Form::Once,
+};
+
+/// Classes of requests.
+pub static CLASSES: Setting = Setting {
+    key: "classes",
+    flag: "classes",
+    env: "INFERMARK_CLASSES",
+    value_name: "NAME=CLASS",
+    default: None,
+    help: "A class of requests: `name=chat; weight=3; output_tokens=64`; once for each class",
+    more: "Each request, or each session, is of one class, drawn by `weight` (1 where it is left \
+           out). A class says what is its own of `model`, `dataset`, `column`, `input_tokens`, \
+           `output_tokens`, `output_length`, `prefix_tokens`, `prefix_groups` and `slo`; the rest \
+           is the run's. In a file they are a list of mappings. Results give each class alone.",
+    group: Group::Workload,
+    form: Form::Repeated,
 };
 
 /// Text or token ids.

@@ -9,6 +9,7 @@
 //! Deliberately not here: which values go together (`resolve`).
 
 mod access;
+mod class;
 mod lengths;
 mod load;
 mod objectives;
@@ -19,6 +20,7 @@ mod target;
 mod time;
 
 pub(crate) use access::{ENV_NAME, HEADER, TAG};
+pub(crate) use class::{BETWEEN, CLASS, Named};
 pub(crate) use lengths::LENGTHS;
 pub(crate) use load::{ARRIVALS, RAMP, RATE, TIME_SCALE};
 pub(crate) use objectives::SLO;

@@ -19,6 +19,7 @@
 //! |---|---|
 //! | [`tokenizer`] | [`Tokenizer`]: text to tokens; [`FileTokenizer`]: from a `tokenizer.json` |
 //! | [`probe`] | what the chat template costs, and tokens per word without a tokenizer |
+//! | [`Mix`] | which class a request is of |
 //! | [`workload`] | [`Workload`]: id to ask; [`Outline`]: the same in lengths alone |
 //! | [`trace`] | requests of recorded traces: when, how long, and what they share |
 //! | [`dataset`] | rows of JSON Lines, CSV, Parquet, `ShareGPT` and conversation files |
@@ -33,6 +34,7 @@ pub mod dataset;
 mod draw;
 mod lengths;
 mod lexicon;
+mod mix;
 mod outline;
 pub mod probe;
 pub mod recount;
@@ -41,6 +43,7 @@ pub mod trace;
 pub mod workload;
 
 pub use dataset::{Census, DatasetError};
+pub use mix::Mix;
 pub use outline::{Outline, Sizes};
 pub use probe::{Probe, ProbeError, Reading, fit, probes};
 pub use recount::recount;

@@ -96,20 +96,21 @@ fn beside(estimate: &Estimate, statistic: &str) -> String {
 /// Writes how each objective fared, where any were asked for.
 pub(super) fn objectives(page: &mut Html, point: &Point) {
     let good = objectives::good_items(point);
-    if point.slo.is_empty() && good.is_empty() {
+    let bounded = objectives::rulings(point).next().is_some();
+    if !bounded && good.is_empty() {
         return;
     }
     super::heading(page, "Objectives");
-    if !point.slo.is_empty() {
+    if bounded {
         let _: &mut Html = page.markup("<table class=\"setup\"><tbody>");
     }
-    for ruling in &point.slo {
+    for (class, ruling) in objectives::rulings(point) {
         let verdict = objectives::name(ruling.verdict);
         let _: &mut Html = page.markup("<tr><td>").element("span", &[("class", verdict)], verdict);
-        let said = objectives::said(ruling);
+        let said = objectives::named(class, ruling);
         let _: &mut Html = page.markup("</td>").element("td", &[], &said).markup("</tr>");
     }
-    if !point.slo.is_empty() {
+    if bounded {
         let _: &mut Html = page.markup("</tbody></table>");
     }
     if !good.is_empty() {

@@ -34,8 +34,8 @@ fn clerk(source: PromptSource, turns: TurnCount) -> Arc<Clerk> {
     };
     let endpoint = Endpoint::resolve("http://127.0.0.1:9", &Route::of(Roots::Unverified));
     Arc::new(Clerk {
-        workload: workload.unwrap(),
-        dialect,
+        kinds: vec![Kind { workload: workload.unwrap(), dialect }],
+        mix: None,
         endpoint: Arc::new(endpoint.unwrap()),
         headers: Vec::new(),
     })
@@ -118,7 +118,7 @@ fn a_datasets_conversation_goes_on_with_its_own_words_and_the_servers_answers() 
     std::fs::write(&path, content).unwrap();
     let clerk =
         clerk(PromptSource::File { path, layout: FileLayout::Conversations }, TurnCount::All);
-    assert_eq!(clerk.workload.turns(7), 2);
+    assert_eq!(clerk.turns(7), 2);
     let (mut feeder, _building) = feeder(&clerk, Talk::Sessions);
     let _: Vec<_> = messages(&mut feeder, 0, 0);
     feeder.answered(Turn { session: 0, index: 0 }, b"No idea.".to_vec());

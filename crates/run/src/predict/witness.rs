@@ -55,6 +55,13 @@ impl Witness {
         }
     }
 
+    /// Says of each request which class it is of.
+    pub(crate) fn classify(&mut self, class_of: impl Fn(RequestId) -> Option<u32>) {
+        for row in &mut self.rows {
+            row.class = class_of(row.id);
+        }
+    }
+
     pub(crate) fn rows(&self) -> &[RequestRow] {
         &self.rows
     }

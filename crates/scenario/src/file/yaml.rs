@@ -6,7 +6,7 @@ use std::ops::Range;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, StrInput};
 use serde::de::IgnoredAny;
 
-use super::{Entry, Flaw, Node, Scalar};
+use super::{Entry, Flaw, Node, Scalar, class_text};
 
 /// A value with all that is in it.
 pub(crate) enum Branch {
@@ -207,21 +207,63 @@ impl Reader<'_> {
     fn list(&mut self) -> Result<Node, Flaw> {
         let mut items = Vec::new();
         let mut odd = None;
+        // As long as there is nothing else.
+        let mut maps = Some(Vec::new());
         loop {
-            match self.next()? {
-                (Token::Close | Token::End | Token::Document, _) => break,
-                (Token::Scalar { text, .. }, span) => items.push(Scalar { text, span }),
-                (Token::Fancy(what), span) => return Err(fancy(what, span)),
-                (Token::List | Token::Map, span) => {
-                    self.skip()?;
-                    odd = odd.or(Some(
-                        Flaw::new(span.start..span.start, "a list or mapping in a list")
-                            .hint(QUOTE),
-                    ));
+            let (token, span) = self.next()?;
+            let start = span.start..span.start;
+            let map = match token {
+                Token::Close | Token::End | Token::Document => break,
+                Token::Scalar { text, .. } => {
+                    items.push(Scalar { text, span });
+                    maps = None;
+                    continue;
                 }
+                Token::Fancy(what) => return Err(fancy(what, span)),
+                Token::List => {
+                    self.skip()?;
+                    None
+                }
+                Token::Map => self.flat_map()?,
+            };
+            let map = map.map(|text| Scalar { text, span: start.clone() });
+            maps = maps.zip(map).map(|(mut maps, map)| {
+                maps.push(map);
+                maps
+            });
+            let flaw = || Flaw::new(start, "a list or mapping in a list").hint(QUOTE);
+            odd = odd.or_else(|| Some(flaw()));
+        }
+        Ok(match (odd, maps) {
+            (None, _) => Node::List(items),
+            (Some(flaw), Some(maps)) => Node::Maps(maps, flaw),
+            (Some(flaw), None) => Node::Odd(flaw),
+        })
+    }
+
+    /// Reads a mapping of texts whose beginning has been read, as a class is written; nothing if
+    /// it holds anything else.
+    fn flat_map(&mut self) -> Result<Option<String>, Flaw> {
+        let mut pairs = Vec::new();
+        let mut is_flat = true;
+        loop {
+            let key = match self.next()? {
+                (Token::Scalar { text, .. }, _) => text,
+                (Token::Fancy(what), span) => return Err(fancy(what, span)),
+                (Token::Close | Token::End | Token::Document, _) => break,
+                (Token::List | Token::Map, span) => return Err(Flaw::new(span, "not a key")),
+            };
+            match self.next()? {
+                (Token::Scalar { text, .. }, _) => pairs.push((key, text)),
+                (Token::Fancy(what), span) => return Err(fancy(what, span)),
+                (Token::List | Token::Map, _) => {
+                    self.skip()?;
+                    is_flat = false;
+                }
+                (Token::Close | Token::Document | Token::End, _) => break,
             }
         }
-        Ok(odd.map_or(Node::List(items), Node::Odd))
+        Ok(if is_flat { class_text(&pairs) } else { None })
     }
 
     /// Skips what is left of a list or mapping whose beginning has been read.

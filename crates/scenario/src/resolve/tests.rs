@@ -38,6 +38,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
     let resolved = resolved(&[]);
     let expected = Scenario {
         sessions: None,
+        classes: Vec::new(),
         target: Target::Sim(String::new()),
         model: None,
         api: Some(Api::Chat),
@@ -534,6 +535,7 @@ fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         ("warmup", &["3m"]),
         ("dataset", &["corpus", "x.csv", "sharegpt:ä b: c.json", "conversations:#x"]),
         ("column", &["a: b"]),
+        ("classes", &["name=a; weight=0.5; output_tokens=7", "name=b; slo=ttft<=1s"]),
         ("turns", &["4", "uniform(2..6)", "all"]),
         ("think_time", &["2s", "exponential(1.5s)", "uniform(0s..1m)"]),
         ("concurrency_of", &["sessions", "requests"]),
@@ -687,6 +689,56 @@ fn turns_make_sessions_of_what_has_turns() {
         (&["turns=20000"], "more than 10000 turns"),
         (&["turns=4", "think_time=uniform(5s..1s)"], "the bounds are the wrong way round"),
         (&["turns=4", "sessions=9", "ramp=linear(1/s..2/s)"], "a ramp needs a duration"),
+    ] {
+        let problems = resolve(flags(words), FRESH).unwrap_err().to_string();
+        assert!(problems.contains(found), "{words:?}: {problems}");
+    }
+}
+
+#[test]
+fn classes_are_scenarios_with_something_of_their_own() {
+    let yaml = "model: m\noutput_tokens: 9\nslo: failure_rate<=1%\nclasses:\n  - name: chat\n    \
+                weight: 3\n    input_tokens: normal(512,128)\n    slo: ttft:p99<=1s,e2e<=9s\n  \
+                - {name: long, model: adapter, output_tokens: 700, prefix_tokens: 20}\n";
+    let toml = "model = \"m\"\noutput_tokens = 9\nslo = [\"failure_rate<=1%\"]\n\
+                [[classes]]\nname = \"chat\"\nweight = 3\ninput_tokens = \"normal(512,128)\"\n\
+                slo = \"ttft:p99<=1s,e2e<=9s\"\n\
+                [[classes]]\nname = \"long\"\nmodel = \"adapter\"\noutput_tokens = 700\n\
+                prefix_tokens = 20\n";
+    let read = |name: &str, text: &str| {
+        let given =
+            parse_file(Path::new(name), text).unwrap_or_else(|problems| panic!("{problems}"));
+        resolve(given, FRESH).unwrap_or_else(|problems| panic!("{problems}"))
+    };
+    let resolved = read("f.yaml", yaml);
+    assert_eq!(read("f.toml", toml).scenario, resolved.scenario);
+    assert_eq!(read("g.yaml", &resolved.to_yaml()).scenario, resolved.scenario);
+    let [chat, long] = &resolved.scenario.classes[..] else { panic!("there are two") };
+    assert_eq!((chat.name.as_str(), chat.weight, long.weight), ("chat", 3.0, 1.0));
+    assert_eq!((chat.model.as_deref(), long.model.as_deref()), (Some("m"), Some("adapter")));
+    assert_eq!(chat.slo.to_string(), "ttft:p99<=1s,e2e<=9s");
+    assert_eq!(long.slo, Slo::default());
+    assert_eq!(chat.workload.output_tokens, Some(Distribution::Fixed(9)));
+    assert_eq!(long.workload.output_tokens, Some(Distribution::Fixed(700)));
+    let prefix = Some(SharedPrefix { tokens: 20, groups: 1 });
+    let input_tokens = Distribution::Fixed(512);
+    assert_eq!(long.workload.source, PromptSource::Synthetic { input_tokens, prefix });
+}
+
+#[test]
+fn what_is_wrong_with_a_class_is_said_of_it() {
+    for (words, found) in [
+        (&["classes=weight=2"][..], "no `name`"),
+        (&["classes=name=a; wieght=2"], "did you mean `weight`?"),
+        (&["classes=name=a; weight=0"], "the weight `0` is no number above 0"),
+        (&["classes=name=a; output_tokens=x"], "class `a`: output_tokens `x`"),
+        (&["classes=name=a", "classes=name=a"], "class `a`: the name stands twice"),
+        (&["classes=name=a; seed=2"], "a class has no `seed` of its own"),
+        (
+            &["classes=name=a", "classes=name=b; output_length=natural"],
+            "its output length is an order and another class's is not",
+        ),
+        (&["turns=2", "classes=name=a; dataset=x.jsonl"], "this dataset's rows have one turn each"),
     ] {
         let problems = resolve(flags(words), FRESH).unwrap_err().to_string();
         assert!(problems.contains(found), "{words:?}: {problems}");

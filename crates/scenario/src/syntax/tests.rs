@@ -37,6 +37,7 @@ fn all_are_stable(text: &str) {
     is_stable(&SLO, text);
     is_stable(&GPUS, text);
     is_stable(&LENGTHS, text);
+    is_stable(&CLASS, text);
     is_stable(&TURNS, text);
     is_stable(&THINK_TIME, text);
     is_stable(&COUNTED, text);
