@@ -215,6 +215,25 @@ fn import_files(matches: &ArgMatches) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Returns whose definitions a result has, and in which version.
+pub(crate) fn definitions(read: &Import) -> String {
+    match (&read.version, read.origin) {
+        // The report's version, not that of a tool's definitions.
+        (Some(version), origin) if origin != Origin::Llmd => {
+            format!("{}/{version}", origin.name())
+        }
+        _ => read.origin.name().to_owned(),
+    }
+}
+
+/// Returns who was measured, as far as a result says.
+pub(crate) fn target(read: &Import) -> Value {
+    let known = [("url", &read.url), ("model", &read.model)];
+    let known =
+        known.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(text.as_ref()?))));
+    Value::Object(known.collect())
+}
+
 /// Writes what was read as a run of its own.
 fn keep(read: Import, file: &Path, into: &Path) -> Result<PathBuf, Failure> {
     let now = jiff::Timestamp::now();
@@ -230,22 +249,13 @@ fn keep(read: Import, file: &Path, into: &Path) -> Result<PathBuf, Failure> {
             file.display()
         ));
     }
-    let definitions = match (&read.version, read.origin) {
-        // The report's version, not that of a tool's definitions.
-        (Some(version), origin) if origin != Origin::Llmd => {
-            format!("{}/{version}", origin.name())
-        }
-        _ => origin.to_owned(),
-    };
-    let known = [("url", read.url), ("model", read.model)];
-    let known = known.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(text?))));
     adopt(
         &dir,
         Foreign {
             id,
             created: begin.to_string(),
-            definitions,
-            target: Value::Object(known.collect()),
+            definitions: definitions(&read),
+            target: target(&read),
             points: read.points.iter().map(infermark_peers::Point::to_json).collect(),
             file: file.display().to_string(),
         },

@@ -807,6 +807,62 @@ fn a_slower_engine_compares_as_worse_and_a_record_with_itself_as_no_different() 
 }
 
 #[test]
+fn studies_and_other_tools_files_are_compared_load_by_load() {
+    let dir = fresh();
+    let sweep = |name: &str, engine: &str, rungs: &str| {
+        let words = ["sweep", engine, "--concurrency", rungs, "--requests", "48", "--record", name];
+        let lengths = ["--input-tokens", "16", "--output-tokens", "6", "--seed", "3", "--quiet"];
+        ran(&infermark(&dir).args(words).args(lengths).output().unwrap());
+    };
+    sweep("a", "sim:ttft=1ms,itl=2ms", "2,4");
+    sweep("b", "sim:ttft=1ms,itl=6ms", "2,4,8");
+    std::fs::write(dir.path().join("gate.yaml"), "clauses: [tpot:mean <= +50%]\n").unwrap();
+    let compare = |args: &[&str]| infermark(&dir).arg("compare").args(args).output().unwrap();
+    let output = compare(&["a", "b", "--gate", "gate.yaml"]);
+    let table = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(matches!(output.status.code(), Some(3 | 4)), "{table}{}", errors(&output));
+    assert!(table.contains("only in   candidate: 8 slots"), "{table}");
+    assert_eq!(table.matches("FAIL · tpot:mean <= +50%").count(), 2, "{table}");
+    assert!(table.contains("the same requests"), "one seed: {table}");
+    let output = compare(&["a", "b", "--gate", "gate.yaml", "--format", "junit"]);
+    let junit = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        junit.contains("<testsuite name=\"b · 2 slots\" tests=\"1\" failures=\"1\""),
+        "{junit}"
+    );
+    let told = json(&compare(&["a", "b", "--format", "json"]));
+    assert_eq!(told["comparisons"].as_array().unwrap().len(), 2);
+    assert_eq!(told["comparisons"][1]["candidate"]["load"], "4 slots");
+    assert_eq!(told["unpaired"][0]["candidate"]["loads"][0], "8 slots");
+
+    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/../peers/testdata/");
+    let file = |name: &str| format!("{peers}{name}");
+    let (vllm, guide) = (file("vllm/plain.json"), file("guidellm/benchmarks.json"));
+    let told = json(&compare(&[&vllm, &file("vllm/detailed.json"), "--format", "json"]));
+    let theirs = &told["comparisons"][0];
+    assert_eq!(
+        (&theirs["unit"], &theirs["baseline"]["definitions"]),
+        (&"nothing".into(), &"vllm".into())
+    );
+    let verdicts = theirs["findings"].as_array().unwrap().iter().map(|f| &f["verdict"]);
+    assert!(verdicts.clone().count() > 10 && verdicts.into_iter().all(|v| v == "cannot_tell"));
+    // A run of ours beside a file: by that tool's definitions.
+    let ours = recorded(&dir, "ours", "sim:ttft=2ms,itl=2ms");
+    let output = compare(&[&ours, &guide]);
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    assert!(errors(&output).contains("no load in common"), "{}", errors(&output));
+    let told = json(&compare(&[&vllm, &ours, "--format", "json"]));
+    let found = &told["comparisons"][0];
+    assert_eq!(found["candidate"]["definitions"], "vllm");
+    let figures = found["findings"].as_array().unwrap().iter().map(|f| f["figure"].as_str());
+    let figures: Vec<_> = figures.flatten().collect();
+    assert!(figures.contains(&"service_ttft:mean") && figures.contains(&"tpot:p99"), "{figures:?}");
+    let output = compare(&[&ours, &file("README.md")]);
+    assert!(errors(&output).contains("README.md"), "{}", errors(&output));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn a_sweep_prints_its_curve_and_goes_on_where_it_was_interrupted() {
     let dir = fresh();
     let words = ["sweep", QUICK, "--concurrency", "1,2", "--requests", "8", "--record", "s"];

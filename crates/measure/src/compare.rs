@@ -21,8 +21,16 @@
 //! Multiple Testing). Of two points between which nothing changed, any figure at all is called
 //! different in at most 5 of 100 comparisons.
 //!
+//! Where both sides were asked the very same requests, each batch is held against the other
+//! side's batch of the same requests, and what the requests have in common no longer hides what
+//! changed. Then the signs of the differences are dealt anew (Fisher 1935, The Design of
+//! Experiments, section 21; studentised, Janssen 1999, Stat. Probab. Lett. 44:89), since a
+//! difference is as likely one way as the other where nothing changed.
+//!
 //! Where both sides were repeated, runs take the place of batches, and Student's t with
 //! Bonferroni's correction that of permutations, of which there would be too few.
+//!
+//! Of what another tool worked out there are no observations: see [`compare_quotes`].
 //!
 //! # Invariants
 //!
@@ -34,16 +42,20 @@
 mod contrast;
 mod critical;
 mod observations;
+mod quotes;
+
+use std::fmt;
 
 use infermark_terms::Seed;
-use infermark_terms::slo::{LatencyFigure, Level, Statistic, Subject};
+use infermark_terms::slo::{LatencyFigure, Level, Side, Statistic, Subject};
 use serde::{Deserialize, Serialize};
 
 use self::contrast::{Contrast, Units};
-pub use self::observations::Observations;
+pub use self::observations::{Observations, due_in_window};
+pub use self::quotes::{Quote, compare_quotes};
 
-/// The probability that any interval of a comparison is wrong.
-const ALPHA: f64 = 0.05;
+/// Where the permutations are drawn from.
+const SEED: Seed = Seed(0x00c0_ffee);
 
 /// The fewest repetitions on each side for runs to be the units.
 const REPEATS_MIN: usize = 3;
@@ -112,11 +124,56 @@ impl Standing {
     }
 }
 
+/// What is compared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(into = "String")]
+pub enum Figure {
+    /// A figure of docs/metrics.md.
+    Ours(Subject),
+    /// Another tool's, by its own definition.
+    Theirs {
+        /// What the tool calls it, and the statistic.
+        name: String,
+        /// What is better: less, or more.
+        side: Side,
+    },
+}
+
+impl Figure {
+    /// Says whether it should be at most, or at least, what it was.
+    pub const fn side(&self) -> Side {
+        match self {
+            Self::Ours(subject) => subject.side(),
+            Self::Theirs { side, .. } => *side,
+        }
+    }
+
+    /// Says whether it is a share, whose change is a plain difference.
+    pub fn is_share(&self) -> bool {
+        *self == Self::Ours(Subject::Level(Level::FailureRate))
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(subject) => write!(f, "{subject}"),
+            Self::Theirs { name, .. } => f.write_str(name),
+        }
+    }
+}
+
+impl From<Figure> for String {
+    fn from(figure: Figure) -> Self {
+        figure.to_string()
+    }
+}
+
 /// What was found of one figure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    /// The figure, as objectives name it.
-    pub figure: Subject,
+    /// The figure, as objectives name it, or as the tool does that worked it out.
+    pub figure: Figure,
     /// Its value in the baseline, in milliseconds, units per second, or as a share.
     pub baseline: f64,
     /// Its value in the candidate.
@@ -130,15 +187,17 @@ pub struct Finding {
     pub change_ci95: [Option<f64>; 2],
     /// What that comes to.
     pub verdict: Standing,
-    /// How many observations each side has.
+    /// How many observations each side has; of figures that were quoted, how many runs.
     pub n: [u64; 2],
 }
 
-impl Finding {
-    /// Says whether the figure is a share, whose change is a plain difference.
-    pub fn is_share(&self) -> bool {
-        self.figure == Subject::Level(Level::FailureRate)
-    }
+/// Whether both sides were asked the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requests {
+    /// Requests of the same lengths on the whole.
+    Alike,
+    /// The very same, one by one: the observations are of requests that both sides have.
+    Same,
 }
 
 /// What of a comparison may be chosen.
@@ -150,11 +209,17 @@ pub struct Settings {
     pub share_floor: f64,
     /// How many permutations the critical values come from.
     pub permutations: usize,
+    /// The probability that any interval is wrong. Where several points are compared, each has
+    /// an equal part of it (Bonferroni), so that all intervals hold together.
+    pub alpha: f64,
+    /// What both sides were asked.
+    pub requests: Requests,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { floor: 0.02, share_floor: 0.001, permutations: 9_999 }
+        let requests = Requests::Alike;
+        Self { floor: 0.02, share_floor: 0.001, permutations: 9_999, alpha: 0.05, requests }
     }
 }
 
@@ -164,8 +229,12 @@ impl Default for Settings {
 pub enum Unit {
     /// A batch of neighbouring requests.
     Batches,
+    /// The difference between two batches of the same requests.
+    Pairs,
     /// A whole run: both sides were repeated.
     Runs,
+    /// Nothing: another tool's figures stand alone, and nothing is tested.
+    Nothing,
 }
 
 /// Two points, compared.
@@ -187,27 +256,49 @@ pub fn compare(
     candidate: &[Observations],
     settings: Settings,
 ) -> Comparison {
-    let repeated = baseline.len().min(candidate.len()) >= REPEATS_MIN;
-    let unit = if repeated { Unit::Runs } else { Unit::Batches };
+    let unit = match settings.requests {
+        _ if is_repeated(baseline.len(), candidate.len()) => Unit::Runs,
+        Requests::Same if baseline.len() == candidate.len() => Unit::Pairs,
+        Requests::Same | Requests::Alike => Unit::Batches,
+    };
     let contrast = |figure| Some((figure, Contrast::new(figure, baseline, candidate, unit)?));
     let pairs: Vec<(Subject, Contrast)> = figures.iter().copied().filter_map(contrast).collect();
     let residuals: Vec<Units> = pairs.iter().map(|(_, contrast)| contrast.residuals()).collect();
-    let critical: Vec<f64> = match unit {
-        Unit::Batches => {
-            critical::permuted(&residuals, ALPHA, settings.permutations, Seed(0x00c0_ffee))
-                .into_iter()
-                .zip(&residuals)
-                .map(|(critical, residuals)| critical * critical::persistence(residuals))
-                .collect()
-        }
-        Unit::Runs => residuals.iter().map(|r| critical::student(r, ALPHA, pairs.len())).collect(),
-    };
     let findings = pairs
         .iter()
-        .zip(critical)
+        .zip(critical_values(&residuals, unit, settings))
         .map(|((figure, contrast), critical)| contrast.finding(*figure, critical, settings))
         .collect();
     Comparison { unit, findings }
+}
+
+/// Says whether there are so many runs on each side that they can be the units.
+fn is_repeated(baseline: usize, candidate: usize) -> bool {
+    baseline.min(candidate) >= REPEATS_MIN
+}
+
+/// Returns for each figure the value beyond which its test rejects.
+fn critical_values(residuals: &[Units], unit: Unit, settings: Settings) -> Vec<f64> {
+    let Settings { alpha, permutations, .. } = settings;
+    let widened = |drawn: &[Vec<f64>], series: &[Vec<Vec<f64>>]| -> Vec<f64> {
+        let alone = critical::together(drawn, alpha).into_iter();
+        alone.zip(series).map(|(value, series)| value * critical::persistence(series)).collect()
+    };
+    match unit {
+        Unit::Batches => {
+            let series: Vec<_> = residuals.iter().map(Units::sums).collect();
+            widened(&critical::dealt(residuals, permutations, SEED), &series)
+        }
+        Unit::Pairs => {
+            let differences: Vec<Vec<f64>> = residuals.iter().map(Units::differences).collect();
+            let drawn = critical::flipped(&differences, permutations, SEED);
+            let series: Vec<_> = differences.into_iter().map(|each| vec![each]).collect();
+            widened(&drawn, &series)
+        }
+        Unit::Runs | Unit::Nothing => {
+            residuals.iter().map(|r| critical::student(r, alpha, residuals.len())).collect()
+        }
+    }
 }
 
 #[cfg(test)]

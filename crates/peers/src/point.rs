@@ -170,6 +170,9 @@ impl Point {
         let own = self.figures.iter().map(|figure| {
             let mut stats = describe(&figure.stats);
             stats["unit"] = figure.unit.symbol().into();
+            if let Some(key) = figure.key {
+                stats["key"] = key.into();
+            }
             (figure.name.clone(), stats)
         });
         let figures: Map<_, _> = own.collect();

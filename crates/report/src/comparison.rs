@@ -1,5 +1,7 @@
-//! Two runs side by side, for a terminal, a merge request and a build server.
+//! Two runs side by side, or two studies point by point, for a terminal, a merge request and a
+//! build server.
 
+use std::mem;
 use std::path::Path;
 
 use infermark_measure::compare::{Comparison, Finding, Settings, Standing, Unit};
@@ -8,17 +10,22 @@ use infermark_terms::Trust;
 use crate::figure::{figure, percent};
 use crate::markdown::plain;
 use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
-use crate::text::{clean, fit, flow, wrap};
+use crate::text::{clean, fit, flow, width, wrap};
 
-/// One run of a comparison, as far as a page shows it.
+/// The width of a figure's name.
+const NAME: usize = 19;
+
+/// Of so few figures a page shows all, and of more, where there are several points, those that
+/// changed.
+const SHOWN_MAX: usize = 4;
+
+/// One side of a comparison, as far as a page shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Compared<'a> {
-    /// The directory that holds the record.
+    /// The directory that holds the record, or another tool's file.
     pub record: &'a Path,
     /// What tells it apart: the model, the load.
     pub names: &'a [String],
-    /// How far its figures can be trusted.
-    pub trust: Trust,
 }
 
 /// Something, beside the figures, in which the runs differ: its name, and both values.
@@ -31,12 +38,27 @@ pub struct ComparisonSheet<'a> {
     pub baseline: Compared<'a>,
     /// What is compared.
     pub candidate: Compared<'a>,
-    /// What else differed.
+    /// What else differed, at all points.
     pub differing: &'a [Differing<'a>],
-    /// What was found.
-    pub comparison: &'a Comparison,
+    /// The points that both sides have; at least one.
+    pub points: &'a [PointSheet<'a>],
+    /// The loads that only the baseline has, and only the candidate.
+    pub unpaired: [&'a [String]; 2],
     /// How it was tested.
     pub settings: Settings,
+}
+
+/// One pair of points, as far as a page shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct PointSheet<'a> {
+    /// The load; absent where each side is but one point.
+    pub load: Option<&'a str>,
+    /// How far each side's figures can be trusted; absent where nobody knows.
+    pub trust: [Option<Trust>; 2],
+    /// Whether each side is saturated, so that latencies were not compared.
+    pub saturated: [bool; 2],
+    /// What was found.
+    pub comparison: &'a Comparison,
     /// The clauses of a gate, where there is one.
     pub gate: &'a [GateLine],
 }
@@ -91,16 +113,20 @@ impl Passed {
     }
 }
 
+/// The two sides, as pages name them.
+const SIDES: [&str; 2] = ["baseline", "candidate"];
+
 /// Returns the page about a comparison, each line ended by a line feed.
 pub fn comparison_table(sheet: &ComparisonSheet<'_>, colour: Colour) -> String {
     let mut page = Page::new(colour);
     page.line(Tone::Strong, "infermark compare");
     page.gap();
-    for (label, side) in [("baseline", sheet.baseline), ("candidate", sheet.candidate)] {
-        page.block(label, Tone::Plain, wrap(&side.record.display().to_string(), ROOM));
+    for (at, side) in [sheet.baseline, sheet.candidate].into_iter().enumerate() {
+        page.block(SIDES[at], Tone::Plain, wrap(&side.record.display().to_string(), ROOM));
         page.block("", Tone::Faint, flow(side.names.iter().cloned(), ROOM));
-        if let Some(doubt) = doubt(side.trust) {
-            page.block("", Tone::Warning, [doubt.to_owned()]);
+        for point in sheet.points.iter().filter(|point| point.load.is_none()) {
+            let doubts = doubts(point, at);
+            page.block("", Tone::Warning, doubts.iter().flat_map(|doubt| wrap(doubt, ROOM)));
         }
     }
     let mut label = "differs";
@@ -109,51 +135,107 @@ pub fn comparison_table(sheet: &ComparisonSheet<'_>, colour: Colour) -> String {
         page.block(label, Tone::Plain, wrap(&fit(&line, 2 * ROOM), ROOM));
         label = "";
     }
-    page.gap();
-    findings(&mut page, sheet);
-    gate(&mut page, sheet.gate);
+    let mut label = "only in";
+    for (at, loads) in sheet.unpaired.iter().enumerate().filter(|(_, loads)| !loads.is_empty()) {
+        let loads = format!("{}: {}", SIDES[at], loads.join(" · "));
+        page.block(label, Tone::Warning, wrap(&loads, ROOM));
+        label = "";
+    }
+    for point in sheet.points {
+        page.gap();
+        point_section(&mut page, point);
+    }
+    if sheet.points.iter().any(|point| !point.comparison.findings.is_empty()) {
+        if sheet.points.iter().any(|point| point.load.is_some()) {
+            page.gap();
+        }
+        for line in wrap(&method(sheet), COLUMNS) {
+            page.line(Tone::Faint, &line);
+        }
+    }
+    for point in sheet.points.iter().filter(|point| point.load.is_none()) {
+        if !point.gate.is_empty() {
+            page.gap();
+        }
+        gate(&mut page, point.gate);
+    }
     page.into_text()
 }
 
-fn doubt(trust: Trust) -> Option<&'static str> {
-    match trust {
-        Trust::Sound => None,
-        Trust::Doubtful => Some("doubtful: its own report says why"),
-        Trust::Void => Some("void: the instrument cannot vouch for it"),
-    }
+/// Says why one side's figures are doubtful, or cannot all be compared.
+fn doubts(point: &PointSheet<'_>, side: usize) -> Vec<String> {
+    let doubt = match point.trust[side] {
+        Some(Trust::Sound) | None => None,
+        Some(Trust::Doubtful) => Some("doubtful: its own report says why"),
+        Some(Trust::Void) => Some("void: the instrument cannot vouch for it"),
+    };
+    let saturated = "saturated: latencies hang on how long one looks, and are not compared";
+    let saturated = point.saturated[side].then_some(saturated);
+    [doubt, saturated].into_iter().flatten().map(str::to_owned).collect()
 }
 
 fn said(value: Option<&str>) -> &str {
     value.unwrap_or("not there")
 }
 
-fn findings(page: &mut Page, sheet: &ComparisonSheet<'_>) {
-    if sheet.comparison.findings.is_empty() {
+fn point_section(page: &mut Page, point: &PointSheet<'_>) {
+    let findings = &point.comparison.findings;
+    if let Some(load) = point.load {
+        page.line(Tone::Strong, &fit(load, COLUMNS));
+        for (at, side) in SIDES.iter().enumerate() {
+            for doubt in doubts(point, at) {
+                for line in wrap(&format!("{side} is {doubt}"), COLUMNS) {
+                    page.line(Tone::Warning, &line);
+                }
+            }
+        }
+    } else if findings.is_empty() {
         page.line(Tone::Warning, "no figure that both sides have of 40 requests or more");
         return;
+    } else {
+        let head = ["figure", "baseline", "candidate", "change", "interval", "verdict"];
+        page.line(Tone::Strong, &row(head.map(str::to_owned)));
     }
-    let head = ["figure", "baseline", "candidate", "change", "interval", "verdict"];
-    page.line(Tone::Strong, &row(head.map(str::to_owned)));
-    for finding in &sheet.comparison.findings {
+    let all = point.load.is_none() || findings.len() <= SHOWN_MAX;
+    let changed =
+        |finding: &&Finding| all || matches!(finding.verdict, Standing::Better | Standing::Worse);
+    for finding in findings.iter().filter(changed) {
         let tone = match finding.verdict {
             Standing::Better => Tone::Good,
             Standing::Worse => Tone::Bad,
             Standing::Same => Tone::Plain,
             Standing::CannotTell => Tone::Faint,
         };
-        page.line(tone, &row(cells(finding)));
+        let mut cells = cells(finding);
+        if width(&cells[0]) > NAME {
+            // Another tool's names may be long: they have a line of their own.
+            page.line(tone, &fit(&mem::take(&mut cells[0]), COLUMNS));
+        }
+        page.line(tone, &row(cells));
     }
-    for line in wrap(&method(sheet), COLUMNS) {
-        page.line(Tone::Faint, &line);
+    if point.load.is_some() {
+        page.line(Tone::Faint, &tally(findings));
+        gate(page, point.gate);
     }
+}
+
+/// Counts the verdicts.
+fn tally(findings: &[Finding]) -> String {
+    let all = [Standing::Better, Standing::Worse, Standing::Same, Standing::CannotTell];
+    let counted = all.map(|verdict| {
+        let count = findings.iter().filter(|finding| finding.verdict == verdict).count();
+        (count > 0).then(|| format!("{count} {}", verdict.words()))
+    });
+    let counted: Vec<_> = counted.into_iter().flatten().collect();
+    if counted.is_empty() { "nothing to compare".to_owned() } else { counted.join(" · ") }
 }
 
 fn row([figure, baseline, candidate, change, interval, verdict]: [String; 6]) -> String {
-    format!("{figure:<19} {baseline:>9} {candidate:>9} {change:>9} {interval:>17}  {verdict}")
+    format!("{figure:<NAME$} {baseline:>9} {candidate:>9} {change:>9} {interval:>17}  {verdict}")
 }
 
 fn cells(finding: &Finding) -> [String; 6] {
-    let value = |value: f64| if finding.is_share() { percent(value) } else { figure(value) };
+    let value = |value: f64| if finding.figure.is_share() { percent(value) } else { figure(value) };
     [
         finding.figure.to_string(),
         value(finding.baseline),
@@ -166,15 +248,25 @@ fn cells(finding: &Finding) -> [String; 6] {
 
 /// Says what the intervals are.
 fn method(sheet: &ComparisonSheet<'_>) -> String {
-    let units = match sheet.comparison.unit {
+    let mut found = sheet.points.iter().filter(|point| !point.comparison.findings.is_empty());
+    let units = match found.next().map_or(Unit::Nothing, |point| point.comparison.unit) {
         Unit::Batches => {
             "batches of neighbouring requests were permuted; how runs differ among themselves \
              takes repeats to know"
         }
+        Unit::Pairs => {
+            "both were asked the same requests, and batches of them were compared pair by pair; \
+             how runs differ among themselves takes repeats to know"
+        }
         Unit::Runs => "whole runs are the units (Student's t)",
+        Unit::Nothing => {
+            return "latencies in ms, by the tools' own definitions; figures without observations: \
+                    how far chance goes nobody can tell, but of three runs or more on each side"
+                .to_owned();
+        }
     };
-    let findings = &sheet.comparison.findings;
-    let is_open = findings.iter().any(|finding| finding.change_ci95.contains(&None));
+    let mut findings = sheet.points.iter().flat_map(|point| &point.comparison.findings);
+    let is_open = findings.any(|finding| finding.change_ci95.contains(&None));
     let open =
         if is_open { ", and `?` is an end that too few observations cannot tell" } else { "" };
     format!(
@@ -189,7 +281,6 @@ fn gate(page: &mut Page, lines: &[GateLine]) {
     if lines.is_empty() {
         return;
     }
-    page.gap();
     let mut label = "gate";
     for line in lines {
         let text = format!("{} · {} · {}", line.passed.word(), line.clause, line.detail);
@@ -225,11 +316,16 @@ pub fn change_interval([low, high]: [Option<f64>; 2]) -> String {
 /// Returns a comparison in Markdown, for a merge request.
 pub fn comparison_markdown(sheet: &ComparisonSheet<'_>) -> String {
     let mut lines = vec!["## infermark compare".to_owned(), String::new()];
-    for (label, side) in [("baseline", sheet.baseline), ("candidate", sheet.candidate)] {
+    for (at, side) in [sheet.baseline, sheet.candidate].into_iter().enumerate() {
         let names: Vec<String> = side.names.iter().map(|name| plain(name)).collect();
-        let doubt = doubt(side.trust).map(|doubt| format!(" **{doubt}**")).unwrap_or_default();
+        let alone = sheet.points.iter().filter(|point| point.load.is_none());
+        let doubts: Vec<_> = alone.flat_map(|point| doubts(point, at)).collect();
+        let doubts: String = doubts.iter().map(|doubt| format!(" **{doubt}**")).collect();
         let record = plain(&side.record.display().to_string());
-        lines.push(format!("- {label}: {record} ({}){doubt}", names.join(" · ")));
+        lines.push(format!("- {}: {record} ({}){doubts}", SIDES[at], names.join(" · ")));
+    }
+    for (at, loads) in sheet.unpaired.iter().enumerate().filter(|(_, loads)| !loads.is_empty()) {
+        lines.push(format!("- only in the {}: {}", SIDES[at], plain(&loads.join(" · "))));
     }
     if !sheet.differing.is_empty() {
         lines.extend(["", "| differs | baseline | candidate |", "|---|---|---|"].map(String::from));
@@ -237,44 +333,78 @@ pub fn comparison_markdown(sheet: &ComparisonSheet<'_>) -> String {
             format!("| {} | {} | {} |", plain(name), plain(said(*one)), plain(said(*other)))
         }));
     }
-    let head = "| figure | baseline | candidate | change | 95 % interval | verdict |";
-    lines.extend(["", head, "|---|--:|--:|--:|--:|---|"].map(String::from));
-    for finding in &sheet.comparison.findings {
-        let [figure, baseline, candidate, by, interval, verdict] = cells(finding);
-        let loud = matches!(finding.verdict, Standing::Better | Standing::Worse);
-        let verdict = if loud { format!("**{verdict}**") } else { verdict };
-        let values = format!("{baseline} | {candidate} | {by} | {interval}");
-        lines.push(format!("| {figure} | {values} | {verdict} |"));
+    for point in sheet.points {
+        lines.extend(point_markdown(point));
     }
     lines.extend([String::new(), method(sheet)]);
-    if !sheet.gate.is_empty() {
-        lines.extend(["", "| gate | clause | why |", "|---|---|---|"].map(String::from));
-        lines.extend(sheet.gate.iter().map(|line| {
-            let (clause, why) = (plain(&line.clause), plain(&line.detail));
-            format!("| {} | {clause} | {why} |", line.passed.word())
-        }));
+    for point in sheet.points.iter().filter(|point| point.load.is_none()) {
+        lines.extend(gate_markdown(point.gate));
     }
     lines.join("\n") + "\n"
 }
 
-/// Returns comparisons as `JUnit`'s XML, which build servers read: a suite for each candidate, a
-/// case for each clause of the gate, or for each figure where there is no gate. Only a gate
-/// makes cases fail.
+fn point_markdown(point: &PointSheet<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(load) = point.load {
+        lines.extend([String::new(), format!("### {}", plain(load))]);
+        for (at, side) in SIDES.iter().enumerate() {
+            let doubts = doubts(point, at).into_iter();
+            lines
+                .extend(doubts.flat_map(|doubt| [String::new(), format!("**{side} is {doubt}**")]));
+        }
+    }
+    if point.comparison.findings.is_empty() {
+        lines.extend([String::new(), tally(&[])]);
+    } else {
+        let head = "| figure | baseline | candidate | change | 95 % interval | verdict |";
+        lines.extend(["", head, "|---|--:|--:|--:|--:|---|"].map(String::from));
+    }
+    for finding in &point.comparison.findings {
+        let [figure, baseline, candidate, by, interval, verdict] = cells(finding);
+        let loud = matches!(finding.verdict, Standing::Better | Standing::Worse);
+        let verdict = if loud { format!("**{verdict}**") } else { verdict };
+        let values = format!("{baseline} | {candidate} | {by} | {interval}");
+        lines.push(format!("| {} | {values} | {verdict} |", plain(&figure)));
+    }
+    if point.load.is_some() {
+        lines.extend(gate_markdown(point.gate));
+    }
+    lines
+}
+
+fn gate_markdown(gate: &[GateLine]) -> Vec<String> {
+    if gate.is_empty() {
+        return Vec::new();
+    }
+    let head = ["", "| gate | clause | why |", "|---|---|---|"].map(String::from);
+    let lines = gate.iter().map(|line| {
+        let (clause, why) = (plain(&line.clause), plain(&line.detail));
+        format!("| {} | {clause} | {why} |", line.passed.word())
+    });
+    head.into_iter().chain(lines).collect()
+}
+
+/// Returns comparisons as `JUnit`'s XML, which build servers read: a suite for each candidate and
+/// load, a case for each clause of the gate, or for each figure where there is no gate. Only a
+/// gate makes cases fail.
 pub fn comparison_junit(sheets: &[ComparisonSheet<'_>]) -> String {
     let open = ["<?xml version=\"1.0\" encoding=\"UTF-8\"?>", "<testsuites>"].map(String::from);
-    let suites = sheets.iter().flat_map(suite);
+    let suites = sheets.iter().flat_map(|sheet| {
+        sheet.points.iter().flat_map(|point| suite(sheet.candidate.record, point))
+    });
     let close = ["</testsuites>".to_owned(), String::new()];
     open.into_iter().chain(suites).chain(close).collect::<Vec<_>>().join("\n")
 }
 
-fn suite(sheet: &ComparisonSheet<'_>) -> Vec<String> {
-    let cases: Vec<String> = if sheet.gate.is_empty() {
-        sheet.comparison.findings.iter().map(figure_case).collect()
+fn suite(candidate: &Path, point: &PointSheet<'_>) -> Vec<String> {
+    let cases: Vec<String> = if point.gate.is_empty() {
+        point.comparison.findings.iter().map(figure_case).collect()
     } else {
-        sheet.gate.iter().map(gate_case).collect()
+        point.gate.iter().map(gate_case).collect()
     };
-    let of = |passed| sheet.gate.iter().filter(|line| line.passed == passed).count();
-    let name = xml(&sheet.candidate.record.display().to_string());
+    let of = |passed| point.gate.iter().filter(|line| line.passed == passed).count();
+    let load = point.load.map(|load| format!(" · {load}")).unwrap_or_default();
+    let name = xml(&format!("{}{load}", candidate.display()));
     let open = format!(
         "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">",
         cases.len(),
@@ -287,6 +417,7 @@ fn suite(sheet: &ComparisonSheet<'_>) -> Vec<String> {
 fn figure_case(finding: &Finding) -> String {
     let [figure, baseline, candidate, by, interval, verdict] = cells(finding);
     let said = xml(&format!("{verdict}: {baseline} → {candidate}, {by} ({interval})"));
+    let figure = xml(&figure);
     format!("    <testcase name=\"{figure}\"><system-out>{said}</system-out></testcase>")
 }
 
@@ -317,11 +448,13 @@ fn xml(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use infermark_measure::compare::Figure;
+
     use super::*;
 
     fn finding(figure: &str, change: f64, verdict: Standing) -> Finding {
         Finding {
-            figure: figure.parse().unwrap(),
+            figure: Figure::Ours(figure.parse().unwrap()),
             baseline: 100.0,
             candidate: 100.0 * (1.0 + change),
             change: Some(change),
@@ -331,7 +464,13 @@ mod tests {
         }
     }
 
-    fn with<T>(show: impl FnOnce(&ComparisonSheet<'_>) -> T) -> T {
+    #[derive(Clone, Copy)]
+    enum Points {
+        One,
+        Several,
+    }
+
+    fn with<T>(points: Points, show: impl FnOnce(&ComparisonSheet<'_>) -> T) -> T {
         let comparison = Comparison {
             unit: Unit::Batches,
             findings: vec![
@@ -346,40 +485,72 @@ mod tests {
             ],
         };
         let names = ["<script>|x".to_owned(), "concurrency 8".to_owned()];
-        let side = |record, trust| Compared { record: Path::new(record), names: &names, trust };
+        let side = |record| Compared { record: Path::new(record), names: &names };
         let line = |clause: &str, passed| GateLine {
             clause: clause.to_owned(),
             passed,
             detail: "+5.3 % (+4.3 … ? %) & more".to_owned(),
         };
+        let gate = [
+            line("tpot:mean <= +3%", Passed::No),
+            line("ttft:p99 <= +10%", Passed::Undecided),
+            line("ttft:mean", Passed::Yes),
+        ];
+        let trust = [Some(Trust::Sound), Some(Trust::Doubtful)];
+        let saturated = [false; 2];
+        let one =
+            [PointSheet { load: None, trust, saturated, comparison: &comparison, gate: &gate }];
+        let nothing = Comparison { unit: Unit::Nothing, findings: Vec::new() };
+        let several = [
+            PointSheet { load: Some("rate 4/s"), ..one[0] },
+            PointSheet {
+                load: Some("rate <9>/s"),
+                trust: [None, Some(Trust::Void)],
+                saturated: [false, true],
+                comparison: &nothing,
+                gate: &[],
+            },
+        ];
+        let only = ["throughput".to_owned(), "rate 12/s".to_owned()];
         let sheet = ComparisonSheet {
-            baseline: side("runs/a", Trust::Sound),
-            candidate: side("runs/b", Trust::Doubtful),
+            baseline: side("runs/a"),
+            candidate: side("runs/b"),
             differing: &[("target.server.version", Some("0.31"), Some("0.32"))],
-            comparison: &comparison,
+            points: match points {
+                Points::One => &one,
+                Points::Several => &several,
+            },
+            unpaired: match points {
+                Points::One => [&[], &[]],
+                Points::Several => [&only, &only[..1]],
+            },
             settings: Settings::default(),
-            gate: &[
-                line("tpot:mean <= +3%", Passed::No),
-                line("ttft:p99 <= +10%", Passed::Undecided),
-                line("ttft:mean", Passed::Yes),
-            ],
         };
         show(&sheet)
     }
 
     #[test]
+    fn several_points_stand_one_below_the_other() {
+        insta::assert_snapshot!(with(Points::Several, |sheet| {
+            comparison_table(sheet, Colour::Never)
+        }));
+        insta::assert_snapshot!(with(Points::Several, comparison_markdown));
+        insta::assert_snapshot!(with(Points::Several, |sheet| comparison_junit(&[*sheet])));
+    }
+
+    #[test]
     fn the_page_of_a_comparison() {
-        insta::assert_snapshot!(with(|sheet| comparison_table(sheet, Colour::Never)));
+        insta::assert_snapshot!(with(Points::One, |sheet| comparison_table(sheet, Colour::Never)));
     }
 
     #[test]
     fn a_comparison_in_markdown() {
-        insta::assert_snapshot!(with(comparison_markdown));
+        insta::assert_snapshot!(with(Points::One, comparison_markdown));
     }
 
     #[test]
     fn a_comparison_for_build_servers() {
-        insta::assert_snapshot!(with(|sheet| comparison_junit(&[*sheet])));
+        insta::assert_snapshot!(with(Points::One, |sheet| comparison_junit(&[*sheet])));
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub use acceptance::{
 };
 pub use columns::{Cell, columns};
 pub use comparison::{
-    Compared, ComparisonSheet, Differing, GateLine, Passed, change, change_interval,
+    Compared, ComparisonSheet, Differing, GateLine, Passed, PointSheet, change, change_interval,
     comparison_junit, comparison_markdown, comparison_table,
 };
 pub use curve::{CurveSheet, Dot, Saturated, curve};

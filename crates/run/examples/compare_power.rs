@@ -6,7 +6,9 @@
 //!
 //! For each load, pairs of runs of the simulator in virtual time that differ in nothing but
 //! their seeds; then the same pairs, the second of which had every gap between its chunks
-//! stretched by 5 % in the record. docs/statistics.md has the results.
+//! stretched by 5 % in the record. Then pairs of one seed, which were asked the same requests:
+//! there each run gets noise of its own, since the simulator has none. docs/statistics.md has
+//! the results.
 
 #![expect(clippy::print_stdout, reason = "an example prints its figures")]
 
@@ -14,7 +16,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use infermark_measure::compare::{
-    Finding, Observations, Settings, Standing, compare, usual_figures,
+    Finding, Observations, Requests, Settings, Standing, compare, usual_figures,
 };
 use infermark_run::predict::{Rehearsal, rehearse};
 use infermark_scenario::settings::{self, Setting};
@@ -23,6 +25,13 @@ use infermark_terms::slo::{LatencyFigure, Statistic, Subject};
 use infermark_terms::{Nanos, RequestId, Seed, Stamp};
 
 const SLOWDOWN: f64 = 1.05;
+/// The noise of a run beside one of the same requests: of each answer's gaps and of each TTFT, as
+/// shares of the standard deviation,
+const NOISE: f64 = 0.10;
+/// and of the machine's own pace, which drifts
+const DRIFT: f64 = 0.01;
+/// and resembles itself from one request to the next.
+const LIKENESS: f64 = 0.95;
 const TPOT: Subject = Subject::Latency(LatencyFigure::Tpot, Statistic::Mean);
 
 /// A load, and how many requests it has.
@@ -59,13 +68,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     for load in &LOADS {
         let mut tally = Tally::default();
         for pair in 0..pairs {
-            let [one, mut other] = [run(load, 2 * pair)?, run(load, 2 * pair + 1)?];
-            tally.same(&compared(None, &one, &other));
-            stretch(&mut other);
-            tally.planted(&compared(None, &one, &other));
-            tally.planted_alone(&compared(Some(TPOT), &one, &other));
+            tally.count([run(load, 2 * pair)?, run(load, 2 * pair + 1)?], Requests::Alike);
         }
         tally.print(load.name, pairs);
+        let mut tally = Tally::default();
+        for pair in 0..pairs {
+            let asked = run(load, pair)?;
+            let noisy = |side: u64| {
+                let mut run = asked.clone();
+                disturb(&mut run, Seed(pair).named("noise").at(side));
+                run
+            };
+            tally.count([noisy(0), noisy(1)], Requests::Same);
+        }
+        tally.print(&format!("{}, the same requests", load.name), pairs);
     }
     Ok(())
 }
@@ -82,32 +98,65 @@ fn run(load: &Load, seed: u64) -> Result<Rehearsal, Box<dyn Error>> {
     Ok(rehearse(&resolve(given, Seed(seed))?)?)
 }
 
-/// Stretches all gaps between chunks, each answer from its first chunk on.
-fn stretch(run: &mut Rehearsal) {
-    let mut firsts: BTreeMap<RequestId, Stamp> = BTreeMap::new();
-    let late = |first: Stamp, at: Stamp| {
-        first + Nanos((at.since(first).0 as f64 * SLOWDOWN).round() as u64)
-    };
+/// How an answer's instants move: what came before its first chunk, and what came after.
+#[derive(Clone, Copy)]
+struct Stretch {
+    wait: f64,
+    gaps: f64,
+}
+
+/// Moves the instants of each answer.
+fn stretch(run: &mut Rehearsal, mut of: impl FnMut(RequestId) -> Stretch) {
+    let times = |span: Nanos, factor: f64| Nanos((span.0 as f64 * factor).round() as u64);
+    let mut moved: BTreeMap<RequestId, (Stamp, Stamp, f64)> = BTreeMap::new();
     for row in &mut run.requests {
         if let (Some(first), Some(last)) = (row.first_token, row.last_token) {
-            let _: Option<Stamp> = firsts.insert(row.id, first);
-            row.last_token = Some(late(first, last));
-            row.end = late(first, row.end);
+            let Stretch { wait, gaps } = of(row.id);
+            let new = row.due + times(first.since(row.due), wait);
+            let _: Option<_> = moved.insert(row.id, (first, new, gaps));
+            row.first_token = Some(new);
+            row.last_token = Some(new + times(last.since(first), gaps));
+            row.end = new + times(row.end.since(first), gaps);
         }
     }
     for chunk in &mut run.chunks {
-        if let Some(&first) = firsts.get(&chunk.request) {
-            chunk.at = late(first, chunk.at);
+        if let Some(&(first, new, gaps)) = moved.get(&chunk.request) {
+            chunk.at = new + times(chunk.at.since(first), gaps);
         }
     }
 }
 
-fn compared(alone: Option<Subject>, one: &Rehearsal, other: &Rehearsal) -> Vec<Finding> {
+/// Stretches all gaps between chunks, each answer from its first chunk on.
+fn slow(run: &mut Rehearsal) {
+    stretch(run, |_| Stretch { wait: 1.0, gaps: SLOWDOWN });
+}
+
+/// Gives a run the noise that tells it from another of the same requests.
+fn disturb(run: &mut Rehearsal, seed: Seed) {
+    let mut drift = 0.0;
+    stretch(run, |id| {
+        let seed = seed.at(id.0);
+        drift = LIKENESS * drift + (1.0_f64 - LIKENESS * LIKENESS).sqrt() * normal(seed.at(0));
+        let factor = |own: f64| (1.0 + DRIFT * drift) * (1.0 + NOISE * own).max(0.1);
+        Stretch { wait: factor(normal(seed.at(1))), gaps: factor(normal(seed.at(2))) }
+    });
+}
+
+/// Draws from the standard normal law, but for its tails: twelve uniform numbers less six.
+fn normal(seed: Seed) -> f64 {
+    (0..12).map(|turn| seed.at(turn).0 as f64 / u64::MAX as f64).sum::<f64>() - 6.0
+}
+
+fn compared(
+    alone: Option<Subject>,
+    [one, other]: &[Rehearsal; 2],
+    requests: Requests,
+) -> Vec<Finding> {
     let [one, other] =
         [one, other].map(|run| Observations::of(&run.plan, &run.requests, run.chunks.clone()));
     let (one, other) = ([one], [other]);
     let figures = alone.map_or_else(|| usual_figures(&one, &other), |figure| vec![figure]);
-    compare(&figures, &one, &other, Settings::default()).findings
+    compare(&figures, &one, &other, Settings { requests, ..Settings::default() }).findings
 }
 
 #[derive(Default)]
@@ -132,6 +181,14 @@ fn holds(finding: &Finding, truth: f64) -> bool {
 }
 
 impl Tally {
+    /// Compares a pair in which nothing changed, and again with the second slowed.
+    fn count(&mut self, mut pair: [Rehearsal; 2], requests: Requests) {
+        self.same(&compared(None, &pair, requests));
+        slow(&mut pair[1]);
+        self.planted(&compared(None, &pair, requests));
+        self.planted_alone(&compared(Some(TPOT), &pair, requests));
+    }
+
     fn same(&mut self, findings: &[Finding]) {
         for finding in findings {
             let counts = self.figures.entry(finding.figure.to_string()).or_default();

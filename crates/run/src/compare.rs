@@ -1,165 +1,35 @@
-//! Two records side by side: the figures, and what else differed between them.
+//! Two records side by side, point by point.
 //!
-//! Deliberately not here: the tests (`measure::compare`), gates, and words for people.
+//! ```text
+//!  run, study, imported result ─▶ Side (spots) ─┐
+//!                                               ├─▶ pair ─▶ contrast ─▶ Contrasted, one a load
+//!  run, study, imported result ─▶ Side (spots) ─┘
+//! ```
+//!
+//! A side's points of one load and one workload are repeats of each other. What two sides have
+//! in common is paired by load and by whatever else varies within either side; what is the same
+//! throughout a side pairs in any case, and is told among what differed.
+//!
+//! # Invariants
+//!
+//! - Latencies of a saturated point hang on how long one looks. They are not compared.
+//! - Observations are compared with observations, quoted figures with quoted ones by the same
+//!   definition. What has no observations on either side is never called better or worse, unless
+//!   it was repeated.
+//!
+//! Deliberately not here: the tests (`measure::compare`), other tools' definitions, gates, and
+//! words for people.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod contrasted;
+mod differences;
+mod pairing;
+mod quoted;
+mod side;
 
-use infermark_measure::Ruling;
-use infermark_measure::compare::{Comparison, Observations, Settings, compare, usual_figures};
-use infermark_store::{RunFile, open};
-use infermark_terms::Slo;
-use infermark_terms::slo::Subject;
-use serde::Serialize;
-use serde_json::Value;
-
-use crate::judge::{plan_of, rule};
-use crate::{Measured, RunError, measure_again};
-
-/// Settings that say nothing of what was asked: they differ between any two runs.
-const IDLE: [&str; 1] = ["seed"];
-
-/// A record that is to be compared.
-#[derive(Clone, Debug)]
-pub struct Side {
-    /// What it measured.
-    pub measured: Measured,
-    observations: Observations,
-}
-
-impl Side {
-    /// Reads a record.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be read.
-    pub fn open(dir: &Path) -> Result<Self, RunError> {
-        let measured = measure_again(dir)?;
-        let run = open(dir)?;
-        let plan = plan_of(dir, &run.header, &measured.point)?;
-        let rows = run.requests()?;
-        let mut failure = None;
-        let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
-        let observations = Observations::of(&plan, &rows, chunks);
-        match failure {
-            Some(error) => Err(error.into()),
-            None => Ok(Self { measured, observations }),
-        }
-    }
-
-    /// Compares these figures of this baseline with the candidate's; the usual ones if none are
-    /// named.
-    pub fn compare(&self, candidate: &Self, figures: &[Subject], settings: Settings) -> Comparison {
-        let [one, other] = [self, candidate].map(|side| std::slice::from_ref(&side.observations));
-        if figures.is_empty() {
-            return compare(&usual_figures(one, other), one, other, settings);
-        }
-        compare(figures, one, other, settings)
-    }
-
-    /// Judges this run by bounds of one's own, whatever it was held against when it was made.
-    ///
-    /// # Errors
-    ///
-    /// If its record cannot be read.
-    pub fn rule(&self, slo: Slo) -> Result<Vec<Ruling>, RunError> {
-        let rulings = rule(&self.measured.dir, &self.measured.point, &[slo])?;
-        Ok(rulings.into_iter().flatten().collect())
-    }
-}
-
-/// Something, beside the figures, in which two runs differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// What: a setting, or a part of the target or the environment.
-    pub name: String,
-    /// As it was in the baseline; absent where it had none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<String>,
-    /// As it was in the candidate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub candidate: Option<String>,
-}
-
-/// Lists what differed beside the figures: scenario, target, environment, definitions.
-pub fn differences(baseline: &RunFile, candidate: &RunFile) -> Vec<Difference> {
-    let (one, other) = (facts(baseline), facts(candidate));
-    let names = one.keys().chain(other.keys().filter(|name| !one.contains_key(*name)));
-    names
-        .filter(|name| one.get(*name) != other.get(*name))
-        .map(|name| Difference {
-            name: name.clone(),
-            baseline: one.get(name).cloned(),
-            candidate: other.get(name).cloned(),
-        })
-        .collect()
-}
-
-/// Returns what is known of a run beside its figures, by name.
-fn facts(header: &RunFile) -> BTreeMap<String, String> {
-    let mut facts = BTreeMap::new();
-    let settings = header.scenario["values"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for setting in settings {
-        if let (Some(key), Some(text)) = (setting["key"].as_str(), setting["text"].as_str())
-            && !IDLE.contains(&key)
-        {
-            let _: Option<String> = facts.insert(key.to_owned(), text.to_owned());
-        }
-    }
-    collect(&mut facts, "target", &header.target);
-    collect(&mut facts, "client", &header.environment);
-    // The setting says it already.
-    let _: Option<String> = facts.remove("target.url");
-    let _: Option<String> = facts.insert("definitions".to_owned(), header.definitions.clone());
-    facts
-}
-
-/// Takes in each leaf of a value under its path.
-fn collect(facts: &mut BTreeMap<String, String>, path: &str, value: &Value) {
-    let text = match value {
-        Value::Null => return,
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                collect(facts, &format!("{path}.{key}"), value);
-            }
-            return;
-        }
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
-    };
-    let _: Option<String> = facts.insert(path.to_owned(), text);
-}
+pub use self::contrasted::{Contrasted, contrast};
+pub use self::differences::{Difference, differences};
+pub use self::pairing::{Pairs, pair};
+pub use self::side::{Load, Side, Spot};
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn what_differs_is_named_with_both_values() {
-        let run = |version: &str, seed: &str, rate: &str| RunFile {
-            target: json!({ "url": "http://x", "server": { "name": "vllm", "version": version } }),
-            scenario: json!({ "values": [
-                { "key": "seed", "text": seed },
-                { "key": "rate", "text": rate },
-            ] }),
-            environment: json!({ "cpus": 2 }),
-            ..RunFile::default()
-        };
-        let listed = differences(&run("0.31", "1", "2/s"), &run("0.32", "2", "3/s"));
-        let listed: Vec<_> = listed
-            .iter()
-            .map(|d| (d.name.as_str(), d.baseline.as_deref(), d.candidate.as_deref()))
-            .collect();
-        assert_eq!(
-            listed,
-            [
-                ("rate", Some("2/s"), Some("3/s")),
-                ("target.server.version", Some("0.31"), Some("0.32")),
-            ]
-        );
-        let absent = RunFile { environment: json!({}), ..run("0.31", "1", "2/s") };
-        let listed = differences(&absent, &run("0.31", "1", "2/s"));
-        assert_eq!((listed.len(), listed[0].baseline.as_deref()), (1, None));
-    }
-}
+mod tests;

@@ -398,7 +398,7 @@ fn clear(dir: &Path) -> Result<(), RunError> {
 }
 
 /// Returns how a point's record ended, by its header.
-fn ended(header: &RunFile) -> Ended {
+pub(crate) fn ended(header: &RunFile) -> Ended {
     let said = header.rest.get("ended").and_then(|said| serde_json::from_value(said.clone()).ok());
     said.unwrap_or(Ended::Whole)
 }

@@ -7,12 +7,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use infermark_measure::compare::{Comparison, Finding, Standing, is_comparable};
-use infermark_measure::{Decision, Ruling};
+use infermark_measure::Decision;
+use infermark_measure::compare::{Figure, Finding, Standing, is_comparable};
 use infermark_report::{GateLine, Passed, change, change_interval};
-use infermark_run::compare::Side;
+use infermark_run::compare::Contrasted;
 use infermark_scenario::gate::{Clause, Gate, Rule, Undecided, parse_gate};
-use infermark_terms::Slo;
 use infermark_terms::slo::{self, Bound, Subject};
 
 use crate::exit::Failure;
@@ -46,25 +45,25 @@ fn compared(clause: &Clause) -> Option<Subject> {
     }
 }
 
-/// Judges a candidate.
-pub(super) fn judge(
-    gate: &Gate,
-    comparison: &Comparison,
-    candidate: &Side,
-) -> Result<Vec<GateLine>, Failure> {
+/// Judges a candidate at one load.
+pub(super) fn judge(gate: &Gate, found: &Contrasted) -> Result<Vec<GateLine>, Failure> {
     let undecided = match gate.undecided {
         Undecided::Pass => Passed::Undecided,
         Undecided::Fail => Passed::No,
     };
     let mut lines = Vec::new();
     for clause in &gate.clauses {
-        let finding = |figure| comparison.findings.iter().find(|found| found.figure == figure);
+        let finding = |figure| {
+            let mut findings = found.comparison.findings.iter();
+            findings.find(|finding| finding.figure == Figure::Ours(figure))
+        };
         let (decision, detail) = match clause.rule {
-            Rule::NotWorse(figure) => finding(figure).map_or_else(untested, not_worse),
-            Rule::Change { figure, limit } => {
-                finding(figure).map_or_else(untested, |found| within(found, limit))
+            Rule::NotWorse(figure) => {
+                finding(figure).map_or_else(|| untested(figure, found), not_worse)
             }
-            Rule::Bound(bound) => bounded(bound, candidate)?,
+            Rule::Change { figure, limit } => finding(figure)
+                .map_or_else(|| untested(figure, found), |finding| within(finding, limit)),
+            Rule::Bound(bound) => bounded(bound, found)?,
         };
         let passed = match decision {
             Decision::Met => Passed::Yes,
@@ -76,8 +75,17 @@ pub(super) fn judge(
     Ok(lines)
 }
 
-fn untested() -> (Decision, String) {
-    (Decision::Undecided, "too few observations to compare".to_owned())
+/// Judges a clause on a figure that was not compared. Where a load that the baseline carries
+/// saturates the candidate, its latencies have no end: that is worse than any limit.
+fn untested(figure: Subject, found: &Contrasted) -> (Decision, String) {
+    let is_latency = matches!(figure, Subject::Latency(..));
+    match found.saturated {
+        [false, true] if is_latency => {
+            (Decision::Missed, "the candidate is saturated, and the baseline is not".to_owned())
+        }
+        [true, _] if is_latency => (Decision::Undecided, "the baseline is saturated".to_owned()),
+        [_, _] => (Decision::Undecided, "too few observations to compare".to_owned()),
+    }
 }
 
 fn not_worse(found: &Finding) -> (Decision, String) {
@@ -108,10 +116,8 @@ fn told(found: &Finding) -> String {
     format!("{by} ({})", change_interval(found.change_ci95))
 }
 
-fn bounded(bound: Bound, candidate: &Side) -> Result<(Decision, String), Failure> {
-    let slo: Slo = bound.to_string().parse().expect("a bound reads back as it is written");
-    let rulings: Vec<Ruling> = candidate.rule(slo)?;
-    let Some(ruling) = rulings.first() else {
+fn bounded(bound: Bound, found: &Contrasted) -> Result<(Decision, String), Failure> {
+    let Some(ruling) = found.rule(bound)? else {
         return Ok((Decision::Undecided, "not observed".to_owned()));
     };
     let figure = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.4}"));

@@ -4,7 +4,7 @@
 use infermark_terms::slo::{Level, Side, Statistic, Subject};
 
 use super::observations::{Batch, Observations, Series, percentile_of};
-use super::{Finding, Settings, Standing, Unit};
+use super::{Figure, Finding, Settings, Standing, Unit};
 use crate::percentile::Percentile;
 
 /// The end of an interval is sought from the estimate outwards: first by this factor, then by its
@@ -28,7 +28,7 @@ impl Totals {
         self.weight += weight;
     }
 
-    fn total<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+    pub(super) fn total<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut total = Self::default();
         for one in all {
             total.add(one.sum, one.weight);
@@ -67,9 +67,13 @@ impl Ratio {
 
     /// Returns this less the other, in standard errors of the difference.
     pub(super) fn studentised(self, other: Self) -> f64 {
-        let difference = self.value - other.value;
-        if difference == 0.0 { 0.0 } else { difference / (self.variance + other.variance).sqrt() }
+        studentised(self.value - other.value, self.variance + other.variance)
     }
+}
+
+/// Returns a difference in standard errors.
+pub(super) fn studentised(difference: f64, variance: f64) -> f64 {
+    if difference == 0.0 { 0.0 } else { difference / variance.sqrt() }
 }
 
 impl Units {
@@ -83,11 +87,49 @@ impl Units {
         }
         self
     }
+
+    /// Returns what each unit adds to its side's sum, side by side.
+    pub(super) fn sums(&self) -> Vec<Vec<f64>> {
+        let sums = |side: &Vec<Totals>| side.iter().map(|unit| unit.sum).collect();
+        [&self.baseline, &self.candidate].map(sums).to_vec()
+    }
+
+    /// Returns what each unit of the baseline adds to the difference of the ratios, less what
+    /// its counterpart does. Together they are 0.
+    pub(super) fn differences(&self) -> Vec<f64> {
+        let influence = |side: &[Totals]| -> Vec<f64> {
+            let (ratio, weight) = (Ratio::of(side).value, Totals::total(side).weight);
+            side.iter().map(|unit| (unit.sum - ratio * unit.weight) / weight).collect()
+        };
+        let (one, other) = (influence(&self.baseline), influence(&self.candidate));
+        one.iter().zip(&other).map(|(one, other)| one - other).collect()
+    }
+
+    /// Returns the variance of the difference of the ratios.
+    fn variance(&self, unit: Unit) -> f64 {
+        match unit {
+            Unit::Batches | Unit::Runs | Unit::Nothing => {
+                Ratio::of(&self.baseline).variance + Ratio::of(&self.candidate).variance
+            }
+            Unit::Pairs => {
+                let n = self.baseline.len() as f64;
+                n / (n - 1.0) * self.differences().iter().map(|d| d * d).sum::<f64>()
+            }
+        }
+    }
+
+    /// Returns the baseline's ratio less the candidate's, in standard errors of the difference.
+    fn statistic(&self, unit: Unit) -> f64 {
+        let difference = Ratio::of(&self.baseline).value - Ratio::of(&self.candidate).value;
+        studentised(difference, self.variance(unit))
+    }
 }
 
 /// One figure of two points.
 pub(super) struct Contrast {
     form: Form,
+    /// What stands for one observation.
+    unit: Unit,
     /// Figures, in the unit of results.
     values: [f64; 2],
     /// Observations.
@@ -123,9 +165,11 @@ impl Contrast {
                     sides.map(|side| side.iter().map(|run| run.series.get(&latency)).collect());
                 Self::of_series([one?, other?], statistic, unit)
             }
-            Subject::Level(Level::OutputTokensPerS) => Self::of_rates(sums(|run| &run.tokens)),
-            Subject::Level(Level::RequestsPerS) => Self::of_rates(sums(|run| &run.requests)),
-            Subject::Level(Level::FailureRate) => Self::of_shares(sums(|run| &run.failures)),
+            Subject::Level(Level::OutputTokensPerS) => {
+                Self::of_rates(sums(|run| &run.tokens), unit)
+            }
+            Subject::Level(Level::RequestsPerS) => Self::of_rates(sums(|run| &run.requests), unit),
+            Subject::Level(Level::FailureRate) => Self::of_shares(sums(|run| &run.failures), unit),
             Subject::Each(_)
             | Subject::Level(
                 Level::GoodShare
@@ -161,12 +205,12 @@ impl Contrast {
         let sides = sides.map(|side| {
             let runs = side.into_iter().map(|series| series.batches.clone());
             match unit {
-                Unit::Runs => runs.collect(),
-                Unit::Batches => runs.flatten().map(|batch| vec![batch]).collect(),
+                Unit::Runs | Unit::Nothing => runs.collect(),
+                Unit::Batches | Unit::Pairs => runs.flatten().map(|batch| vec![batch]).collect(),
             }
         });
         let form = Form::Percentile { percentile, sides, values };
-        Some(Self { form, values: values.map(|nanos| nanos / 1e6), counts })
+        Some(Self { form, unit, values: values.map(|nanos| nanos / 1e6), counts })
     }
 
     fn of_means(sides: &[Vec<&Series>; 2], counts: [u64; 2], unit: Unit) -> Option<Self> {
@@ -176,24 +220,24 @@ impl Contrast {
             merged(runs.iter(), unit)
         };
         let units = Units { baseline: units(&sides[0]), candidate: units(&sides[1]) };
-        Self::of_sums(units, counts, 1e6)
+        Self::of_sums(units, unit, counts, 1e6)
     }
 
-    fn of_rates(units: Units) -> Option<Self> {
+    fn of_rates(units: Units, unit: Unit) -> Option<Self> {
         let counts = [&units.baseline, &units.candidate].map(|s| Totals::total(s).sum as u64);
-        Self::of_sums(units, counts, 1.0)
+        Self::of_sums(units, unit, counts, 1.0)
     }
 
     /// Compares sums in a unit of which one of the results' is so many.
-    fn of_sums(units: Units, counts: [u64; 2], scale: f64) -> Option<Self> {
+    pub(super) fn of_sums(units: Units, unit: Unit, counts: [u64; 2], scale: f64) -> Option<Self> {
         let values = units.values()?.map(|value| value / scale);
         let positive = values.iter().all(|&value| value > 0.0);
-        positive.then_some(Self { form: Form::Sums(units), values, counts })
+        positive.then_some(Self { form: Form::Sums(units), unit, values, counts })
     }
 
-    fn of_shares(units: Units) -> Option<Self> {
+    fn of_shares(units: Units, unit: Unit) -> Option<Self> {
         let counts = [&units.baseline, &units.candidate].map(|s| Totals::total(s).weight as u64);
-        Some(Self { values: units.values()?, form: Form::Shares(units), counts })
+        Some(Self { values: units.values()?, form: Form::Shares(units), unit, counts })
     }
 
     /// Returns what is left of each unit once the sides are made alike: what permutations mix.
@@ -226,28 +270,31 @@ impl Contrast {
 
     /// Returns what was found, given the value beyond which the test rejects.
     pub(super) fn finding(&self, figure: Subject, critical: f64, settings: Settings) -> Finding {
+        self.finding_of(Figure::Ours(figure), critical, settings)
+    }
+
+    /// As [`finding`](Self::finding), of any figure.
+    pub(super) fn finding_of(&self, figure: Figure, critical: f64, settings: Settings) -> Finding {
         let [baseline, candidate] = self.values;
         let (change, change_ci95, floor) = match &self.form {
             Form::Shares(units) => {
                 let change = candidate - baseline;
-                (Some(change), units.difference_interval(change, critical), settings.share_floor)
+                let ends = units.difference_interval(change, critical, self.unit);
+                (Some(change), ends, settings.share_floor)
             }
             Form::Sums(_) | Form::Percentile { .. } => {
                 let ends = self.ratio_interval(critical).map(|end| end.map(|ratio| ratio - 1.0));
                 (Some(self.ratio() - 1.0), ends, settings.floor)
             }
         };
-        let verdict = standing(figure, change, change_ci95, floor);
+        let verdict = standing(&figure, change, change_ci95, floor);
         Finding { figure, baseline, candidate, change, change_ci95, verdict, n: self.counts }
     }
 
     /// Returns the ratios next to the estimate at which the test begins to reject. For sums that
     /// is Fieller's interval (1954, J. R. Stat. Soc. B 16:175).
     fn ratio_interval(&self, critical: f64) -> [Option<f64>; 2] {
-        let rejects = |ratio: f64| {
-            let units = self.at(ratio);
-            Ratio::of(&units.baseline).studentised(Ratio::of(&units.candidate)).abs() > critical
-        };
+        let rejects = |ratio: f64| self.at(ratio).statistic(self.unit).abs() > critical;
         [1.0 / FIRST_STEP, FIRST_STEP].map(|step| {
             let (mut inside, mut outside, mut reach) = (self.ratio(), self.ratio(), step);
             while !rejects(outside) {
@@ -282,19 +329,19 @@ impl Units {
     ///
     /// Where neither side has any, up to 3 in as many as were seen can hide at 95 % (Hanley and
     /// Lippman-Hand 1983, J. Am. Med. Assoc. 249:1743).
-    fn difference_interval(&self, difference: f64, critical: f64) -> [Option<f64>; 2] {
+    fn difference_interval(&self, difference: f64, critical: f64, unit: Unit) -> [Option<f64>; 2] {
         let [one, other] = [&self.baseline, &self.candidate];
         if Totals::total(one).sum + Totals::total(other).sum == 0.0 {
             let hidden = |side: &[Totals]| (3.0 / Totals::total(side).weight).min(1.0);
             return [Some(-hidden(one)), Some(hidden(other))];
         }
-        let half = critical * (Ratio::of(one).variance + Ratio::of(other).variance).sqrt();
+        let half = critical * self.variance(unit).sqrt();
         [Some((difference - half).max(-1.0)), Some((difference + half).min(1.0))]
     }
 }
 
 /// Judges a change by its interval: see [`Standing`].
-fn standing(figure: Subject, change: Option<f64>, ends: [Option<f64>; 2], floor: f64) -> Standing {
+fn standing(figure: &Figure, change: Option<f64>, ends: [Option<f64>; 2], floor: f64) -> Standing {
     let [low, high] = [ends[0].unwrap_or(f64::NEG_INFINITY), ends[1].unwrap_or(f64::INFINITY)];
     let Some(change) = change else { return Standing::CannotTell };
     if (low > 0.0 || high < 0.0) && change.abs() >= floor {
@@ -310,8 +357,8 @@ fn standing(figure: Subject, change: Option<f64>, ends: [Option<f64>; 2], floor:
 /// Deals the batches of several runs to units, in order.
 fn merged<'a>(runs: impl Iterator<Item = &'a Vec<Totals>>, unit: Unit) -> Vec<Totals> {
     match unit {
-        Unit::Batches => runs.flatten().copied().collect(),
-        Unit::Runs => runs.map(Totals::total).collect(),
+        Unit::Batches | Unit::Pairs => runs.flatten().copied().collect(),
+        Unit::Runs | Unit::Nothing => runs.map(Totals::total).collect(),
     }
 }
 

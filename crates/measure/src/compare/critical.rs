@@ -3,7 +3,7 @@
 use infermark_terms::Seed;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::contrast::{Ratio, Totals, Units};
+use super::contrast::{Ratio, Totals, Units, studentised};
 
 /// Correlations above are not told from a trend, whose end no number of batches shows.
 const PERSISTENCE_MAX: f64 = 0.9;
@@ -11,11 +11,13 @@ const PERSISTENCE_MAX: f64 = 0.9;
 /// Returns for each figure the value beyond which its test rejects, so that with probability
 /// 1 − `alpha` none of them does where nothing changed, and each has the same share in the rest.
 ///
-/// The residuals of both sides are thrown together and dealt out anew, the same way for all
-/// figures, `count` times. A figure's statistic is ranked among its own; what is held to `alpha`
-/// is the least of the ranks.
-pub(super) fn permuted(figures: &[Units], alpha: f64, count: usize, seed: Seed) -> Vec<f64> {
-    let drawn = draw(figures, count, seed);
+/// `drawn` has each figure's absolute statistics under the same permutations. A statistic is
+/// ranked among its figure's own; what is held to `alpha` is the least of the ranks.
+pub(super) fn together(drawn: &[Vec<f64>], alpha: f64) -> Vec<f64> {
+    let count = drawn.first().map_or(0, Vec::len);
+    if count == 0 {
+        return Vec::new();
+    }
     let sorted: Vec<Vec<f64>> = drawn
         .iter()
         .map(|drawn| {
@@ -30,7 +32,7 @@ pub(super) fn permuted(figures: &[Units], alpha: f64, count: usize, seed: Seed) 
         count - sorted[figure].partition_point(|&other| other < value)
     };
     let mut least: Vec<usize> = (0..count)
-        .map(|turn| (0..figures.len()).map(|f| at_least(f, turn)).min().unwrap_or(count))
+        .map(|turn| (0..drawn.len()).map(|f| at_least(f, turn)).min().unwrap_or(count))
         .collect();
     least.sort_unstable();
     // In at most `alpha · count` permutations the least rank is up to this.
@@ -38,8 +40,9 @@ pub(super) fn permuted(figures: &[Units], alpha: f64, count: usize, seed: Seed) 
     sorted.iter().map(|sorted| sorted[count - 1 - allowed.min(count - 1)]).collect()
 }
 
-/// Returns the absolute statistic of each figure under each permutation.
-fn draw(figures: &[Units], count: usize, seed: Seed) -> Vec<Vec<f64>> {
+/// Returns the absolute statistics of each figure: the residuals of both sides are thrown
+/// together and dealt out anew, the same way for all figures, `count` times.
+pub(super) fn dealt(figures: &[Units], count: usize, seed: Seed) -> Vec<Vec<f64>> {
     let Some(first) = figures.first() else { return Vec::new() };
     let (split, size) = (first.baseline.len(), first.baseline.len() + first.candidate.len());
     let pooled: Vec<Vec<Moments>> = figures
@@ -58,6 +61,26 @@ fn draw(figures: &[Units], count: usize, seed: Seed) -> Vec<Vec<f64>> {
             }
             let other = total.less(&one);
             drawn.push(one.ratio(split).studentised(other.ratio(size - split)).abs());
+        }
+    }
+    drawn
+}
+
+/// Returns the absolute statistics of each figure whose differences between counterparts these
+/// are: their signs are drawn anew, the same way for all figures, `count` times.
+pub(super) fn flipped(figures: &[Vec<f64>], count: usize, seed: Seed) -> Vec<Vec<f64>> {
+    let squares: Vec<f64> =
+        figures.iter().map(|each| each.iter().map(|d| d * d).sum::<f64>()).collect();
+    let mut drawn = vec![Vec::with_capacity(count); figures.len()];
+    for turn in 0..count {
+        let seed = seed.at(turn as u64);
+        let sign = |place: usize| if seed.at(place as u64).0 & 1 == 1 { -1.0 } else { 1.0 };
+        let signs: Vec<f64> = (0..figures.first().map_or(0, Vec::len)).map(sign).collect();
+        for ((each, squares), drawn) in figures.iter().zip(&squares).zip(&mut drawn) {
+            let signed = each.iter().zip(&signs).map(|(difference, sign)| difference * sign);
+            let (sum, n) = (signed.sum::<f64>(), each.len() as f64);
+            let variance = n / (n - 1.0) * (squares - sum * sum / n).max(0.0);
+            drawn.push(studentised(sum, variance).abs());
         }
     }
     drawn
@@ -113,16 +136,16 @@ impl Moments {
 /// (Steiger et al. 2005, "ASAP3", ACM Trans. Model. Comput. Simul. 15:39). An estimate from n
 /// batches is too low by (1 + 3ρ) ÷ n (Marriott and Pope 1954, Biometrika 41:390), which is
 /// added.
-pub(super) fn persistence(residuals: &Units) -> f64 {
-    let sides = [&residuals.baseline, &residuals.candidate];
-    let squares: f64 = sides.iter().flat_map(|side| *side).map(|unit| unit.sum.powi(2)).sum();
+///
+/// `series` are the residuals in their order in time: one series, or one for each side.
+pub(super) fn persistence(series: &[Vec<f64>]) -> f64 {
+    let squares: f64 = series.iter().flatten().map(|residual| residual * residual).sum();
     if squares == 0.0 {
         return 1.0;
     }
-    let products =
-        |side: &Vec<Totals>| -> f64 { side.windows(2).map(|pair| pair[0].sum * pair[1].sum).sum() };
-    let seen = sides.into_iter().map(products).sum::<f64>() / squares;
-    let n = sides.iter().map(|side| side.len()).sum::<usize>() as f64 / sides.len() as f64;
+    let products = |each: &Vec<f64>| -> f64 { each.windows(2).map(|pair| pair[0] * pair[1]).sum() };
+    let seen = series.iter().map(products).sum::<f64>() / squares;
+    let n = series.iter().map(Vec::len).sum::<usize>() as f64 / series.len() as f64;
     let rho = (seen + (1.0 + 3.0 * seen) / n).clamp(0.0, PERSISTENCE_MAX);
     ((1.0 + rho) / (1.0 - rho)).sqrt()
 }
@@ -174,14 +197,20 @@ mod tests {
 
     #[test]
     fn a_single_figure_is_held_to_the_level_itself() {
-        let unit = |index: u64| Totals { sum: (index * 389 % 40) as f64 - 19.5, weight: 1.0 };
+        let unit =
+            |index: u64| Totals { sum: (index * index * 389 % 101) as f64 - 50.0, weight: 1.0 };
         let units = Units {
             baseline: (0..20).map(unit).collect(),
             candidate: (20..40).map(unit).collect(),
         };
-        let [critical] = permuted(&[units], 0.05, 1999, Seed(1))[..] else { panic!("one figure") };
+        let of = |drawn: Vec<Vec<f64>>| together(&drawn, 0.05)[0];
+        let critical = of(dealt(std::slice::from_ref(&units), 1999, Seed(1)));
         // Student's t with 38 degrees of freedom: 2.024.
         assert!((critical - 2.024).abs() < 0.15, "{critical}");
+        let critical = of(flipped(&[units.differences()], 1999, Seed(1)));
+        // With 19: 2.093.
+        assert!((critical - 2.093).abs() < 0.2, "{critical}");
+        assert!(together(&[], 0.05).is_empty());
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! Requests, in the order in which they were due, fall into equal batches; rates are taken over
 //! as many equal spans of the window.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use infermark_terms::slo::LatencyFigure;
-use infermark_terms::{ChunkRow, Nanos, RequestRow};
+use infermark_terms::{ChunkRow, Nanos, RequestId, RequestRow};
 
 use super::contrast::Totals;
 use crate::batches::{BATCHES, REQUESTS_MIN};
@@ -33,6 +33,12 @@ pub struct Observations {
     pub(super) tokens: Vec<Totals>,
 }
 
+/// Returns the requests that latencies are over: those due in the window.
+pub fn due_in_window(plan: &PointPlan, requests: &[RequestRow]) -> BTreeSet<RequestId> {
+    let window = Span::measured(plan.window, requests);
+    requests.iter().filter(|row| window.contains(row.due)).map(|row| row.id).collect()
+}
+
 impl Observations {
     /// Takes the observations of one point, whose rows are as [`measure`](crate::measure) takes
     /// them.
@@ -41,9 +47,21 @@ impl Observations {
         requests: &[RequestRow],
         chunks: impl IntoIterator<Item = ChunkRow>,
     ) -> Self {
+        Self::of_these(plan, requests, chunks, &due_in_window(plan, requests))
+    }
+
+    /// As [`of`](Self::of), but latencies and failures are those of `these` requests alone. What
+    /// happened in a second stays as it was, whichever request it was of.
+    pub fn of_these(
+        plan: &PointPlan,
+        requests: &[RequestRow],
+        chunks: impl IntoIterator<Item = ChunkRow>,
+        these: &BTreeSet<RequestId>,
+    ) -> Self {
         let window = Span::measured(plan.window, requests);
         let roster = Roster::new(requests);
         let population = Population::new(&roster, window, plan.output_policy);
+        let population = population.part(|row| these.contains(&row.id));
         let streams = Streams::read(&roster, &population, window, chunks);
         let over = |figure: fn(&RequestRow) -> Option<Nanos>| {
             Series::of_requests(&population, |member| figure(member.row))

@@ -2,11 +2,18 @@
 
 use infermark_terms::{Nanos, OutputPolicy, RequestRow, Stamp, Usage};
 
+use super::contrast::Totals;
 use super::*;
 use crate::tests::{Noise, row};
 use crate::{Build, LoadPlan, PointPlan, WindowPlan, WindowSearch};
 
-const QUICK: Settings = Settings { floor: 0.02, share_floor: 0.001, permutations: 499 };
+const QUICK: Settings = Settings {
+    floor: 0.02,
+    share_floor: 0.001,
+    permutations: 499,
+    alpha: 0.05,
+    requests: Requests::Alike,
+};
 
 /// A closed loop of one whose answers of 11 tokens take as long as the noise says.
 fn rows(count: u64, slowdown: f64, noise: &mut Noise) -> Vec<RequestRow> {
@@ -39,7 +46,11 @@ fn rows(count: u64, slowdown: f64, noise: &mut Noise) -> Vec<RequestRow> {
 }
 
 fn observed(rows: &[RequestRow]) -> Observations {
-    let plan = PointPlan {
+    Observations::of(&plan(), rows, [])
+}
+
+fn plan() -> PointPlan {
+    PointPlan {
         load: LoadPlan::Closed { concurrency: 1 },
         window: WindowPlan::Whole { start: Stamp::ZERO },
         output_policy: OutputPolicy::Exact,
@@ -47,8 +58,7 @@ fn observed(rows: &[RequestRow]) -> Observations {
         gpus: None,
         slo: infermark_terms::Slo::default(),
         search: WindowSearch::Given,
-    };
-    Observations::of(&plan, rows, [])
+    }
 }
 
 fn pair(seed: u64, count: u64, slowdown: f64) -> [Observations; 2] {
@@ -128,11 +138,19 @@ fn exchanging_the_sides_turns_each_finding_round() {
 #[test]
 fn all_intervals_hold_together_and_a_slowdown_is_found() {
     let (mut quiet, mut held, mut found) = (0, 0, 0);
+    // Two percentiles of each latency less than usual, which are the slowest to compare.
+    let is_quick =
+        |figure: &Subject| !matches!(figure, Subject::Latency(_, Statistic::P90 | Statistic::P50));
+    let compared = |[one, other]: [Observations; 2]| {
+        let (one, other) = ([one], [other]);
+        let figures: Vec<_> = usual_figures(&one, &other).into_iter().filter(is_quick).collect();
+        compare(&figures, &one, &other, QUICK).findings
+    };
     for seed in 0..20 {
-        let findings = compared(&pair(100 + seed, 300, 1.0));
+        let findings = compared(pair(100 + seed, 300, 1.0));
         let called = |f: &&Finding| [Standing::Better, Standing::Worse].contains(&f.verdict);
         quiet += usize::from(!findings.iter().any(|f| called(&f)));
-        let findings = compared(&pair(500 + seed, 300, 1.05));
+        let findings = compared(pair(500 + seed, 300, 1.05));
         let tpot = of(&findings, "tpot:mean");
         let [low, high] = tpot.change_ci95.map(|end| end.unwrap());
         held += usize::from(low <= 0.05 && 0.05 <= high);
@@ -140,6 +158,86 @@ fn all_intervals_hold_together_and_a_slowdown_is_found() {
     }
     // 95 % of 20 is 19, less 2 standard deviations. A single figure's interval is wider.
     assert!(quiet >= 17 && held >= 19 && found >= 19, "{quiet} {held} {found}");
+}
+
+/// The rows of two runs that were asked the same: what a request takes is its own, and what each
+/// run adds to it small.
+fn same_requests(seed: u64, slowdown: f64) -> [Vec<RequestRow>; 2] {
+    let mut noise = Noise::new(seed);
+    let asked = rows(120, 1.0, &mut noise);
+    [1.0, slowdown].map(|slowdown| {
+        let mut answered = asked.clone();
+        for row in &mut answered {
+            let (first, last) = (row.first_token.unwrap(), row.last_token.unwrap());
+            let took = last.since(first).0 as f64 * slowdown * (0.98 + 0.04 * noise.uniform());
+            row.last_token = Some(first + Nanos(took as u64));
+            row.end = first + Nanos(took as u64);
+        }
+        answered
+    })
+}
+
+#[test]
+fn the_same_requests_show_what_others_would_hide() {
+    let same = Settings { requests: Requests::Same, ..QUICK };
+    let figure: Vec<Subject> = vec!["tpot:mean".parse().unwrap()];
+    let found = |[one, other]: &[Vec<RequestRow>; 2], settings| {
+        compare(&figure, &[observed(one)], &[observed(other)], settings)
+    };
+    let (mut quiet, mut held) = (0, 0);
+    for seed in 0..40 {
+        let slower = same_requests(seed, 1.05);
+        let paired = found(&slower, same);
+        assert_eq!(paired.unit, Unit::Pairs);
+        assert_eq!(paired.findings[0].verdict, Standing::Worse, "{:?}", paired.findings[0]);
+        let [low, high] = paired.findings[0].change_ci95.map(|end| end.unwrap());
+        assert!(high - low < 0.03, "{low} {high}");
+        held += usize::from(low <= 0.05 && 0.05 <= high);
+        let apart = found(&slower, QUICK).findings[0].change_ci95.map(|end| end.unwrap());
+        assert!(apart[1] - apart[0] > 2.0 * (high - low), "{apart:?}");
+        let none = found(&same_requests(1000 + seed, 1.0), same).findings[0].change_ci95;
+        let [low, high] = none.map(|end| end.unwrap());
+        quiet += usize::from(low <= 0.0 && 0.0 <= high);
+    }
+    // 95 % of 40 is 38, less 2 standard deviations.
+    assert!(quiet >= 35 && held >= 35, "{quiet} {held}");
+}
+
+#[test]
+fn a_point_paired_with_itself_is_the_same_to_the_last_digit() {
+    let [one, _] = pair(1, 4000, 1.0);
+    let same = Settings { requests: Requests::Same, ..QUICK };
+    let one = std::slice::from_ref(&one);
+    for finding in compare(&usual_figures(one, one), one, one, same).findings {
+        assert_eq!(finding.verdict, Standing::Same, "{finding:?}");
+    }
+}
+
+#[test]
+fn observations_of_some_requests_are_theirs_alone() {
+    let mut noise = Noise::new(11);
+    let all = rows(100, 1.0, &mut noise);
+    let these = due_in_window(&plan(), &all).into_iter().filter(|id| id.0 < 60).collect();
+    let some = Observations::of_these(&plan(), &all, [], &these);
+    assert_eq!(some.series[&LatencyFigure::Tpot].count, 60);
+    assert_eq!(Totals::total(&some.failures).weight, 60.0);
+    let tokens = |of: &Observations| Totals::total(&of.tokens).sum;
+    assert_eq!(tokens(&some), tokens(&observed(&all)), "a rate is that of the window");
+}
+
+#[test]
+fn several_points_share_the_probability_to_be_wrong() {
+    let [one, other] = pair(6, 400, 1.0);
+    let width = |alpha| {
+        let settings = Settings { alpha, ..QUICK };
+        let found =
+            compare(&["tpot:mean".parse().unwrap()], &[one.clone()], &[other.clone()], settings);
+        let [low, high] = found.findings[0].change_ci95.map(|end| end.unwrap());
+        high - low
+    };
+    // Student's t with 38 degrees of freedom: 3.0 against 2.0.
+    let ratio = width(0.005) / width(0.05);
+    assert!((1.3..1.7).contains(&ratio), "{ratio}");
 }
 
 #[test]

@@ -17,7 +17,9 @@ use crate::sweep::short;
 const QUICK_MS: u64 = 40_000;
 /// The shortest load, and the longest wait for what is in flight at its end.
 const QUICK_LOAD_MS_MIN: u64 = 500;
-const QUICK_DRAIN: &str = "10s";
+const QUICK_DRAIN: &str = "5s";
+/// About as many points fit into a minute.
+const QUICK_POINTS: u32 = 24;
 
 /// The most trials of a search for a peak, and the requests of each: with 10 of 1000 over its limit
 /// a 99th percentile is at it.
@@ -121,6 +123,7 @@ impl<'a, 'r> Bench<'a, 'r> {
         rates: Rates,
         changes: &Changes,
     ) -> Result<Vec<Placed>, RunError> {
+        let rates = self.affordable(rates);
         let mut step = |step: Step<'_>, label: &str, early| {
             let taken = changes.iter().filter(|(setting, _)| step.takes(setting));
             let changes: Changes = taken.cloned().chain([step.load()]).collect();
@@ -199,12 +202,9 @@ impl<'a, 'r> Bench<'a, 'r> {
         early: Early,
     ) -> Result<Placed, RunError> {
         let mut all = workload.settings.clone();
-        if self.told.length == Length::Quick {
-            all = over(&all, &workload.quick);
-        }
         all = over(&all, load);
         if self.told.length == Length::Quick {
-            all = self.hurried(&all);
+            all = self.hurried(&over(&all, &workload.quick));
         }
         all.retain(|(setting, _)| !self.users.contains(&setting.key));
         if let Some(target) = target {
@@ -222,12 +222,30 @@ impl<'a, 'r> Bench<'a, 'r> {
         Ok(Placed { index: self.taken - 1, label: label.to_owned(), taken })
     }
 
+    /// Returns a sweep of as many rates as there is time for.
+    fn affordable(&self, rates: Rates) -> Rates {
+        if self.told.length == Length::Whole {
+            return rates;
+        }
+        let loads = self.suite.workloads.iter().flat_map(|workload| &workload.loads);
+        let sweeps = loads.filter(|load| matches!(load, Load::Sweep { .. })).count();
+        let sweeps = (sweeps * self.told.targets.len().max(1)).max(1) as u32;
+        // A sweep has two points beside its rates, or one.
+        let most = (QUICK_POINTS / sweeps).saturating_sub(2).max(1);
+        match rates {
+            Rates::Between(count) => Rates::Between(count.min(most)),
+            Rates::UpTo(count, share) => Rates::UpTo(count.min(most), share),
+        }
+    }
+
     /// Returns these settings, made quick.
     fn hurried(&self, given: &Changes) -> Changes {
         let points = |load: &Load| match load {
             Load::Point { .. } => 1,
-            Load::Sweep { rates: Rates::Between(count), .. } => u64::from(*count) + 2,
-            Load::Sweep { rates: Rates::UpTo(count, _), .. } => u64::from(*count) + 1,
+            Load::Sweep { rates, .. } => match self.affordable(*rates) {
+                Rates::Between(count) => u64::from(count) + 2,
+                Rates::UpTo(count, _) => u64::from(count) + 1,
+            },
             Load::Peak { .. } => u64::from(TRIALS_MAX) + 2,
         };
         let loads = self.suite.workloads.iter().flat_map(|workload| &workload.loads);

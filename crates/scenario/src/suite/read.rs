@@ -327,7 +327,8 @@ impl Reader {
 
     /// Makes sure that the workload under this load is a scenario, quick or not.
     fn try_out(&mut self, settings: &[Given], quick: &[Given], load: &[Given]) {
-        for given in [over(settings, load), over(&over(settings, quick), load)] {
+        let whole = over(settings, load);
+        for given in [whole.clone(), over(&whole, quick)] {
             if let Err(problems) = resolve(given, Seed(0)) {
                 for problem in problems.as_slice() {
                     self.slate.note(problem.clone());
