@@ -200,9 +200,9 @@ fn against(baseline: &Side, candidate: &Side, asked: &Asked) -> Result<Found, Fa
         bar.inc(1);
     }
     bar.finish_and_clear();
-    refuse_nothing(&points, baseline.is_quoted())?;
+    refuse_nothing(&points, &baseline)?;
     let differing = throughout(&points);
-    Ok(Found { differing, points, unpaired, baseline, candidate })
+    Ok(Found { baseline, candidate, points, differing, unpaired })
 }
 
 fn progress(points: usize) -> ProgressBar {
@@ -213,14 +213,14 @@ fn progress(points: usize) -> ProgressBar {
 }
 
 /// Refuses a comparison in which nothing could be compared.
-fn refuse_nothing(points: &[Point], quoted: bool) -> Result<(), Failure> {
+fn refuse_nothing(points: &[Point], baseline: &Side) -> Result<(), Failure> {
     let is_nothing = |point: &Point| {
         point.contrasted.comparison.findings.is_empty() && point.contrasted.saturated == [false; 2]
     };
     if !points.iter().all(is_nothing) {
         return Ok(());
     }
-    let (error, hint) = if quoted {
+    let (error, hint) = if baseline.is_quoted() {
         (
             anyhow!("there is no figure that both sides define alike"),
             "`infermark runs import` and `report` show what each file says",

@@ -209,7 +209,7 @@ fn import_files(matches: &ArgMatches) -> Result<Exit, Failure> {
         let named = || format!("cannot import {}", file.display());
         let bytes = fs::read(file).with_context(named).map_err(Failure::usage)?;
         let read = import(&bytes).with_context(named).map_err(Failure::usage)?;
-        let dir = keep(read, file, &into)?;
+        let dir = keep(&read, file, &into)?;
         let _: Exit = print(&format!("{}\n", dir.display()))?;
     }
     Ok(Exit::Done)
@@ -235,7 +235,7 @@ pub(crate) fn target(read: &Import) -> Value {
 }
 
 /// Writes what was read as a run of its own.
-fn keep(read: Import, file: &Path, into: &Path) -> Result<PathBuf, Failure> {
+fn keep(read: &Import, file: &Path, into: &Path) -> Result<PathBuf, Failure> {
     let now = jiff::Timestamp::now();
     let begin = read.created.as_deref().and_then(|said| said.parse().ok()).unwrap_or(now);
     let origin = read.origin.name();
@@ -254,8 +254,8 @@ fn keep(read: Import, file: &Path, into: &Path) -> Result<PathBuf, Failure> {
         Foreign {
             id,
             created: begin.to_string(),
-            definitions: definitions(&read),
-            target: target(&read),
+            definitions: definitions(read),
+            target: target(read),
             points: read.points.iter().map(infermark_peers::Point::to_json).collect(),
             file: file.display().to_string(),
         },

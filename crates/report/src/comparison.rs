@@ -320,9 +320,10 @@ pub fn comparison_markdown(sheet: &ComparisonSheet<'_>) -> String {
         let names: Vec<String> = side.names.iter().map(|name| plain(name)).collect();
         let alone = sheet.points.iter().filter(|point| point.load.is_none());
         let doubts: Vec<_> = alone.flat_map(|point| doubts(point, at)).collect();
-        let doubts: String = doubts.iter().map(|doubt| format!(" **{doubt}**")).collect();
         let record = plain(&side.record.display().to_string());
-        lines.push(format!("- {}: {record} ({}){doubts}", SIDES[at], names.join(" · ")));
+        let line = format!("- {}: {record} ({})", SIDES[at], names.join(" · "));
+        let doubts = doubts.iter().map(|doubt| format!("**{doubt}**"));
+        lines.push([line].into_iter().chain(doubts).collect::<Vec<_>>().join(" "));
     }
     for (at, loads) in sheet.unpaired.iter().enumerate().filter(|(_, loads)| !loads.is_empty()) {
         lines.push(format!("- only in the {}: {}", SIDES[at], plain(&loads.join(" · "))));

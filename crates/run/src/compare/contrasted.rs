@@ -21,9 +21,13 @@ use crate::study::{Ended, ended};
 use crate::{Measured, RunError, measure_again};
 
 /// Settings that say what is asked, and when: where all are equal, the requests are the same.
-const ASKING: [&str; 21] = [
+const ASKING: [&str; 25] = [
     "seed",
     "concurrency",
+    "concurrency_of",
+    "sessions",
+    "turns",
+    "think_time",
     "rate",
     "ramp",
     "throughput",
@@ -103,6 +107,10 @@ impl Contrasted {
     /// # Errors
     ///
     /// If a record cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// Never: a bound reads back as it is written.
     pub fn rule(&self, bound: Bound) -> Result<Option<Ruling>, RunError> {
         let dirs = match &self.candidate {
             Evidence::Quoted(points) => {

@@ -14,7 +14,7 @@ use crate::suite::Group;
 use crate::{Measured, RunError, measure_again};
 
 /// Settings that tell workloads and loads apart, where they vary within a side.
-const TELLING: [&str; 17] = [
+const TELLING: [&str; 20] = [
     "target",
     "api",
     "stream",
@@ -31,6 +31,9 @@ const TELLING: [&str; 17] = [
     "prefix_tokens",
     "prefix_groups",
     "prompt_form",
+    "concurrency_of",
+    "turns",
+    "think_time",
     "model",
 ];
 

@@ -199,12 +199,12 @@ fn studies_are_compared_point_by_point_and_repeats_as_runs() {
     study(&dir("c"), "sim:ttft=1ms,itl=6ms", Kind::Repeat, &["4", "4", "4"]);
     study(&dir("d"), "sim:ttft=1ms,itl=2ms", Kind::Repeat, &["4", "4", "4"]);
     let open = |name: &str| Side::open(&dir(name)).unwrap();
-    let (a, b, c, d) = (open("a"), open("b"), open("c"), open("d"));
+    let (sweep, slower) = (open("a"), open("b"));
 
-    let found = contrasted(&a, &b);
+    let found = contrasted(&sweep, &slower);
     let labels: Vec<_> = found.iter().map(|found| found.labels[0].as_str()).collect();
     assert_eq!(labels, ["4 slots", "2 slots"]);
-    assert_eq!(pair(&a, &b).unpaired[1][0].label, "8 slots");
+    assert_eq!(pair(&sweep, &slower).unpaired[1][0].label, "8 slots");
     let verdict = |found: &Contrasted, figure: &str| {
         let mut findings = found.comparison.findings.iter();
         findings.find(|finding| finding.figure.to_string() == figure).unwrap().verdict
@@ -215,18 +215,18 @@ fn studies_are_compared_point_by_point_and_repeats_as_runs() {
     // The seeds of points follow their place in the study: the two were asked different things.
     assert_eq!(found[0].comparison.unit, Unit::Batches);
 
-    let [found] = &contrasted(&d, &c)[..] else { panic!("one point each") };
+    let [found] = &contrasted(&open("d"), &open("c"))[..] else { panic!("one point each") };
     assert_eq!(found.comparison.unit, Unit::Runs);
     assert_eq!(verdict(found, "tpot:mean"), Standing::Worse);
     // One run of a study beside repeats: the same load, and batches are the units.
-    let first = contrasted(&a, &c);
+    let first = contrasted(&sweep, &open("c"));
     assert_eq!((first.len(), first[0].comparison.unit), (1, Unit::Batches));
 
     // The very same requests, one by one.
     study(&dir("e"), "sim:ttft=1ms,itl=6ms", Kind::Sweep, &["4", "2"]);
-    let found = contrasted(&a, &open("e"));
+    let found = contrasted(&sweep, &open("e"));
     assert_eq!(found[0].comparison.unit, Unit::Pairs);
     assert_eq!(verdict(&found[0], "tpot:mean"), Standing::Worse);
-    let n = found[0].comparison.findings[0].n;
-    assert_eq!(n[0], n[1], "of the requests that both have");
+    let counts = found[0].comparison.findings[0].n;
+    assert_eq!(counts[0], counts[1], "of the requests that both have");
 }
