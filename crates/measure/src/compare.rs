@@ -263,10 +263,9 @@ pub fn compare(
     };
     let contrast = |figure| Some((figure, Contrast::new(figure, baseline, candidate, unit)?));
     let pairs: Vec<(Subject, Contrast)> = figures.iter().copied().filter_map(contrast).collect();
-    let residuals: Vec<Units> = pairs.iter().map(|(_, contrast)| contrast.residuals()).collect();
     let findings = pairs
         .iter()
-        .zip(critical_values(&residuals, unit, settings))
+        .zip(critical_values(&pairs, unit, settings))
         .map(|((figure, contrast), critical)| contrast.finding(*figure, critical, settings))
         .collect();
     Comparison { unit, findings }
@@ -278,8 +277,9 @@ fn is_repeated(baseline: usize, candidate: usize) -> bool {
 }
 
 /// Returns for each figure the value beyond which its test rejects.
-fn critical_values(residuals: &[Units], unit: Unit, settings: Settings) -> Vec<f64> {
+fn critical_values(pairs: &[(Subject, Contrast)], unit: Unit, settings: Settings) -> Vec<f64> {
     let Settings { alpha, permutations, .. } = settings;
+    let residuals: Vec<Units> = pairs.iter().map(|(_, contrast)| contrast.residuals()).collect();
     let widened = |drawn: &[Vec<f64>], series: &[Vec<Vec<f64>>]| -> Vec<f64> {
         let alone = critical::together(drawn, alpha).into_iter();
         alone.zip(series).map(|(value, series)| value * critical::persistence(series)).collect()
@@ -287,12 +287,15 @@ fn critical_values(residuals: &[Units], unit: Unit, settings: Settings) -> Vec<f
     match unit {
         Unit::Batches => {
             let series: Vec<_> = residuals.iter().map(Units::sums).collect();
-            widened(&critical::dealt(residuals, permutations, SEED), &series)
+            widened(&critical::dealt(&residuals, permutations, SEED), &series)
         }
         Unit::Pairs => {
-            let differences: Vec<Vec<f64>> = residuals.iter().map(Units::differences).collect();
+            // Not the residuals: where nothing changed, either sign of a difference is as likely,
+            // and the test is exact.
+            let differences: Vec<Vec<f64>> =
+                pairs.iter().map(|(_, contrast)| contrast.unchanged().differences()).collect();
             let drawn = critical::flipped(&differences, permutations, SEED);
-            let series: Vec<_> = differences.into_iter().map(|each| vec![each]).collect();
+            let series: Vec<_> = residuals.iter().map(|units| vec![units.deviations()]).collect();
             widened(&drawn, &series)
         }
         Unit::Runs | Unit::Nothing => {

@@ -95,8 +95,15 @@ impl Units {
     }
 
     /// Returns what each unit of the baseline adds to the difference of the ratios, less what
-    /// its counterpart does. Together they are 0.
+    /// its counterpart does. Together they are that difference.
     pub(super) fn differences(&self) -> Vec<f64> {
+        let difference = Ratio::of(&self.baseline).value - Ratio::of(&self.candidate).value;
+        let each = difference / self.baseline.len() as f64;
+        self.deviations().into_iter().map(|deviation| each + deviation).collect()
+    }
+
+    /// Returns by how much each of the [`differences`](Self::differences) is more than their mean.
+    pub(super) fn deviations(&self) -> Vec<f64> {
         let influence = |side: &[Totals]| -> Vec<f64> {
             let (ratio, weight) = (Ratio::of(side).value, Totals::total(side).weight);
             side.iter().map(|unit| (unit.sum - ratio * unit.weight) / weight).collect()
@@ -113,7 +120,7 @@ impl Units {
             }
             Unit::Pairs => {
                 let n = self.baseline.len() as f64;
-                n / (n - 1.0) * self.differences().iter().map(|d| d * d).sum::<f64>()
+                n / (n - 1.0) * self.deviations().iter().map(|d| d * d).sum::<f64>()
             }
         }
     }
@@ -243,6 +250,11 @@ impl Contrast {
     /// Returns what is left of each unit once the sides are made alike: what permutations mix.
     pub(super) fn residuals(&self) -> Units {
         self.at(self.ratio()).centred()
+    }
+
+    /// Returns the units as they are: what is dealt anew where nothing changed.
+    pub(super) fn unchanged(&self) -> Units {
+        self.at(1.0)
     }
 
     fn ratio(&self) -> f64 {
