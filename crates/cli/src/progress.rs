@@ -71,6 +71,52 @@ impl Drop for Live {
     }
 }
 
+/// How long something may take before a terminal says what is being done.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is being done, shown on a terminal where it takes long, until this is dropped.
+pub(crate) struct Waiting {
+    over: Arc<AtomicBool>,
+    showing: Option<JoinHandle<()>>,
+}
+
+impl Waiting {
+    /// Begins to wait for something.
+    pub(crate) fn begin(what: String) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&over);
+        let showing = thread::spawn(move || {
+            thread::park_timeout(PATIENCE);
+            if ended.load(Ordering::Relaxed) {
+                return;
+            }
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("one of ours"));
+            while !ended.load(Ordering::Relaxed) {
+                bar.set_message(format!(
+                    "{what}, {} s",
+                    bar.elapsed().as_secs() + PATIENCE.as_secs()
+                ));
+                bar.tick();
+                thread::park_timeout(EVERY);
+            }
+            bar.finish_and_clear();
+        });
+        Self { over, showing: Some(showing) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(showing) = self.showing.take() {
+            showing.thread().unpark();
+            // What could not be shown is nobody's loss.
+            drop(showing.join());
+        }
+    }
+}
+
 /// Writes a line now and then.
 fn tell(watch: &Watch, over: &AtomicBool) {
     loop {
@@ -146,7 +192,9 @@ fn view(progress: &Progress, past: &Past) -> Vec<String> {
         format!("requests  {}", outcomes(progress)),
         format!("rates     {}", rates(progress)),
     ];
-    lines.extend(latency(progress).map(|latency| format!("latency   {latency}")));
+    // One line each, so that a narrow terminal cuts none of them off.
+    let labels = ["latency   ", "          "].into_iter();
+    lines.extend(labels.zip(latency(progress)).map(|(label, figure)| format!("{label}{figure}")));
     lines.extend(server(progress).map(|server| format!("server    {server}")));
     lines
 }
@@ -215,22 +263,21 @@ fn outcomes(progress: &Progress) -> String {
     let failures: Vec<_> = failures.collect();
     let of =
         if failures.is_empty() { String::new() } else { format!(" ({})", failures.join(", ")) };
-    format!("{} finished · {} failed{of}", progress.finished, progress.failed)
+    let all = progress.requests.map_or_else(String::new, |all| format!(" of {all}"));
+    format!("{}{all} finished · {} failed{of}", progress.finished, progress.failed)
 }
 
 fn rates(progress: &Progress) -> String {
     format!("{:.0} tok/s · {:.1} requests/s", progress.tokens_per_s, progress.requests_per_s)
 }
 
-fn latency(progress: &Progress) -> Option<String> {
+fn latency(progress: &Progress) -> Vec<String> {
     let shown = |name: &str, middle: Option<Middle>| {
         middle.map(|Middle { p50, p99 }| {
             format!("{name} p50 {:.1} p99 {:.1} ms", p50.as_millis_f64(), p99.as_millis_f64())
         })
     };
-    let parts = [shown("TTFT", progress.ttft), shown("ICL", progress.icl)];
-    let parts: Vec<_> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| parts.join(" · "))
+    [shown("TTFT", progress.ttft), shown("ICL", progress.icl)].into_iter().flatten().collect()
 }
 
 fn server(progress: &Progress) -> Option<String> {
@@ -238,7 +285,7 @@ fn server(progress: &Progress) -> Option<String> {
     let parts = [
         server.running.map(|running| format!("{running:.0} running")),
         server.waiting.map(|waiting| format!("{waiting:.0} waiting")),
-        server.kv_usage.map(|kv| format!("KV memory {:.0} %", 100.0 * kv)),
+        server.kv_usage.map(|kv| format!("KV {:.0} %", 100.0 * kv)),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(" · "))
@@ -284,8 +331,9 @@ mod tests {
             "load      8 in flight ▂▄█",
             "requests  40 finished · 3 failed (2 refused, 1 severed)",
             "rates     812 tok/s · 2.5 requests/s",
-            "latency   TTFT p50 50.3 p99 100.6 ms · ICL p50 10.1 p99 20.2 ms",
-            "server    6 running · 2 waiting · KV memory 31 %",
+            "latency   TTFT p50 50.3 p99 100.6 ms",
+            "          ICL p50 10.1 p99 20.2 ms",
+            "server    6 running · 2 waiting · KV 31 %",
         ];
         assert_eq!(view(&under_way(), &past), lines);
     }
@@ -296,7 +344,7 @@ mod tests {
             plain(&under_way()),
             "15 s, about 45 s left · 8 in flight · 40 finished · 3 failed (2 refused, 1 severed) · \
              812 tok/s · 2.5 requests/s · TTFT p50 50.3 p99 100.6 ms · ICL p50 10.1 p99 20.2 ms · \
-             6 running · 2 waiting · KV memory 31 %"
+             6 running · 2 waiting · KV 31 %"
         );
         assert_eq!(
             plain(&Progress::default()),
@@ -308,6 +356,7 @@ mod tests {
     fn a_run_ends_at_whichever_bound_comes_first() {
         let both = Progress { requests: Some(53), ..under_way() };
         assert_eq!((share(&both), left(&both)), (Some(43.0 / 53.0), Some(4.0)));
+        assert!(outcomes(&both).starts_with("40 of 53 finished"));
         let endless = Progress { planned: None, ..under_way() };
         assert_eq!((share(&endless), left(&endless)), (None, None));
         let over = Progress { elapsed: Nanos::from_secs(70), ..under_way() };

@@ -15,6 +15,7 @@ use infermark_terms::Trust;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
+use crate::progress::Waiting;
 use crate::{place, print, runs, say, sheet, study, subject};
 
 /// Reads records back and reports their results.
@@ -27,7 +28,9 @@ pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
         };
         return show_view(view, dir, matches);
     }
+    let waiting = Waiting::begin(format!("measuring {}", names(&dirs)));
     let found = dirs.iter().map(|dir| open(dir)).collect::<Result<Vec<_>, _>>()?;
+    drop(waiting);
     let done = match format(matches) {
         "markdown" => deliver(&infermark_report::markdown(&subjects(&found)?), matches),
         "csv" => deliver(&infermark_report::csv(&subjects(&found)?), matches),
@@ -53,6 +56,14 @@ pub(crate) fn report(matches: &ArgMatches) -> Result<Exit, Failure> {
         Found::Study(studied) => study::vouch(studied, done),
         Found::Adopted(_) => done,
     }))
+}
+
+/// Says which records these are, in few words.
+fn names(dirs: &[PathBuf]) -> String {
+    match dirs {
+        [dir] => dir.display().to_string(),
+        _ => format!("{} records", dirs.len()),
+    }
 }
 
 fn subjects(found: &[Found]) -> Result<Vec<Subject>, Failure> {

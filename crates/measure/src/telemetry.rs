@@ -412,7 +412,9 @@ impl Observations {
     fn client_busy(&self, span: Span) -> Option<f64> {
         let series = |metric| self.series.get(&(metric, String::new(), CLIENT.to_owned()));
         let cores = series(Metric::CpuCores)?.reported;
-        Some(series(Metric::CpuBusySeconds)?.rise(span)? / (cores * span.seconds()?))
+        let busy = series(Metric::CpuBusySeconds)?.rise(span)? / (cores * span.seconds()?);
+        // The kernel counts in hundredths of a second: no core is busy for longer than it is.
+        Some(busy.min(1.0))
     }
 }
 

@@ -272,11 +272,12 @@ fn setup(page: &mut Html, subject: &Subject) {
     let tags = subject.tags.iter().map(|(key, value)| (format!("tag {key}"), value.clone()));
     let record =
         (!subject.record.is_empty()).then(|| ("record".to_owned(), subject.record.clone()));
+    let began = date(&subject.created);
     let who = [("target", Some(&subject.target)), ("model", Some(&subject.model))];
     let who = who.into_iter().chain([
         ("server", subject.server.as_ref()),
         ("GPUs", subject.gpus.as_ref()),
-        ("began", Some(&subject.created)),
+        ("began", Some(&began)),
     ]);
     let who = who.filter_map(|(name, value)| Some((name.to_owned(), value?.clone())));
     let rows = who

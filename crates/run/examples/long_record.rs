@@ -7,8 +7,8 @@
 //! /usr/bin/time -v target/release/examples/long_record measure /tmp/long
 //! ```
 //!
-//! Each request has 200 chunks. The rows are those of a closed loop of 64, in stretches of 20,000
-//! requests with seeds of their own, set one after another.
+//! Requests have 100 to 300 chunks each, and arrive at random: some 45 are in flight. The rows are
+//! those of stretches of 20,000 requests with seeds of their own, set one after another.
 
 #![expect(clippy::print_stdout, reason = "an experiment prints what it found")]
 
@@ -93,10 +93,10 @@ fn stretch(index: u64, size: u64) -> Result<Rehearsal, Box<dyn Error>> {
     let requests = size.to_string();
     let asked: [(&'static Setting, &str); 5] = [
         (&settings::TARGET, "sim:llama-3.1-8b@h100"),
-        (&settings::CONCURRENCY, "64"),
+        (&settings::RATE, "20/s"),
         (&settings::REQUESTS, &requests),
-        (&settings::INPUT_TOKENS, "256"),
-        (&settings::OUTPUT_TOKENS, "200"),
+        (&settings::INPUT_TOKENS, "uniform(128..384)"),
+        (&settings::OUTPUT_TOKENS, "uniform(100..300)"),
     ];
     let given = asked.into_iter().map(|(setting, text)| Given::flag(setting, text)).collect();
     let resolved = resolve(given, Seed(index)).map_err(|problems| problems.to_string())?;

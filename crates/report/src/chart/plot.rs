@@ -303,7 +303,7 @@ fn draw(picture: &mut Picture, frame: &Frame<'_>, mark: &Mark) {
             let name = fit_width(name, frame.right - frame.left);
             // Below the line where there is no room above it.
             let base = if y - 14.0 < frame.top { y + 13.0 } else { y - 4.0 };
-            picture.text([frame.left + 4.0, base], &name, Ink::Text, Anchor::Start);
+            picture.text([frame.right - 4.0, base], &name, Ink::Text, Anchor::End);
         }
     }
 }

@@ -12,7 +12,8 @@ pub(super) fn write(page: &mut Html, point: &Point) {
     if point.diagnosis.is_empty() && rows.is_empty() {
         return;
     }
-    heading(page, "What limits the server");
+    let known = !point.diagnosis.is_empty();
+    heading(page, if known { "What limits the server" } else { "Server and client" });
     for finding in &point.diagnosis {
         let _: &mut Html = page.markup("<div class=\"limit\"><p>");
         let _: &mut Html = page.element("strong", &[], finding.limit.name()).text(": ");
