@@ -197,6 +197,8 @@ fn row(id: u64) -> RequestRow {
         events: EventCounts::default(),
         bytes: 10_000,
         read_delay_max: None,
+        address: None,
+        attempts: 0,
     }
 }
 

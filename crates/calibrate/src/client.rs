@@ -41,7 +41,7 @@ impl Source for Same {
         let number = format!("{:0width$}", due.id.0, width = NUMBER.len());
         bytes[self.number_at..self.number_at + NUMBER.len()].copy_from_slice(number.as_bytes());
         let asked_output = Some(self.tokens);
-        Some(Order { bytes, asked_input: None, asked_output, class: None })
+        Some(Order { server: 0, bytes, asked_input: None, asked_output, class: None })
     }
 }
 
@@ -57,7 +57,7 @@ impl Source for Same {
 pub fn drive(job: &Job) -> Result<Said, CalibrateError> {
     let endpoint = Endpoint::resolve(&job.url(), &Route::of(Roots::Unverified))?;
     let plan = WorkerPlan {
-        endpoint: Arc::new(endpoint),
+        endpoints: vec![Arc::new(endpoint)],
         api: Api::Chat,
         delivery: Delivery::Streamed,
         shard: 0,
@@ -69,6 +69,7 @@ pub fn drive(job: &Job) -> Result<Said, CalibrateError> {
             idle: None,
             total: Nanos::from_secs(60),
         },
+        retries: 0,
         capture: Capture::Nothing,
     };
     let bounds = Bounds {

@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Output, Stdio};
+mod served;
+
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::served::Served;
 
 fn infermark(args: &[&str]) -> Output {
     let dir = tempfile::tempdir().unwrap();
@@ -28,49 +31,9 @@ fn findings(output: &Output) -> Vec<(String, String)> {
     all.iter().map(|found| (word(&found["subject"]), word(&found["state"]))).collect()
 }
 
-/// A served engine; it ends with the test.
-struct Served {
-    process: Child,
-    url: String,
-}
-
-impl Served {
-    fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_infermark"))
-            .args(["sim", "serve", "sim:ttft=1ms,itl=100us", "--address", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        let url = loop {
-            line.clear();
-            assert!(said.read_line(&mut line).unwrap() > 0, "it said no address");
-            if let Some(at) = line.find("http://") {
-                let url: String = line[at..].chars().take_while(|c| !c.is_whitespace()).collect();
-                break url;
-            }
-        };
-        // What else it says must not block it.
-        let _: std::thread::JoinHandle<()> = std::thread::spawn(move || {
-            drop(said.read_to_end(&mut Vec::new()));
-        });
-        Self { process, url }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
 #[test]
 fn a_sound_target_is_understood_from_its_name_to_its_clock() {
-    let served = Served::start();
+    let served = Served::start(&[]);
     let output = infermark(&["doctor", &served.url, "--tokenizer", "server", "--format", "json"]);
     assert_eq!(output.status.code(), Some(0));
     let found = findings(&output);
@@ -94,7 +57,7 @@ fn a_sound_target_is_understood_from_its_name_to_its_clock() {
 
 #[test]
 fn an_api_that_cannot_order_a_length_is_a_warning() {
-    let served = Served::start();
+    let served = Served::start(&[]);
     let output = infermark(&["doctor", &served.url, "--api", "tgi", "--format", "json"]);
     assert_eq!(output.status.code(), Some(0));
     let found = findings(&output);

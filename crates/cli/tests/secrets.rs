@@ -5,16 +5,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod served;
+
 use std::fmt::Debug;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use infermark_store::open;
 use tempfile::TempDir;
+
+use crate::served::Served;
 
 /// The bearer token, from the environment.
 const TOKEN: &str = "sk-planted-bearer-7f3a91";
@@ -342,45 +346,10 @@ fn what_somebody_wrote_into_a_url_is_not_quoted_in_its_refusal() {
     assert_eq!(search_files(&dir.path().join("work"), &PLANTED), 0);
 }
 
-/// The embedded engine over TLS, as a process; it ends with the test.
-struct Served {
-    process: Child,
-    url: String,
-}
-
-impl Served {
-    fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_infermark"))
-            .args(["sim", "serve", "sim:ttft=1ms,itl=1ms", "--tls", "--address=127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let url = loop {
-            let line = lines.next().expect("it says its address").unwrap();
-            if let Some(at) = line.find("https://") {
-                break line[at..].split_whitespace().next().unwrap().to_owned();
-            }
-        };
-        // What else it says must not block it.
-        let _: thread::JoinHandle<()> = thread::spawn(move || lines.for_each(drop));
-        Self { process, url }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
 #[test]
 fn a_client_key_stands_nowhere_but_in_its_file() {
     let dir = fresh();
-    let served = Served::start();
+    let served = Served::start(&["--tls"]);
     let made = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
     let key = made.signing_key.serialize_pem();
     std::fs::write(dir.path().join("kept/client.pem"), made.cert.pem() + &key).unwrap();

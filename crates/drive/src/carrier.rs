@@ -11,6 +11,8 @@ use infermark_terms::{
 /// One request, ready to leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
+    /// Which of the plan's servers it is for.
+    pub server: u32,
     /// The complete HTTP request.
     pub bytes: Vec<u8>,
     /// The input tokens that the server is expected to count.
@@ -19,6 +21,17 @@ pub struct Order {
     pub asked_output: Option<u32>,
     /// Which of the run's classes it is of.
     pub class: Option<u32>,
+}
+
+/// A request on its way to a connection, the first time or again.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) due: Due,
+    pub(crate) order: Order,
+    /// How often it has been tried, this time included.
+    pub(crate) attempts: u32,
+    /// How often it may still be sent again by the user's wish.
+    pub(crate) retries: u32,
 }
 
 /// Where orders come from. Filled by another thread, so that building prompts costs no lag.
@@ -121,5 +134,7 @@ pub(crate) fn blank(due: Due, shard: u32, end: Stamp, outcome: Outcome) -> Reque
         events: EventCounts::default(),
         bytes: 0,
         read_delay_max: None,
+        address: None,
+        attempts: 0,
     }
 }

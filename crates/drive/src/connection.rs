@@ -20,7 +20,7 @@ use infermark_terms::{
 };
 use infermark_wire::exchange::{Chunk, Exchange, Keep, Progress};
 
-use crate::carrier::{Batch, Order, blank};
+use crate::carrier::{Batch, Errand, Order, blank};
 use crate::clock::Arrival;
 use crate::endpoint::Endpoint;
 use crate::socket;
@@ -38,7 +38,8 @@ pub(crate) struct Connection {
     tunnel: Option<Box<Tunnel>>,
     stage: Stage,
     exchange: Exchange,
-    /// What remains to be written, and how much of it has been.
+    /// The request, and how much of it has been written. It is kept until an answer begins, for
+    /// as long as it may have to be sent again.
     outgoing: Vec<u8>,
     written: usize,
     /// The request on it.
@@ -49,6 +50,11 @@ pub(crate) struct Connection {
     heard: Stamp,
     opened: Stamp,
     phases: ConnectPhases,
+    address: SocketAddr,
+    /// Whether it has carried a request before this one.
+    used: bool,
+    /// From when on the server may close it for want of a request.
+    expires: Stamp,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +68,10 @@ enum Stage {
 /// A request under way.
 struct Flight {
     row: RequestRow,
+    /// Which server it is for.
+    server: u32,
+    /// How often it may still be sent again by the user's wish.
+    retries: u32,
     /// What is captured of the output; boxed, since most runs capture nothing.
     kept: Option<Box<Kept>>,
     /// When it was put on the connection; once that is ready, when it began to leave.
@@ -123,6 +133,10 @@ impl Kept {
 /// that leaves it out has answered all the same.
 pub(crate) const GRACE_AFTER_DONE: Nanos = Nanos::from_millis(250);
 
+/// How long before a server closes an idle connection it is no longer used: a request and the
+/// server's end of the connection must not pass each other on the way.
+const CLOSING_MARGIN: Nanos = Nanos::from_secs(1);
+
 /// What became of a connection after it was polled.
 pub(crate) enum State {
     /// Its request goes on, or it waits for one.
@@ -170,6 +184,9 @@ impl Connection {
             heard: now,
             opened: now,
             phases: ConnectPhases::default(),
+            address,
+            used: false,
+            expires: Stamp::NEVER,
         })
     }
 
@@ -181,6 +198,11 @@ impl Connection {
     /// Reads what is there, once.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<socket::Received> {
         socket::receive(&self.fd, buffer)
+    }
+
+    /// Returns from when on the server may close it for want of a request.
+    pub(crate) fn expires(&self) -> Stamp {
+        self.expires
     }
 
     /// Says whether an idle connection can carry another request.
@@ -238,21 +260,29 @@ impl Connection {
     /// Puts a request on it; it leaves as soon as the connection is ready.
     pub(crate) fn put(
         &mut self,
-        due: Due,
-        order: Order,
+        errand: Errand,
         terms: Terms,
         now: impl Fn() -> Stamp,
     ) -> Result<(), TransportFault> {
         let picked_up = now();
+        let Errand { due, order, attempts, retries } = errand;
         let mut row = blank(due, terms.shard, picked_up, Outcome::Abandoned);
         row.asked_input = order.asked_input;
         row.asked_output = order.asked_output;
         row.class = order.class;
+        row.address = Some(self.address);
+        row.attempts = attempts;
         let ready = self.stage == Stage::Ready;
         row.connected = ready.then_some(picked_up);
-        let kept = Kept::new(terms.capture);
-        let flight = Flight { row, kept, since: picked_up, spoke: picked_up, done: None };
-        self.flight = Some(flight);
+        self.flight = Some(Flight {
+            row,
+            server: order.server,
+            retries,
+            kept: Kept::new(terms.capture),
+            since: picked_up,
+            spoke: picked_up,
+            done: None,
+        });
         self.heard = picked_up;
         self.exchange.reset();
         self.outgoing = order.bytes;
@@ -314,7 +344,7 @@ impl Connection {
         }
         let state = if plain.is_empty() { State::Open } else { self.read(plain, arrival, sight) };
         if over {
-            self.closed(arrival, sight.batch);
+            self.closed(arrival, sight.batch)?;
         }
         Ok(if over { State::Closed } else { state })
     }
@@ -332,14 +362,48 @@ impl Connection {
     }
 
     /// Learns that the peer sends no more.
-    pub(crate) fn closed(&mut self, arrival: Arrival, batch: &mut Batch) {
+    ///
+    /// # Errors
+    ///
+    /// If it has said nothing to the request: what becomes of that is for the worker to say.
+    pub(crate) fn closed(
+        &mut self,
+        arrival: Arrival,
+        batch: &mut Batch,
+    ) -> Result<(), TransportFault> {
         if self.stage == Stage::Ready && self.exchange.bytes() > 0 {
             let ended = self.exchange.closed();
             self.land(ended.outcome, arrival.at, batch);
-        } else {
-            let fault = self.cut.take().unwrap_or(TransportFault::ClosedEarly);
-            self.fail(&fault, arrival.at, batch);
+            return Ok(());
         }
+        Err(self.cut.take().unwrap_or(TransportFault::ClosedEarly))
+    }
+
+    /// Takes its request back, to be sent again, if that may be: nothing of an answer has come,
+    /// and either the user wishes so, or the connection had carried requests before. Then the
+    /// server most likely closed it while the request was on its way, and has not seen that
+    /// [RFC 9112, section 9.3.1].
+    pub(crate) fn take_back(&mut self) -> Option<Errand> {
+        let may = |flight: &Flight| {
+            let unheard = flight.row.first_byte.is_none();
+            unheard && (flight.retries > 0 || self.used)
+        };
+        let flight = self.flight.take_if(|flight| may(flight))?;
+        let Flight { row, server, retries, .. } = flight;
+        let order = Order {
+            server,
+            bytes: std::mem::take(&mut self.outgoing),
+            asked_input: row.asked_input,
+            asked_output: row.asked_output,
+            class: row.class,
+        };
+        let retries = if self.used { retries } else { retries - 1 };
+        Some(Errand {
+            due: Due { id: row.id, at: row.due, turn: row.turn },
+            order,
+            attempts: row.attempts,
+            retries,
+        })
     }
 
     /// Ends its request because the connection failed.
@@ -412,7 +476,8 @@ impl Connection {
             flight.since = now();
         }
         if let Some(session) = &mut self.session {
-            session.put(&std::mem::take(&mut self.outgoing));
+            session.put(&self.outgoing);
+            self.written = self.outgoing.len();
         }
         self.write(now)
     }
@@ -434,13 +499,16 @@ impl Connection {
             }
             Err(fault) => return Err(fault),
         }
-        if let Some(Flight { row, .. }) = &mut self.flight
+        if let Some(Flight { row, retries, .. }) = &mut self.flight
             && row.sent.is_none()
         {
+            let repeatable = row.first_byte.is_none() && (*retries > 0 || self.used);
             // A server that answers before it has heard all has been asked by then.
             row.sent = Some(row.first_byte.map_or_else(&now, |first| first.min(now())));
-            self.outgoing = Vec::new();
-            self.written = 0;
+            if !repeatable {
+                self.outgoing = Vec::new();
+                self.written = 0;
+            }
         }
         Ok(())
     }
@@ -486,6 +554,7 @@ impl Connection {
         if row.first_byte.is_none() || arrival.source == StampSource::Clock {
             row.stamps = arrival.source;
         }
+        let (begins, row_sent) = (row.first_byte.is_none(), row.sent.is_some());
         let _: &mut Stamp = row.first_byte.get_or_insert(at);
         flight.spoke = at;
         let mut ear = Ear {
@@ -497,6 +566,11 @@ impl Connection {
             coalesced: false,
         };
         let progress = self.exchange.receive(bytes, &mut |chunk| ear.hear(&chunk));
+        if begins && row_sent {
+            // It need not be sent again.
+            self.outgoing = Vec::new();
+            self.written = 0;
+        }
         match progress {
             Progress::Open if self.exchange.is_done() && flight.done.is_none() => {
                 flight.done = Some(at);
@@ -507,6 +581,10 @@ impl Connection {
                 // A response that came before the request was sent leaves the rest unsent.
                 let reuse = ended.connection == Keep::Reuse && self.sent();
                 self.land(ended.outcome, at, sight.batch);
+                self.used = true;
+                self.expires = self.exchange.idle().map_or(Stamp::NEVER, |limit| {
+                    at + limit - CLOSING_MARGIN.min(Nanos(limit.0 / 2))
+                });
                 if reuse { State::Free } else { State::Closed }
             }
         }

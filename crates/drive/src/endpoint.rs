@@ -23,6 +23,8 @@ pub struct Endpoint {
     /// Host and port, as a proxy wants to know them.
     server: String,
     addresses: Vec<SocketAddr>,
+    /// Those and their like where nobody listens.
+    known: Vec<SocketAddr>,
     proxy: Option<Proxy>,
     secure: Option<Secure>,
 }
@@ -99,7 +101,8 @@ pub enum EndpointError {
 
 impl Endpoint {
     /// Resolves a base URL such as `https://host:8000/prefix`. Of several addresses, only those
-    /// where somebody listens are kept, if there are any. Behind a proxy the addresses are the
+    /// where somebody listens are kept, if there are any, and of one family: a host's addresses of
+    /// the other mostly lead to the same servers. Behind a proxy the addresses are the
     /// proxy's, and the server's name is for the proxy to resolve.
     ///
     /// # Errors
@@ -120,6 +123,7 @@ impl Endpoint {
             Some(proxy) => (proxy.host(), proxy.port()),
             None => (parts.host, parts.port),
         };
+        let (addresses, known) = reachable(addresses(host, port)?);
         let Parts { authority, prefix, .. } = parts;
         let bare = authority.strip_suffix(&format!(":{}", parts.port)).unwrap_or(authority);
         Ok(Self {
@@ -127,7 +131,8 @@ impl Endpoint {
             authority: authority.to_owned(),
             prefix: prefix.to_owned(),
             server: format!("{bare}:{}", parts.port),
-            addresses: reachable(addresses(host, port)?),
+            addresses,
+            known,
             proxy,
             secure,
         })
@@ -160,9 +165,27 @@ impl Endpoint {
         http1::request(&head, content, body.unwrap_or_default())
     }
 
+    /// Returns the same server at other addresses, for those who know them better than the
+    /// resolver.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    #[must_use]
+    pub fn at(self, addresses: Vec<SocketAddr>) -> Self {
+        assert!(!addresses.is_empty(), "a server is somewhere");
+        Self { known: addresses.clone(), addresses, ..self }
+    }
+
     /// Returns the addresses to connect to, the server's or its proxy's; never none.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Returns the addresses that its name has, also those of the same family where nobody
+    /// listened.
+    pub fn known(&self) -> &[SocketAddr] {
+        &self.known
     }
 
     /// Returns the proxy that leads to the server.
@@ -234,16 +257,19 @@ impl<'a> Parts<'a> {
 /// How long each of several addresses may take to answer before it is passed over.
 const REACH_LIMIT: Duration = Duration::from_secs(1);
 
-/// Keeps the addresses where somebody listens, or all where nobody does. Names such as
-/// `localhost` often have an IPv6 address too, where most servers do not listen; connections are
-/// dealt to the addresses in turn, so half of them would fail.
-fn reachable(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Returns the addresses where somebody listens, and beside them all of their family; where nobody
+/// does, all in both places. Names such as `localhost` often have an IPv6 address too, where most
+/// servers do not listen; requests are dealt to the addresses in turn, so half of them would fail.
+fn reachable(addresses: Vec<SocketAddr>) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     if addresses.len() < 2 {
-        return addresses;
+        return (addresses.clone(), addresses);
     }
     let answers = |address: &SocketAddr| TcpStream::connect_timeout(address, REACH_LIMIT).is_ok();
-    let reached: Vec<_> = addresses.iter().copied().filter(answers).collect();
-    if reached.is_empty() { addresses } else { reached }
+    let mut reached: Vec<_> = addresses.iter().copied().filter(answers).collect();
+    let Some(first) = reached.first().copied() else { return (addresses.clone(), addresses) };
+    let like = |other: &SocketAddr| other.is_ipv4() == first.is_ipv4();
+    reached.retain(like);
+    (reached, addresses.into_iter().filter(like).collect())
 }
 
 #[cfg(test)]
@@ -279,9 +305,12 @@ mod tests {
         let listening = listener.local_addr().unwrap();
         // This listener is gone before anyone connects.
         let shut = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(reachable(vec![shut, listening]), [listening]);
-        assert_eq!(reachable(vec![shut, shut]), [shut, shut]);
-        assert_eq!(reachable(vec![shut]), [shut]);
+        let six: SocketAddr = "[::1]:1".parse().unwrap();
+        let of = |addresses: &[SocketAddr]| reachable(addresses.to_vec());
+        assert_eq!(of(&[shut, listening]), (vec![listening], vec![shut, listening]));
+        assert_eq!(of(&[six, shut, listening]), (vec![listening], vec![shut, listening]));
+        assert_eq!(of(&[shut, six]), (vec![shut, six], vec![shut, six]));
+        assert_eq!(of(&[shut]), (vec![shut], vec![shut]));
     }
 
     #[test]

@@ -17,7 +17,8 @@
 //! - A stamp is taken before the bytes are looked at: by the kernel when they arrive, else by the
 //!   clock when the read returns. Parsing comes after; tokenizing after the run.
 //! - Every arrival that the pacer yields ends in exactly one row.
-//! - There is no cap on connections but the load's own, and no retry.
+//! - There is no cap on connections but the load's own.
+//! - A request is sent again only where nothing of an answer has come, and its row says so.
 //!
 //! Deliberately not here: what is asked and when (`workload`, `schedule`), what the rows mean
 //! (`measure`), and where they are kept (`store`).
@@ -36,6 +37,7 @@ mod thread;
 mod tls;
 pub mod trust;
 mod tunnel;
+mod turns;
 mod worker;
 
 pub use call::{CallError, Response, Sighting, call, probe};

@@ -6,6 +6,7 @@
 //! for again ([`Worker::remind`]). Waiting ends by a timer descriptor, whose resolution is the
 //! kernel's, not a millisecond.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -18,10 +19,11 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use crate::carrier::{Batch, Carrier, Order, blank};
+use crate::carrier::{Batch, Carrier, Errand, Order, blank};
 use crate::clock::Clock;
 use crate::connection::{Connection, GRACE_AFTER_DONE, Sight, State, Terms, fault};
 use crate::endpoint::Endpoint;
+use crate::turns::Turns;
 use crate::{socket, thread};
 
 /// Events taken from the kernel at a time, and handled in a round that begins late: some 100 µs
@@ -75,8 +77,8 @@ impl Capture {
 /// What a worker needs to know.
 #[derive(Clone, Debug)]
 pub struct WorkerPlan {
-    /// The server.
-    pub endpoint: Arc<Endpoint>,
+    /// The servers, in the order by which [`Order::server`] names them; never none.
+    pub endpoints: Vec<Arc<Endpoint>>,
     /// The API that responses speak.
     pub api: Api,
     /// Whether they are streamed.
@@ -87,6 +89,8 @@ pub struct WorkerPlan {
     pub reuse: Reuse,
     /// How long a request may take.
     pub limits: Limits,
+    /// How often a request that failed before any of its answer came is sent again.
+    pub retries: u32,
     /// What is kept of output texts.
     pub capture: Capture,
 }
@@ -141,10 +145,9 @@ pub struct Worker {
     slots: Vec<Slot>,
     /// Slots without a connection.
     vacant: Vec<u32>,
-    /// Slots whose connection can carry a request, the most recently used last.
-    idle: Vec<u32>,
+    /// The ways to each server, each in its turn.
+    servers: Vec<Turns<Lane>>,
     busy: usize,
-    next_address: usize,
     next_sweep: Stamp,
     events: [EpollEvent; EVENTS_PER_ROUND],
     /// Those of them that are still to be handled.
@@ -157,10 +160,25 @@ pub struct Worker {
     early: Batch,
 }
 
+/// A way to a server: one of its addresses.
+struct Lane {
+    address: SocketAddr,
+    /// Slots whose connection can carry a request, the most recently used last.
+    idle: Vec<u32>,
+}
+
+/// Which lane: the server's index, and the lane's among its lanes.
+#[derive(Clone, Copy, Default)]
+struct Way {
+    server: u32,
+    lane: u32,
+}
+
 /// A place for a connection. The generation tells events of its former tenants apart.
 #[derive(Default)]
 struct Slot {
     connection: Option<Connection>,
+    way: Way,
     generation: u32,
 }
 
@@ -188,6 +206,7 @@ impl Worker {
         // Edge-triggered: each expiry wakes once, and the timer need never be read.
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
+        let servers = plan.endpoints.iter().map(|endpoint| lanes(endpoint, plan.shard)).collect();
         Ok(Self {
             plan,
             counted: Effort::default(),
@@ -199,9 +218,8 @@ impl Worker {
             armed: Stamp::ZERO,
             slots: Vec::new(),
             vacant: Vec::new(),
-            idle: Vec::new(),
+            servers,
             busy: 0,
-            next_address: 0,
             next_sweep: Stamp::ZERO,
             events: [EpollEvent::empty(); EVENTS_PER_ROUND],
             pending: 0..0,
@@ -217,17 +235,70 @@ impl Worker {
     }
 
     /// Returns a slot whose connection can carry a request: an idle one, else a new one.
-    fn find(&mut self) -> Result<u32, TransportFault> {
-        while let Some(index) = self.idle.pop() {
+    fn find(&mut self, way: Way) -> Result<u32, TransportFault> {
+        while let Some(index) = self.lane(way).idle.pop() {
             if self.is_usable(index) {
                 return Ok(index);
             }
         }
-        self.open()
+        self.open(way)
+    }
+
+    /// Returns the way of a server's next request: its addresses take turns.
+    fn turn(&mut self, server: u32) -> Way {
+        Way { server, lane: self.servers[server as usize].turn() }
+    }
+
+    fn lane(&mut self, way: Way) -> &mut Lane {
+        self.servers[way.server as usize].item(way.lane)
+    }
+
+    /// Forgets that a slot's connection can carry a request.
+    fn engage(&mut self, index: u32) {
+        let way = self.slots[index as usize].way;
+        self.lane(way).idle.retain(|&other| other != index);
+    }
+
+    /// Puts a request on a connection; on none but a new one if it failed on another.
+    fn start(&mut self, mut errand: Errand, batch: &mut Batch) {
+        let (clock, terms) = (self.clock, self.terms());
+        loop {
+            let way = self.turn(errand.order.server);
+            let found = if errand.attempts == 0 { self.find(way) } else { self.open(way) };
+            errand.attempts += 1;
+            let fault = match found {
+                Ok(index) => {
+                    self.busy += 1;
+                    let put = self.connection(index).map(|c| c.put(errand, terms, || clock.now()));
+                    if let Some(Err(fault)) = put {
+                        self.sever(index, &fault, batch);
+                    }
+                    return;
+                }
+                Err(fault) => fault,
+            };
+            if errand.retries == 0 {
+                let outcome = Outcome::Severed { phase: Phase::Connect, fault };
+                let mut row = blank(errand.due, terms.shard, clock.now(), outcome);
+                row.asked_input = errand.order.asked_input;
+                row.asked_output = errand.order.asked_output;
+                row.class = errand.order.class;
+                row.address = Some(self.lane(way).address);
+                row.attempts = errand.attempts;
+                batch.requests.push(row);
+                return;
+            }
+            errand.retries -= 1;
+        }
     }
 
     /// Says whether a connection that was idle can carry a request; drops it if it cannot.
     fn is_usable(&mut self, index: u32) -> bool {
+        let expires = self.connection(index).map_or(Stamp::NEVER, |c| c.expires());
+        if expires != Stamp::NEVER && self.clock.now() >= expires {
+            self.discard(index);
+            return false;
+        }
         // It has no request, so there are no rows.
         let mut none = Batch::default();
         for _ in 0..IDLE_READS_MAX {
@@ -245,12 +316,10 @@ impl Worker {
     }
 
     /// Opens a connection in a vacant slot.
-    fn open(&mut self) -> Result<u32, TransportFault> {
-        let addresses = self.plan.endpoint.addresses();
-        let address = addresses[self.next_address % addresses.len()];
-        self.next_address += 1;
+    fn open(&mut self, way: Way) -> Result<u32, TransportFault> {
+        let address = self.lane(way).address;
         let exchange = Exchange::new(self.plan.api, self.plan.delivery);
-        let endpoint = &self.plan.endpoint;
+        let endpoint = &self.plan.endpoints[way.server as usize];
         let connection = Connection::open(address, endpoint, exchange, self.clock.now())?;
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -262,6 +331,7 @@ impl Worker {
             return Err(fault(&errno.into()));
         }
         slot.connection = Some(connection);
+        slot.way = way;
         let open = self.slots.len() - self.vacant.len();
         self.counted.connections = self.counted.connections.max(open as u32);
         self.counted.opened += 1;
@@ -280,17 +350,24 @@ impl Worker {
         self.vacant.push(index);
     }
 
-    /// Ends the request on a connection with a failure of the connection.
+    /// Gives a connection up that failed. Its request is sent again, if that may be; else it ends
+    /// with the failure.
     fn sever(&mut self, index: u32, fault: &TransportFault, batch: &mut Batch) {
         let now = self.clock.now();
         let Some(connection) = self.connection(index) else { return };
-        if connection.is_busy() {
-            connection.fail(fault, now, batch);
-            self.busy -= 1;
-        } else {
-            self.idle.retain(|&other| other != index);
+        if !connection.is_busy() {
+            self.engage(index);
+            return self.discard(index);
         }
+        let again = connection.take_back();
+        if again.is_none() {
+            connection.fail(fault, now, batch);
+        }
+        self.busy -= 1;
         self.discard(index);
+        if let Some(errand) = again {
+            self.start(errand, batch);
+        }
     }
 
     /// Has the event queue say again, in the next round, what a connection is ready for.
@@ -350,8 +427,10 @@ impl Worker {
         let mut sight = Sight { batch, now: &|| clock.now() };
         let was_busy = connection.is_busy();
         let state = if received.len == 0 {
-            connection.closed(arrival, sight.batch);
-            State::Closed
+            match connection.closed(arrival, sight.batch) {
+                Ok(()) => State::Closed,
+                Err(fault) => return self.sever(index, &fault, batch),
+            }
         } else {
             let bytes = &self.buffer[..received.len];
             match connection.take(bytes, &mut self.plain, arrival, &mut sight) {
@@ -367,7 +446,10 @@ impl Worker {
             State::Free => {
                 self.busy -= 1;
                 match self.plan.reuse {
-                    Reuse::KeepAlive => self.idle.push(index),
+                    Reuse::KeepAlive => {
+                        let way = self.slots[index as usize].way;
+                        self.lane(way).idle.push(index);
+                    }
                     Reuse::PerRequest => return self.discard(index),
                 }
             }
@@ -375,7 +457,7 @@ impl Worker {
                 if was_busy {
                     self.busy -= 1;
                 } else {
-                    self.idle.retain(|&other| other != index);
+                    self.engage(index);
                 }
                 self.discard(index);
             }
@@ -460,6 +542,12 @@ impl Worker {
     }
 }
 
+/// Returns the ways to a server. Shards begin with different ones.
+fn lanes(endpoint: &Endpoint, shard: u32) -> Turns<Lane> {
+    let lane = |&address: &SocketAddr| Lane { address, idle: Vec::new() };
+    Turns::new(endpoint.addresses().iter().map(lane).collect(), shard)
+}
+
 /// Has the state of a connection fetched while the kernel reads from its socket: with thousands of
 /// streams it is in no cache, and fetching it line by line as it is needed takes as long as
 /// parsing.
@@ -485,25 +573,9 @@ impl Carrier for Worker {
 
     fn send(&mut self, due: Due, order: Order) {
         self.stop_looking();
-        let (clock, terms) = (self.clock, self.terms());
-        let (input, output, class) = (order.asked_input, order.asked_output, order.class);
-        let index = match self.find() {
-            Ok(index) => index,
-            Err(fault) => {
-                let outcome = Outcome::Severed { phase: Phase::Connect, fault };
-                let mut row = blank(due, terms.shard, clock.now(), outcome);
-                (row.asked_input, row.asked_output, row.class) = (input, output, class);
-                self.early.requests.push(row);
-                return;
-            }
-        };
-        self.busy += 1;
-        let sent = self.connection(index).map(|c| c.put(due, order, terms, || clock.now()));
-        if let Some(Err(fault)) = sent {
-            let mut early = std::mem::take(&mut self.early);
-            self.sever(index, &fault, &mut early);
-            self.early = early;
-        }
+        let mut early = std::mem::take(&mut self.early);
+        self.start(Errand { due, order, attempts: 0, retries: self.plan.retries }, &mut early);
+        self.early = early;
     }
 
     fn wait(&mut self, until: Stamp, batch: &mut Batch) {
@@ -537,7 +609,7 @@ impl Carrier for Worker {
         }
         self.slots.clear();
         self.vacant.clear();
-        self.idle.clear();
+        self.servers.iter_mut().flat_map(Turns::items).for_each(|lane| lane.idle.clear());
         self.busy = 0;
     }
 

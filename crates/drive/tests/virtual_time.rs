@@ -73,6 +73,8 @@ fn row(due: Due, sent: Stamp, end: Stamp, outcome: Outcome) -> RequestRow {
         events: EventCounts::default(),
         bytes: 0,
         read_delay_max: None,
+        address: None,
+        attempts: 0,
     }
 }
 
@@ -143,7 +145,8 @@ impl Source for Slow {
             return None;
         }
         self.left = self.refusals;
-        Some(Order { bytes: Vec::new(), asked_input: None, asked_output: None, class: None })
+        let (server, bytes) = (0, Vec::new());
+        Some(Order { server, bytes, asked_input: None, asked_output: None, class: None })
     }
 }
 

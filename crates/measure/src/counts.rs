@@ -36,6 +36,9 @@ pub struct Counts {
     pub shed: u64,
     /// We stopped while it was under way.
     pub abandoned: u64,
+    /// Of all of them, those that had to be sent again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sent_again: u64,
     /// Why requests failed: the most frequent reasons, at most [`Counts::REASONS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
@@ -64,6 +67,7 @@ impl Counts {
         for member in population.members() {
             let kind = member.row.outcome.kind();
             *counts.of_kind(kind) += 1;
+            counts.sent_again += u64::from(member.row.attempts > 1);
             match member.failure {
                 None => counts.success += 1,
                 Some(failure) => *reasons.entry((kind, reason(failure))).or_insert(0) += 1,
@@ -123,4 +127,8 @@ fn reason(failure: Failure<'_>) -> String {
         }
         Outcome::Abandoned => "the run was stopped".to_owned(),
     }
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

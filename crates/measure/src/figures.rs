@@ -30,8 +30,11 @@ pub fn output_tokens(row: &RequestRow) -> (u32, TokenSource) {
 }
 
 /// "`lag`: `sent − due`, less the time spent connecting: the generator's own lateness; never
-/// hidden" (docs/metrics.md, section 3).
+/// hidden … Absent of a request that had to be sent again" (docs/metrics.md, section 3).
 pub(crate) fn lag(row: &RequestRow) -> Option<Nanos> {
+    if row.attempts > 1 {
+        return None;
+    }
     let connecting = row.connect.map_or(Nanos::ZERO, ConnectPhases::total);
     Some(row.sent?.since(row.due).saturating_sub(connecting))
 }

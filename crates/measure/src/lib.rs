@@ -54,6 +54,7 @@ mod saturation;
 mod share;
 mod slices;
 mod span;
+mod spread;
 mod steady;
 mod stimulus;
 mod streams;
@@ -83,5 +84,6 @@ pub use point::{
 };
 pub use rates::{Rates, WholeRun};
 pub use ruling::{Decision, Ruling};
+pub use spread::{AddressShare, spread};
 pub use stimulus::{GapsFit, Stimulus};
 pub use telemetry::{ClientHost, Energy, Gpu, Observations, SourceReport, Telemetry};

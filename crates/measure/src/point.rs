@@ -19,9 +19,10 @@ use crate::sample::Sample;
 use crate::span::Span;
 use crate::streams::Streams;
 use crate::{
-    ClientFigures, ClientHost, Concurrency, Cost, Counts, Decision, Details, Energy, Estimate,
-    Finding, Gpu, LoadPlan, Part, PointPlan, Rates, Ruling, SourceReport, Stimulus, Telemetry,
-    TokenSource, WholeRun, WindowSearch, concurrency, figures, parts, rates, saturation, steady,
+    AddressShare, ClientFigures, ClientHost, Concurrency, Cost, Counts, Decision, Details, Energy,
+    Estimate, Finding, Gpu, LoadPlan, Part, PointPlan, Rates, Ruling, SourceReport, Stimulus,
+    Telemetry, TokenSource, WholeRun, WindowSearch, concurrency, figures, parts, rates, saturation,
+    steady,
 };
 
 /// One operating point, measured. Its keys in JSON are a contract.
@@ -92,6 +93,9 @@ pub struct Point {
     /// What limits the server, the foremost first; empty where nobody told enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnosis: Vec<Finding>,
+    /// What each address took of the requests, where there were several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<AddressShare>,
     /// The verdict on the instrument.
     pub trust: Verdict,
 }
@@ -340,16 +344,11 @@ pub fn measure_in_detail(
         client_host: None,
         telemetry: Vec::new(),
         diagnosis: Vec::new(),
+        addresses: Vec::new(),
         trust: Verdict::of(Vec::new()),
     };
-    let evidence = Evidence {
-        plan,
-        point: &point,
-        roster,
-        population,
-        saturation,
-        read_delay_low: read_delay_low.map(|low| millis(low as f64)),
-    };
+    let read_delay_low = read_delay_low.map(|low| millis(low as f64));
+    let evidence = Evidence { plan, point: &point, roster, population, saturation, read_delay_low };
     point.trust = Verdict::of(audit(&evidence));
     (point, Details::of(population, gaps, sketch.finish()))
 }

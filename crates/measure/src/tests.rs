@@ -83,6 +83,8 @@ pub(crate) fn row(id: u64) -> RequestRow {
         events: EventCounts::default(),
         bytes: 0,
         read_delay_max: None,
+        address: None,
+        attempts: 0,
     }
 }
 
@@ -196,6 +198,11 @@ fn small_run() -> Run {
 /// The rows of [`a_point`].
 pub(crate) fn small_rows() -> Vec<RequestRow> {
     small_run().rows
+}
+
+/// Measures rows that were due in the first second.
+pub(crate) fn measured(rows: &[RequestRow]) -> Point {
+    measure(&plan(0, 1000), rows, [])
 }
 
 /// A point with a request in it, of which nobody reported anything.

@@ -1,7 +1,9 @@
 //! The page about one run, from top to bottom: whom, what was asked, what was got, how far to
 //! trust it, and where the record is.
 
-use infermark_measure::{Cost, Counts, Found, Point, Rates, Reason, TokenSource, Tokens};
+use infermark_measure::{
+    AddressShare, Cost, Counts, Found, Point, Rates, Reason, TokenSource, Tokens,
+};
 use infermark_terms::{Caveat, Trust};
 
 use crate::figure::{count, figure, mean, money, percent};
@@ -11,6 +13,9 @@ use crate::{Sheet, Source, State, Verification, latency, objectives, observed, p
 
 /// The most reasons of failure that are spelt out.
 const REASONS_MAX: usize = 4;
+
+/// The most addresses that are shown one by one.
+const ADDRESSES_MAX: usize = 8;
 
 /// The columns after which a reason is cut: two lines, seldom three.
 const REASON_COLUMNS: usize = 2 * ROOM - 10;
@@ -96,6 +101,7 @@ fn got(page: &mut Page, point: &Point) {
     }));
     page.block("window", Tone::Plain, flow(window, ROOM));
     requests(page, &point.counts);
+    addresses(page, &point.addresses);
     if let Some(rates) = &point.rates {
         page.block("rates", Tone::Plain, flow(rate_items(rates), ROOM));
     }
@@ -114,7 +120,8 @@ fn requests(page: &mut Page, counts: &Counts) {
         format!("{} succeeded", count(counts.success)),
         format!("{} failed{}", count(counts.failed), rate.unwrap_or_default()),
     ];
-    page.block("requests", Tone::Plain, flow(ends, ROOM));
+    let again = (counts.sent_again > 0).then(|| format!("{} sent again", count(counts.sent_again)));
+    page.block("requests", Tone::Plain, flow(ends.into_iter().chain(again), ROOM));
     let (listed, rest) = counts.reasons.split_at(counts.reasons.len().min(REASONS_MAX));
     if !rest.is_empty() {
         // The reasons below do not add up then, but these do.
@@ -126,6 +133,22 @@ fn requests(page: &mut Page, counts: &Counts) {
     }
     if !rest.is_empty() {
         page.block("", Tone::Plain, [format!("rarer reasons, not shown: {}", rest.len())]);
+    }
+}
+
+/// Writes what each address took; of many, how far apart they are.
+fn addresses(page: &mut Page, addresses: &[AddressShare]) {
+    let share = |one: &AddressShare| percent(one.share.unwrap_or(0.0));
+    let items = if addresses.len() <= ADDRESSES_MAX {
+        addresses.iter().map(|one| format!("{} {}", one.address, share(one))).collect()
+    } else {
+        let by_requests = |one: &&AddressShare| one.requests;
+        let least = addresses.iter().min_by_key(by_requests).map_or(String::new(), share);
+        let most = addresses.iter().max_by_key(by_requests).map_or(String::new(), share);
+        vec![format!("{} addresses, each with {least}–{most} of the requests", addresses.len())]
+    };
+    if !items.is_empty() {
+        page.block("spread", Tone::Plain, flow(items, ROOM));
     }
 }
 

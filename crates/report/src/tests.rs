@@ -127,6 +127,8 @@ impl Run {
             events: EventCounts::default(),
             bytes: 4000,
             read_delay_max: Some(Nanos::from_micros(20)),
+            address: None,
+            attempts: 0,
         });
     }
 
@@ -559,6 +561,7 @@ fn points() -> impl Strategy<Value = Point> {
             client_host: None,
             telemetry: Vec::new(),
             diagnosis: Vec::new(),
+            addresses: Vec::new(),
             trust: Verdict { verdict: Trust::Void, caveats: caveats_of(caveats) },
         },
     )
@@ -599,6 +602,7 @@ fn observed_points() -> impl Strategy<Value = Point> {
 
 fn counts_of(n: [u64; 10], reasons: Vec<(String, u64)>) -> Counts {
     Counts {
+        sent_again: 0,
         due: n[0],
         success: n[1],
         failed: n[2],

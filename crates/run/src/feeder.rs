@@ -24,6 +24,7 @@ use infermark_wire::Dialect;
 use infermark_workload::{FollowUp, Mix, Workload, said};
 
 use crate::RunError;
+use crate::deal::Deal;
 
 /// Turns what is asked into the bytes that ask it.
 pub(crate) struct Clerk {
@@ -31,7 +32,9 @@ pub(crate) struct Clerk {
     pub(crate) kinds: Vec<Kind>,
     /// Which class a request is of, where there are any.
     pub(crate) mix: Option<Mix>,
-    pub(crate) endpoint: Arc<Endpoint>,
+    /// The servers, the target first, and who of them gets which request.
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) deal: Deal,
     pub(crate) headers: Vec<(String, String)>,
 }
 
@@ -65,8 +68,11 @@ impl Clerk {
     fn written(&self, ask: &Ask) -> Result<Order, RunError> {
         let Kind { dialect, .. } = self.kind(ask.id.0);
         let body = dialect.body(ask)?;
+        let server = self.deal.server(ask.id);
+        let endpoint = &self.endpoints[server as usize];
         Ok(Order {
-            bytes: self.endpoint.request("POST", &dialect.path(), &self.headers, Some(&body)),
+            server,
+            bytes: endpoint.request("POST", &dialect.path(), &self.headers, Some(&body)),
             asked_input: ask.input_tokens,
             asked_output: ask.output_tokens,
             class: self.class_of(ask.id.0),

@@ -1,11 +1,12 @@
 //! From the record to the result: the same way for a run that just ended and for one read back.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use infermark_measure::{
     ClassPlan, Client, Details, Observations, Part, Physics, Point, PointPlan, Ruling, WindowPlan,
-    WindowSearch, attest, measure, measure_in_detail, observe,
+    WindowSearch, attest, measure, measure_in_detail, observe, spread,
 };
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
 use infermark_terms::{
@@ -56,6 +57,9 @@ pub(crate) struct Plan {
     /// The classes that requests are of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) classes: Vec<ClassPlan>,
+    /// Every address that requests may go to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 /// A record and what it means.
@@ -214,6 +218,7 @@ fn judge(
     let heard = Observations::collect(said);
     observe(&mut point, rows, &heard, plan.shared_tokens);
     details.hear(&heard);
+    spread(&mut point, rows, &plan.addresses);
     if let Some(price) = plan.price {
         point.price(price);
     }
@@ -363,6 +368,8 @@ mod tests {
             events: EventCounts::default(),
             bytes: 100,
             read_delay_max: None,
+            address: None,
+            attempts: 0,
         }
     }
 
@@ -404,6 +411,7 @@ mod tests {
             physics: None,
             shared_tokens: None,
             classes: Vec::new(),
+            addresses: Vec::new(),
         };
         let rows = [row(0), row(1)];
         assert_eq!(loaded(&plan, &rows, Reach::Whole), span(end));
@@ -448,6 +456,7 @@ mod tests {
             physics: None,
             shared_tokens: None,
             classes: Vec::new(),
+            addresses: Vec::new(),
         };
         let header = RunFile { plan: serde_json::to_value(&plan).unwrap(), ..header };
         let measured = finish(writer, header, &plan, Some(&Letters)).unwrap();

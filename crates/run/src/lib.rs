@@ -22,6 +22,7 @@
 
 pub mod calibration;
 pub mod compare;
+mod deal;
 pub mod doctor;
 pub mod embedded;
 mod environment;

@@ -29,6 +29,7 @@ use infermark_workload::{Mix, Site, Tokenizer};
 use serde_json::{Value, json};
 
 use crate::calibration::Calibrated;
+use crate::deal::Deal;
 use crate::environment::{Environment, build, cpus};
 use crate::feeder::{Building, Clerk, Feeder, Talk};
 use crate::judge::{self, Measured, Plan};
@@ -101,6 +102,10 @@ impl Session {
         let scenario = &resolved.scenario;
         let _: u32 = claim(scenario)?;
         let reached = target::reach(scenario, secrets)?;
+        if reached.addresses().len() > 1 {
+            // Requests take turns at the addresses, so a slow one may hold more than its share.
+            limits::make_room(in_flight_max(scenario), files_each(scenario) * 2)?;
+        }
         let learned = preflight::learn(scenario, &reached)?;
         Ok(Self { reached, learned, scenario: scenario.clone() })
     }
@@ -120,6 +125,7 @@ impl Session {
             return false;
         }
         (&ours.target, &ours.model, ours.api) == (&theirs.target, &theirs.model, theirs.api)
+            && ours.replicas == theirs.replicas
             && (&ours.tokenizer, &ours.access) == (&theirs.tokenizer, &theirs.access)
             && ours.workload.form == theirs.workload.form
             && policy(ours) == policy(theirs)
@@ -179,6 +185,7 @@ impl Session {
             physics: physics(scenario, &self.reached.report.model),
             shared_tokens: shared_tokens(scenario, &preflight),
             classes: class_plans(scenario),
+            addresses: self.reached.addresses(),
         };
         let mut header = header(resolved, options, self.target(), &plan, &clock);
         header.environment = json!(environment);
@@ -219,7 +226,8 @@ impl Session {
         Ok(Clerk {
             kinds: self.learned.kinds(scenario)?,
             mix: Mix::of(&scenario.classes, scenario.seed),
-            endpoint: Arc::clone(&self.reached.endpoint),
+            endpoints: self.reached.endpoints(),
+            deal: Deal::by(&self.reached.weights()),
             headers: headers(scenario, &self.reached),
         })
     }
@@ -362,12 +370,13 @@ impl Bench<'_> {
         };
         let Timeouts { connect, header, first_token, idle, total } = self.scenario.access.timeouts;
         WorkerPlan {
-            endpoint: Arc::clone(&reached.endpoint),
+            endpoints: reached.endpoints(),
             api: self.api,
             delivery: self.delivery,
             shard,
             reuse,
             limits: Limits { connect, header, first_token, idle, total },
+            retries: self.scenario.access.retries,
             capture: self.capture,
         }
     }

@@ -4,11 +4,12 @@ mod headers;
 mod listing;
 mod probe;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use infermark_drive::{Endpoint, EndpointError, Identity, Proxies, Roots, Route};
-use infermark_scenario::intent::{Access, ProxyChoice, Scenario, Target, Verification};
+use infermark_scenario::intent::{Access, ProxyChoice, Replica, Scenario, Target, Verification};
 use infermark_sim::serve::{ServePlan, Serving};
 use infermark_terms::{Api, Delivery, Nanos, OutputPolicy, Seed};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub(crate) const CALL_LIMIT: Nanos = Nanos::from_secs(30);
 /// A target that answers.
 pub(crate) struct Reached {
     pub(crate) endpoint: Arc<Endpoint>,
+    /// Those who share the load with it, and their weights beside its 1.
+    pub(crate) replicas: Vec<(Arc<Endpoint>, f64)>,
     /// How servers are got to.
     pub(crate) route: Route,
     pub(crate) headers: Headers,
@@ -37,7 +40,7 @@ pub(crate) struct Reached {
 }
 
 /// What is known of the target, for the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetReport {
     /// As given: a URL, or `sim:…`.
     pub url: String,
@@ -52,9 +55,23 @@ pub struct TargetReport {
     pub model: String,
     /// What the server says it is.
     pub server: ServerReport,
+    /// Those who share the load with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaReport>,
     /// Whether the server's certificate was believed without a check.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
+}
+
+/// A server that shares the load with the target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    /// Its URL.
+    pub url: String,
+    /// How many requests it gets for one of the target's.
+    pub weight: f64,
+    /// What it says it is.
+    pub server: ServerReport,
 }
 
 /// What a server says about itself.
@@ -94,11 +111,50 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
         api_found: scenario.api.is_none(),
         model,
         server: ServerReport { name: listed.kind, version: asking.version() },
+        replicas: Vec::new(),
         unverified: access.verification == Verification::Off,
     };
     let delivery = if api.streams() { scenario.delivery } else { Delivery::Whole };
-    headers.speak(api, access, secrets)?;
-    Ok(Reached { endpoint, route, headers, report, delivery, embedded })
+    let mut reached =
+        Reached { endpoint, replicas: Vec::new(), route, headers, report, delivery, embedded };
+    reached.join(&scenario.replicas, limit)?;
+    reached.headers.speak(api, access, secrets)?;
+    Ok(reached)
+}
+
+impl Reached {
+    /// Reaches those who share the load, too. They are asked for the same model.
+    fn join(&mut self, replicas: &[Replica], limit: Nanos) -> Result<(), RunError> {
+        for Replica { url, weight } in replicas {
+            let endpoint = Arc::new(Endpoint::resolve(url, &self.route)?);
+            self.headers.pass(&endpoint);
+            let asking = Asking { endpoint: &endpoint, headers: &self.headers, limit };
+            let listed = asking.models(Some(&self.report.model))?;
+            self.report.replicas.push(ReplicaReport {
+                url: url.clone(),
+                weight: *weight,
+                server: ServerReport { name: listed.kind, version: asking.version() },
+            });
+            self.replicas.push((endpoint, *weight));
+        }
+        Ok(())
+    }
+
+    /// Returns all servers, the target first.
+    pub(crate) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        let replicas = self.replicas.iter().map(|(endpoint, _)| Arc::clone(endpoint));
+        [Arc::clone(&self.endpoint)].into_iter().chain(replicas).collect()
+    }
+
+    /// Returns the weights of all servers, in the same order.
+    pub(crate) fn weights(&self) -> Vec<f64> {
+        [1.0].into_iter().chain(self.replicas.iter().map(|(_, weight)| *weight)).collect()
+    }
+
+    /// Returns every address that requests may go to.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.endpoints().iter().flat_map(|endpoint| endpoint.known().to_vec()).collect()
+    }
 }
 
 /// Starts the embedded engine anew where it is the target and was stopped.

@@ -82,10 +82,10 @@ impl Observers {
             nvml.map(|nvml| Source { name: "nvml".to_owned(), reader: Reader::Nvml(nvml) }),
         );
         for page in &scenario.metrics.pages {
-            sources.push(match page {
-                MetricPage::Target => target_page(reached),
-                MetricPage::Url(url) => other_page(url, scenario, reached)?,
-            });
+            match page {
+                MetricPage::Target => sources.extend(target_pages(reached)),
+                MetricPage::Url(url) => sources.push(other_page(url, scenario, reached)?),
+            }
         }
         Ok(Self(sources))
     }
@@ -251,12 +251,30 @@ impl Page {
     }
 }
 
-/// Returns the target's own page: the first place where there is one.
-fn target_page(reached: &Reached) -> Source {
+/// Returns the target's own pages: one for each address of it and of those who share its load.
+fn target_pages(reached: &Reached) -> Vec<Source> {
+    let mut pages = Vec::new();
+    for endpoint in reached.endpoints() {
+        // Behind a proxy the addresses are the proxy's.
+        let addresses = endpoint.addresses();
+        if addresses.len() == 1 || endpoint.proxy().is_some() {
+            pages.push(target_page(reached, &endpoint, &endpoint.to_string()));
+            continue;
+        }
+        for &address in addresses {
+            let one = Arc::new(Endpoint::clone(&endpoint).at(vec![address]));
+            pages.push(target_page(reached, &one, &format!("{address} of {endpoint}")));
+        }
+    }
+    pages
+}
+
+/// Returns a server's own page: the first place where there is one.
+fn target_page(reached: &Reached, endpoint: &Arc<Endpoint>, name: &str) -> Source {
     let source = |path: &'static str| Source {
-        name: format!("{}{path}", reached.endpoint),
+        name: format!("{name}{path}"),
         reader: Reader::Page(Page {
-            endpoint: Arc::clone(&reached.endpoint),
+            endpoint: Arc::clone(endpoint),
             path,
             headers: reached.headers.fields.clone(),
         }),
@@ -267,7 +285,12 @@ fn target_page(reached: &Reached) -> Source {
 }
 
 fn other_page(url: &str, scenario: &Scenario, reached: &Reached) -> Result<Source, RunError> {
-    let own = matches!(&scenario.target, Target::Url(target) if origin(target) == origin(url));
+    let target = match &scenario.target {
+        Target::Url(target) => Some(target),
+        Target::Sim(_) => None,
+    };
+    let servers = target.into_iter().chain(scenario.replicas.iter().map(|replica| &replica.url));
+    let own = servers.into_iter().any(|server| origin(server) == origin(url));
     let page = Page {
         endpoint: Arc::new(Endpoint::resolve(url, &reached.route)?),
         path: "",

@@ -253,7 +253,10 @@ impl Sheet {
 
     /// Shows how a repeated setting is written in this file's format.
     fn list_of(&self, setting: &Setting) -> String {
-        let named = || setting.value_name.to_lowercase();
+        let named = || match setting.value_name {
+            "URL" => "http://host".to_owned(),
+            name => name.to_lowercase(),
+        };
         let (key, item) = (setting.key, setting.default.map_or_else(named, str::to_owned));
         match self.format {
             Format::Yaml if !item.contains(": ") => format!("{key}: [{item}]"),

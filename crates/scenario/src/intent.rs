@@ -11,6 +11,8 @@ use infermark_terms::{Nanos, OutputPolicy, Price, Seed, Slo};
 pub struct Scenario {
     /// Whom to measure.
     pub target: Target,
+    /// Other servers of the same, which share the load with it.
+    pub replicas: Vec<Replica>,
     /// Which model to ask for; absent: the first that the server lists.
     pub model: Option<String>,
     /// Which API to speak; absent: the first that the server answers to.
@@ -65,6 +67,15 @@ pub enum Target {
     Url(String),
     /// The embedded engine, with what follows `sim:`.
     Sim(String),
+}
+
+/// A server that shares the load with the target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replica {
+    /// Its base URL, as of [`Target::Url`].
+    pub url: String,
+    /// How many requests it gets for one of the target's, above 0 and finite.
+    pub weight: f64,
 }
 
 /// When requests are due.
@@ -384,6 +395,8 @@ pub struct Access {
     pub connections: Connections,
     /// How long a request may take.
     pub timeouts: Timeouts,
+    /// How often a request that failed before any of its answer came is sent again.
+    pub retries: u32,
 }
 
 /// Which proxy leads to the server.

@@ -24,7 +24,7 @@ use self::sessions::sessions;
 use crate::given::{Given, Origin};
 use crate::intent::{
     Access, Api, Bounds, Delivery, Distribution, FileLayout, HeaderValue, Identity, Load,
-    MetricPage, Metrics, PromptForm, PromptSource, Scenario, Secret, SharedPrefix, Target,
+    MetricPage, Metrics, PromptForm, PromptSource, Replica, Scenario, Secret, SharedPrefix, Target,
     Timeouts, TokenizerChoice, Verification, Workload,
 };
 use crate::problem::Problems;
@@ -37,6 +37,8 @@ const IN_FLIGHT_MAX: u64 = 1_000_000;
 const REQUESTS_MAX: u64 = 1_000_000_000_000;
 /// The most generator threads.
 const THREADS_MAX: u64 = 1024;
+/// The most times that a request is sent again.
+const RETRIES_MAX: u64 = 10;
 /// The longest shared prefix, and the most of them.
 const PREFIX_MAX: u64 = 10_000_000;
 
@@ -113,6 +115,7 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
     let scenario = Scenario {
         classes: Vec::new(),
         sessions,
+        replicas: replicas(&mut desk, &target),
         model: desk.one(&settings::MODEL, &syntax::LINE),
         delivery,
         bounds: bounds(&mut desk, &load),
@@ -174,6 +177,27 @@ fn bounds(desk: &mut Desk, load: &Load) -> Bounds {
         warmup: desk.one_or_default(&settings::WARMUP, &syntax::SPAN),
         drain: desk.one_or_default(&settings::DRAIN, &syntax::SPAN),
     }
+}
+
+fn replicas(desk: &mut Desk, target: &Target) -> Vec<Replica> {
+    let replicas = desk.all(&settings::REPLICA, &syntax::REPLICA);
+    match target {
+        Target::Sim(_) => {
+            let found = "the embedded engine shares its load with nobody";
+            desk.rule_out(&settings::REPLICA, &settings::TARGET, found, "leave it out");
+        }
+        Target::Url(url) => {
+            let mut urls: Vec<_> = replicas.iter().map(|replica| &replica.url).collect();
+            urls.push(url);
+            urls.sort_unstable();
+            if urls.windows(2).any(|pair| pair[0] == pair[1]) {
+                let found = "a server stands there twice";
+                let hint = "give it once, with `,weight=N`";
+                desk.refuse(&[&settings::REPLICA, &settings::TARGET], found, hint);
+            }
+        }
+    }
+    replicas
 }
 
 /// Joins what the strongest layer's texts say.
@@ -364,7 +388,8 @@ fn access(desk: &mut Desk, target: &Target, delivery: Delivery) -> Access {
     let proxy = desk.one_or_default(&settings::PROXY, &syntax::PROXY);
     let connections = desk.one_or_default(&settings::CONNECTIONS, &syntax::CONNECTIONS);
     let timeouts = timeouts(desk, delivery);
-    Access { headers, api_key, ca, identity, verification, proxy, connections, timeouts }
+    let retries = desk.one_or_default(&settings::RETRIES, &count::<0, RETRIES_MAX>()) as u32;
+    Access { headers, api_key, ca, identity, verification, proxy, connections, timeouts, retries }
 }
 
 fn api_key(desk: &mut Desk, headers: &[(String, HeaderValue)]) -> Option<Secret> {

@@ -102,6 +102,7 @@ impl Setting {
 /// All settings, in the order of help and of written files.
 pub static SETTINGS: &[&Setting] = &[
     &TARGET,
+    &REPLICA,
     &MODEL,
     &API,
     &STREAM,
@@ -150,6 +151,7 @@ pub static SETTINGS: &[&Setting] = &[
     &FIRST_TOKEN_TIMEOUT,
     &IDLE_TIMEOUT,
     &TIMEOUT,
+    &RETRIES,
     &SEED,
     &METRICS,
     &METRICS_INTERVAL,
@@ -169,6 +171,20 @@ pub static TARGET: Setting = Setting {
            off, since the API's paths begin with it. What follows `sim:` configures the engine.",
     group: Group::Target,
     form: Form::Positional,
+};
+
+/// Who else serves the same.
+pub static REPLICA: Setting = Setting {
+    key: "replica",
+    flag: "replica",
+    env: "INFERMARK_REPLICA",
+    value_name: "URL",
+    default: None,
+    help: "Another server of the same, which shares the load with TARGET",
+    more: "With `,weight=N` after the URL it gets N requests for one of TARGET's, else one. The \
+           result is over all of them, with each address's share beside it.",
+    group: Group::Target,
+    form: Form::Repeated,
 };
 
 /// Which model to ask for.
@@ -836,6 +852,20 @@ pub static TIMEOUT: Setting = Setting {
     help: "The longest from sending a request to its end",
     more: "A request that takes longer than one of these limits is `expired`: a failure, recorded \
            with the limit and with how far it had come.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// How often a request is sent again.
+pub static RETRIES: Setting = Setting {
+    key: "retries",
+    flag: "retries",
+    env: "INFERMARK_RETRIES",
+    value_name: "N",
+    default: Some("0"),
+    help: "How often a request that failed before any of its answer came is sent again, at once",
+    more: "What came before counts: latency is from when the request was due. How many were sent \
+           again is part of the result. What the server refuses is an answer.",
     group: Group::Access,
     form: Form::Once,
 };

@@ -27,7 +27,7 @@ pub(crate) use objectives::SLO;
 pub(crate) use price::{GPUS, PRICE};
 pub(crate) use session::{COUNTED, THINK_TIME, TURNS};
 pub(crate) use source::{DATASET, Dataset, FileKind, TOKENIZER};
-pub(crate) use target::{METRIC_PAGE, PROXY, TARGET};
+pub(crate) use target::{METRIC_PAGE, PROXY, REPLICA, TARGET};
 pub(crate) use time::{DURATION, SPAN};
 
 use std::ops::Range;

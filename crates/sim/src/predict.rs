@@ -221,6 +221,8 @@ fn row(open: &Open, end: Stamp, outcome: Outcome) -> RequestRow {
         events: EventCounts::default(),
         bytes: 0,
         read_delay_max: None,
+        address: None,
+        attempts: 0,
     }
 }
 

@@ -4,6 +4,8 @@
 //! ([`cells`]). So a column that is added raises the version of the journal, not that of the
 //! table. Rows of the older version lack its bit and decode all the same.
 
+use std::net::SocketAddr;
+
 use infermark_terms::{EventCounts, Outcome, RequestId, RequestRow, Stamp, StampSource};
 
 use crate::cells;
@@ -102,6 +104,8 @@ impl Columnar for RequestRow {
             |r, v| r.turn.get_or_insert_default().index.fill(v),
         ),
         Column::maybe("class", |r| r.class.cell(), |r, v| r.class.fill(v)),
+        Column::text("address", |r| address(r.address).into(), set_address),
+        Column::integer("attempts", |r| r.attempts.cell(), |r, v| r.attempts.fill(v)),
     ];
 
     fn blank() -> Self {
@@ -130,6 +134,8 @@ impl Columnar for RequestRow {
             events: EventCounts::default(),
             bytes: 0,
             read_delay_max: None,
+            address: None,
+            attempts: 0,
         }
     }
 }
@@ -147,6 +153,16 @@ fn set_source(row: &mut RequestRow, name: &str) -> Option<()> {
     Some(())
 }
 
+/// Returns an address with its port; of none, an empty text.
+fn address(address: Option<SocketAddr>) -> String {
+    address.map_or(String::new(), |address| address.to_string())
+}
+
+fn set_address(row: &mut RequestRow, text: &str) -> Option<()> {
+    row.address = if text.is_empty() { None } else { Some(text.parse().ok()?) };
+    Some(())
+}
+
 /// Returns the whole outcome as JSON, its kind included.
 fn detail(outcome: &Outcome) -> String {
     serde_json::to_string(outcome).expect("an outcome has string keys and cannot fail")
@@ -158,7 +174,7 @@ fn set_outcome(row: &mut RequestRow, detail: &str) -> Option<()> {
 }
 
 impl Row for RequestRow {
-    const JOURNAL: Schema = Schema::new("infermark.journal.requests", 2);
+    const JOURNAL: Schema = Schema::new("infermark.journal.requests", 3);
 
     type Before = ();
 

@@ -1,5 +1,7 @@
 //! Rows and headers for tests: one plain sample of each, and strategies for all of them.
 
+use std::net::SocketAddr;
+
 use infermark_terms::{
     ChunkKind, ChunkRow, ConnectPhases, DecodeFault, EventCounts, Excerpt, FinishReason, Metric,
     Nanos, Outcome, Phase, RequestId, RequestRow, ShedReason, Stamp, StampSource, TelemetryRow,
@@ -158,12 +160,14 @@ pub(crate) fn any_request(ids: u64) -> impl Strategy<Value = RequestRow> {
         });
     let source = prop::sample::select(&[StampSource::Kernel, StampSource::Clock][..]);
     let part = any::<(Option<(u64, u32)>, Option<u32>)>();
-    let head = (0..ids, any::<u32>(), any::<(u64, u64)>(), option::of(connect), source, part);
+    let way = any::<(Option<SocketAddr>, u32)>();
+    let head = (0..ids, any::<u32>(), any::<(u64, u64)>(), option::of(connect), source, part, way);
     let stamps = [stamp(), stamp(), stamp(), stamp(), stamp(), stamp()];
     let ended = (any_outcome(), option::of(usage), events);
     let counts = any::<(Option<u32>, Option<u32>, Option<u32>, u32, u32, u64, Option<u64>)>();
     (head, stamps, ended, counts).prop_map(|(head, stamps, ended, counts)| {
-        let (id, shard, (due, end), connect, source, (turn, class)) = head;
+        let (id, shard, (due, end), connect, source, part, (address, attempts)) = head;
+        let (turn, class) = part;
         let [connected, sent, first_byte, first_token, first_answer, last_token] = stamps;
         let (outcome, usage, events) = ended;
         let (asked_input, asked_output, tokenized, chunks, coalesced, bytes, delay) = counts;
@@ -192,6 +196,9 @@ pub(crate) fn any_request(ids: u64) -> impl Strategy<Value = RequestRow> {
             events,
             bytes,
             read_delay_max: delay.map(Nanos),
+            // A text holds neither the zone of an address nor its flow.
+            address: address.map(|address| SocketAddr::new(address.ip(), address.port())),
+            attempts,
         }
     })
 }

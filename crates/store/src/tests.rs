@@ -393,10 +393,17 @@ fn the_journals_encodings_are_pinned() {
     assert_eq!(telemetry, expected.concat());
 
     let request = encoded(&[samples::request(1)]);
-    let head = [0x87, 0xf0, 0x80, 0x3f, 0, 0, 0, 0, 1, 0, 0xe8, 7, 0xed, 7, 0xec, 0x0e, 5];
+    let head = [0x87, 0xf0, 0x80, 0x3f, 12, 0, 0, 0, 1, 0, 0xe8, 7, 0xed, 7, 0xec, 0x0e, 5];
     let detail = br#"{"kind":"finished","reason":"length"}"#;
-    let expected: [&[u8]; 7] =
-        [&head, b"clock", &[8], b"finished", &[detail.len() as u8], detail, &[2, 0, 0, 0, 0, 0, 0]];
+    let expected: [&[u8]; 7] = [
+        &head,
+        b"clock",
+        &[8],
+        b"finished",
+        &[detail.len() as u8],
+        detail,
+        &[2, 0, 0, 0, 0, 0, 0, 0, 0],
+    ];
     assert_eq!(request, expected.concat());
 }
 

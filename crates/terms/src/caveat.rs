@@ -39,6 +39,7 @@ pub enum CaveatCode {
     CacheContaminated,
     CountsDisagree,
     IdentityBroken,
+    OneReplica,
     BelowPhysics,
     NotSteady,
     Saturated,

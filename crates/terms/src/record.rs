@@ -4,6 +4,8 @@
 //! The instants are those of docs/metrics.md, section 1, and absent where they did not happen.
 //! Deliberately not here: anything derived, such as a latency.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Nanos, Outcome, RequestId, Stamp, Turn};
@@ -59,6 +61,11 @@ pub struct RequestRow {
     pub bytes: u64,
     /// The longest time from a receive stamp of the kernel to our clock after the read.
     pub read_delay_max: Option<Nanos>,
+    /// Whom the connection that it used led to: the server, or its proxy.
+    pub address: Option<SocketAddr>,
+    /// How often it was tried: 1 unless it had to be sent again; 0 if it never was, or where
+    /// nobody counted.
+    pub attempts: u32,
 }
 
 /// How long each part of connecting took.

@@ -28,8 +28,8 @@
 //! Not here: when anything happened.
 
 use infermark_terms::{
-    ChunkKind, DecodeFault, EventCounts, Excerpt, FinishReason, Outcome, Phase, TransportFault,
-    Usage,
+    ChunkKind, DecodeFault, EventCounts, Excerpt, FinishReason, Nanos, Outcome, Phase,
+    TransportFault, Usage,
 };
 
 use crate::dialect::{Api, Delivery, Framing, Spoken as _};
@@ -218,6 +218,11 @@ impl Exchange {
             (_, 0) => Phase::FirstToken,
             _ => Phase::Stream,
         }
+    }
+
+    /// Returns how long the server keeps the connection open after this response, where it says.
+    pub fn idle(&self) -> Option<Nanos> {
+        self.http.idle()
     }
 
     /// Returns the last usage that the server stated.

@@ -33,7 +33,7 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn of(endpoint: Endpoint) -> Self {
         let plan = WorkerPlan {
-            endpoint: Arc::new(endpoint),
+            endpoints: vec![Arc::new(endpoint)],
             api: Api::Chat,
             delivery: Delivery::Streamed,
             shard: 0,
@@ -45,6 +45,7 @@ impl Load {
                 idle: None,
                 total: LONG,
             },
+            retries: 0,
             capture: Capture::Text,
         };
         let window = Window { start: Stamp::ZERO, end: None };
@@ -107,7 +108,7 @@ impl Load {
             left: self.requests,
         };
         let (path, body) = ("/v1/chat/completions", vec![b' '; self.body]);
-        let bytes = self.plan.endpoint.request("POST", path, &[], Some(&body));
+        let bytes = self.plan.endpoints[0].request("POST", path, &[], Some(&body));
         let mut orders = Orders { bytes, permits: self.permits };
         let mut worker = Worker::new(self.plan, clock).unwrap();
         let (full, received) = sync_channel(1 << 16);
@@ -127,17 +128,22 @@ impl Load {
 
 /// Sends one request and waits for its row.
 pub(crate) fn exchange(worker: &mut Worker, id: u64, batch: &mut Batch) {
-    send(worker, Due::new(RequestId(id), worker.now()), batch);
+    exchange_with(worker, id, 0, batch);
+}
+
+/// Sends one request to one of the servers and waits for its row.
+pub(crate) fn exchange_with(worker: &mut Worker, id: u64, server: u32, batch: &mut Batch) {
+    send(worker, Due::new(RequestId(id), worker.now()), server, batch);
 }
 
 /// Sends one turn and waits for its row.
 pub(crate) fn ask(worker: &mut Worker, turn: Option<Turn>, batch: &mut Batch) {
-    send(worker, Due { turn, ..Due::new(RequestId(0), worker.now()) }, batch);
+    send(worker, Due { turn, ..Due::new(RequestId(0), worker.now()) }, 0, batch);
 }
 
-fn send(worker: &mut Worker, due: Due, batch: &mut Batch) {
+fn send(worker: &mut Worker, due: Due, server: u32, batch: &mut Batch) {
     let bytes = b"GET / HTTP/1.1\r\n\r\n".to_vec();
-    let order = Order { bytes, asked_input: None, asked_output: None, class: None };
+    let order = Order { server, bytes, asked_input: None, asked_output: None, class: None };
     worker.send(due, order);
     let known = batch.requests.len();
     while batch.requests.len() == known {
@@ -192,8 +198,13 @@ impl Source for Orders {
         {
             permits.try_recv().ok()?;
         }
-        let (asked_input, asked_output) = (Some(9), Some(3));
-        Some(Order { bytes: self.bytes.clone(), asked_input, asked_output, class: None })
+        Some(Order {
+            server: 0,
+            bytes: self.bytes.clone(),
+            asked_input: Some(9),
+            asked_output: Some(3),
+            class: None,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ mod connections;
 mod load;
 mod outcomes;
 mod proxies;
+mod retries;
 mod server;
 mod shards;
 mod stamps;

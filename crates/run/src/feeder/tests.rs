@@ -36,7 +36,8 @@ fn clerk(source: PromptSource, turns: TurnCount) -> Arc<Clerk> {
     Arc::new(Clerk {
         kinds: vec![Kind { workload: workload.unwrap(), dialect }],
         mix: None,
-        endpoint: Arc::new(endpoint.unwrap()),
+        endpoints: vec![Arc::new(endpoint.unwrap())],
+        deal: Deal::by(&[1.0]),
         headers: Vec::new(),
     })
 }

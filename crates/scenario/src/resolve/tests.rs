@@ -40,6 +40,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
         sessions: None,
         classes: Vec::new(),
         target: Target::Sim(String::new()),
+        replicas: Vec::new(),
         model: None,
         api: Some(Api::Chat),
         delivery: Delivery::Streamed,
@@ -78,6 +79,7 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
                 idle: None,
                 total: Nanos::from_secs(600),
             },
+            retries: 0,
         },
         metrics: Metrics { pages: vec![MetricPage::Target], interval: Nanos::from_secs(1) },
         threads: None,
@@ -413,6 +415,11 @@ fn targets_that_are_none_say_why() {
         &["target=http://host/ä"],
         &["target=http://host/#x"],
         &["target=http://host/v1/chat/completions"],
+        &["target=http://a", "replica=http://b,weight=0"],
+        &["target=http://a", "replica=http://b,weight=1e2"],
+        &["target=http://a", "replica=sim:"],
+        &["target=http://a", "replica=http://b", "replica=http://A/v1"],
+        &["replica=http://b"],
     ]);
     insta::assert_snapshot!(shown);
 }
@@ -552,6 +559,7 @@ fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         ("ca", &["ca.pem"]),
         ("insecure", &["yes"]),
         ("proxy", &["none", "http://P:1/"]),
+        ("retries", &["0", "3"]),
         ("seed", &["0", "18446744073709551615"]),
         ("threads", &["4"]),
         ("gpus", &["8xH100", "1 x A100 MIG 20GB"]),

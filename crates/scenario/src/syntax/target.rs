@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 
 use super::{Codec, Fault, parse_line};
-use crate::intent::{MetricPage, ProxyChoice, Target};
+use crate::intent::{MetricPage, ProxyChoice, Replica, Target};
 
 /// What names the embedded engine.
 const SIM: &str = "sim:";
@@ -22,6 +22,42 @@ pub(crate) const TARGET: Codec<Target> = Codec {
         Target::Sim(engine) => format!("{SIM}{engine}"),
     },
 };
+
+/// A replica: a URL, and its weight where that is not 1.
+pub(crate) const REPLICA: Codec<Replica> = Codec {
+    parse: parse_replica,
+    print: |Replica { url, weight }| match *weight {
+        1.0 => url.clone(),
+        weight => format!("{url}{WEIGHT_MARK}{weight}"),
+    },
+};
+
+const WEIGHT_MARK: &str = ",weight=";
+
+/// The greatest weight, and the least is 1 ÷ that.
+const WEIGHT_MAX: f64 = 1000.0;
+
+fn parse_replica(text: &str) -> Result<Replica, Fault> {
+    let (url, weight) = match text.rsplit_once(WEIGHT_MARK) {
+        Some((url, weight)) => (url.trim_end(), parse_weight(weight)?),
+        None => (text, 1.0),
+    };
+    match (TARGET.parse)(url)? {
+        Target::Url(url) => Ok(Replica { url, weight }),
+        Target::Sim(_) => Err(Fault::new(
+            "the embedded engine is no replica",
+            "a base URL such as `http://localhost:8001`",
+        )),
+    }
+}
+
+fn parse_weight(text: &str) -> Result<f64, Fault> {
+    let fits = |weight: &f64| (1.0 / WEIGHT_MAX..=WEIGHT_MAX).contains(weight);
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse().ok().filter(fits).filter(|_| plain).ok_or_else(|| {
+        Fault::new("the weight is no such number", "a number from 0.001 to 1000, such as `2`")
+    })
+}
 
 const TARGET_PAGE: &str = "target";
 const NO_PAGE: &str = "none";

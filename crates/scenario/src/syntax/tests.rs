@@ -30,6 +30,8 @@ fn is_stable<T: PartialEq + Debug>(codec: &Codec<T>, text: &str) {
 fn all_are_stable(text: &str) {
     is_stable(&TARGET, text);
     is_stable(&PROXY, text);
+    is_stable(&REPLICA, text);
+    is_stable(&REPLICA, &format!("{text},weight=2.50"));
     is_stable(&RATE, text);
     is_stable(&RAMP, text);
     is_stable(&ARRIVALS, text);

@@ -1,6 +1,6 @@
 //! What the header fields of a message say about its body and its connection.
 
-use infermark_terms::DecodeFault;
+use infermark_terms::{DecodeFault, Nanos};
 
 use super::Keep;
 
@@ -29,6 +29,8 @@ pub(super) struct Fields {
     pub(super) chunked: bool,
     pub(super) content: ContentType,
     pub(super) keep: Keep,
+    /// `Keep-Alive: timeout=…`.
+    pub(super) idle: Option<Nanos>,
 }
 
 impl Fields {
@@ -44,8 +46,13 @@ impl Fields {
     ) -> Result<Self, DecodeFault> {
         // RFC 9112, section 9.3: HTTP/1.1 connections persist unless said otherwise.
         let keep = if minor == Some(1) { Keep::Reuse } else { Keep::Close };
-        let mut fields =
-            Self { length: None, chunked: false, content: ContentType::default(), keep };
+        let mut fields = Self {
+            length: None,
+            chunked: false,
+            content: ContentType::default(),
+            keep,
+            idle: None,
+        };
         let mut coded = false;
         for httparse::Header { name, value } in headers {
             let value = value.trim_ascii();
@@ -65,6 +72,8 @@ impl Fields {
                 coded |= !value.eq_ignore_ascii_case(b"identity");
             } else if name.eq_ignore_ascii_case("connection") {
                 fields.keep = connection(value, fields.keep);
+            } else if name.eq_ignore_ascii_case("keep-alive") {
+                fields.idle = idle(value);
             }
         }
         if coded {
@@ -102,6 +111,17 @@ fn content_type(value: &[u8]) -> ContentType {
     } else {
         ContentType::Other
     }
+}
+
+/// Reads the timeout of `Keep-Alive`, in seconds [RFC 2068, section 19.7.1.1]. What is no number is
+/// no promise.
+fn idle(value: &[u8]) -> Option<Nanos> {
+    let mut parameters = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let seconds = parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_at_checked(b"timeout=".len())?;
+        name.eq_ignore_ascii_case(b"timeout=").then(|| whole_number(value))?
+    })?;
+    Some(Nanos(seconds.checked_mul(1_000_000_000)?))
 }
 
 fn connection(value: &[u8], keep: Keep) -> Keep {

@@ -1,6 +1,6 @@
 //! Reading responses: the client's role.
 
-use infermark_terms::DecodeFault;
+use infermark_terms::{DecodeFault, Nanos};
 
 use super::body::Body;
 use super::fields::{ContentType, Fields};
@@ -39,6 +39,7 @@ pub struct ResponseDecoder {
     /// The beginning of a head that has not arrived whole.
     partial: Vec<u8>,
     keep: Keep,
+    idle: Option<Nanos>,
     bodiless: bool,
 }
 
@@ -58,7 +59,13 @@ impl Default for ResponseDecoder {
 impl ResponseDecoder {
     /// Returns a decoder for the response to a request that is not `HEAD`.
     pub fn new() -> Self {
-        Self { state: State::Head, partial: Vec::new(), keep: Keep::Close, bodiless: false }
+        Self {
+            state: State::Head,
+            partial: Vec::new(),
+            keep: Keep::Close,
+            idle: None,
+            bodiless: false,
+        }
     }
 
     /// Returns a decoder for the response to a `HEAD` request, which has no body.
@@ -71,6 +78,7 @@ impl ResponseDecoder {
         self.state = State::Head;
         self.partial.clear();
         self.keep = Keep::Close;
+        self.idle = None;
     }
 
     /// Says whether the connection may carry another request once this response is complete.
@@ -79,6 +87,12 @@ impl ResponseDecoder {
             State::Done => self.keep,
             State::Head | State::Body(_) => Keep::Close,
         }
+    }
+
+    /// Returns how long the server keeps the connection open without a request, where it says so
+    /// in `Keep-Alive: timeout=…`.
+    pub fn idle(&self) -> Option<Nanos> {
+        self.idle
     }
 
     /// Reads the next bytes.
@@ -162,6 +176,7 @@ impl ResponseDecoder {
         } else {
             fields.length.map_or(Body::UntilClose, Body::Length)
         };
+        self.idle = fields.idle;
         self.keep = if body == Body::UntilClose { Keep::Close } else { fields.keep };
         self.state = State::Body(body);
         Ok(Some((used, Some(ResponseHead { status, content: fields.content }))))
