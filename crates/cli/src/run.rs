@@ -10,8 +10,9 @@ use clap::ArgMatches;
 use infermark_drive::Stop;
 use infermark_measure::region::Regions;
 use infermark_run::calibration::{self, OUTSIDE_HINT};
-use infermark_run::{Measured, Options, Watch, catalogue, execute, preview};
-use infermark_scenario::intent::Verification;
+use infermark_run::hub::localised;
+use infermark_run::{Measured, Options, RunError, Watch, catalogue, execute, preview};
+use infermark_scenario::intent::{Scenario, Verification};
 use infermark_scenario::settings::{SETTINGS, Setting};
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
 use infermark_terms::{Caveat, CaveatCode, Seed};
@@ -22,7 +23,6 @@ use crate::report::{claim, leave_page, show, vouch};
 use crate::{arguments, calibrate, place, repeat, say, subject};
 
 /// Makes a run and prints its result.
-#[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
 pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     if repeat::is_asked(matches) {
         return repeat::run(matches);
@@ -36,6 +36,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let record = matches.get_one::<PathBuf>("record");
     let dir = record.cloned().unwrap_or_else(|| place::root(matches).join(&id));
     claim(matches)?;
+    fetch_named(&resolved.scenario)?;
     if let Some(words) = preview(&resolved.scenario)?.filter(|_| !quiet) {
         say(&format!("{words}\n"));
     }
@@ -52,7 +53,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         &Options {
             dir,
             id,
-            secrets: &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
+            secrets: &variable,
             stop: stop.clone(),
             watch,
             calibration: calibration.clone(),
@@ -70,6 +71,18 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         say("hint: `infermark calibrate` finds what this machine can measure\n");
     }
     Ok(exit(&measured, &stop, printed))
+}
+
+/// Looks up a variable that holds something.
+#[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Fetches what the scenario names on a hub and is not on this machine, and says so.
+pub(crate) fn fetch_named(scenario: &Scenario) -> Result<(), Failure> {
+    let named = localised(scenario, &variable, &mut |words| say(&format!("{words}\n")));
+    named.map(drop).map_err(|error| RunError::from(error).into())
 }
 
 /// Says before a run that its load lies outside what this machine is known to measure.

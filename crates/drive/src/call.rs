@@ -129,7 +129,7 @@ pub fn call(
     converse(endpoint, &bytes, limit, |piece| match piece {
         Piece::Bytes(bytes) => {
             if collected.head.is_none() {
-                date = dated(bytes);
+                date = field(bytes, "date");
             }
             match decoder.feed(bytes, &mut collected) {
                 Ok(Message::Open) => ControlFlow::Continue(()),
@@ -150,12 +150,14 @@ pub fn call(
     }
 }
 
-/// Returns the `Date` field of a head that came in one read, as heads do.
-fn dated(bytes: &[u8]) -> Option<String> {
+/// Returns the field of this name of a head that is there whole, as heads come.
+pub(crate) fn field(bytes: &[u8], name: &str) -> Option<String> {
     let lines = bytes.split(|&byte| byte == b'\n').take_while(|line| !line.trim_ascii().is_empty());
-    let mut fields = lines.filter_map(|line| line.split_at_checked(b"date:".len()));
-    let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case(b"date:"))?;
-    Some(String::from_utf8_lossy(value.trim_ascii()).into_owned())
+    let mut fields = lines.filter_map(|line| line.split_at_checked(name.len()));
+    let (_, rest) = fields.find(|(found, rest)| {
+        found.eq_ignore_ascii_case(name.as_bytes()) && rest.starts_with(b":")
+    })?;
+    Some(String::from_utf8_lossy(rest[1..].trim_ascii()).into_owned())
 }
 
 /// Sends one complete request of the measured API and says how it went.
@@ -201,13 +203,13 @@ pub fn probe(
 }
 
 /// What a conversation hands to its listener.
-enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     Bytes(&'a [u8]),
     End,
 }
 
 /// Sends `request` and hands what comes back to `listen` until it has heard enough.
-fn converse(
+pub(crate) fn converse(
     endpoint: &Endpoint,
     request: &[u8],
     limit: Nanos,

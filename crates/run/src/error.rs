@@ -11,6 +11,8 @@ use infermark_wire::UnsupportedPrompt;
 use infermark_workload::{ProbeError, TokenizeError, TokenizerError, WorkloadError};
 use thiserror::Error;
 
+use crate::hub::HubError;
+
 /// Why there is no result.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -91,6 +93,9 @@ pub enum RunError {
     /// A prediction was asked for of sessions.
     #[error("sessions cannot be predicted: each turn hangs on what was answered before it")]
     NoPredictedSessions,
+    /// A dataset or tokenizer cannot be had from a hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// The tokenizer file cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -234,6 +239,7 @@ impl RunError {
             | Self::Engine { .. }
             | Self::NoPrediction { .. }
             | Self::NoPredictedSessions
+            | Self::Hub(_)
             | Self::NoExactLength { .. }
             | Self::Tokenizer(_)
             | Self::ServerTokenizer { .. }
@@ -302,6 +308,7 @@ impl RunError {
             }
             Self::Engine { hint, .. } => hint,
             Self::NoPrediction { .. } => "give what stands after `sim:`",
+            Self::Hub(error) => error.hint()?,
             Self::NoPredictedSessions => "leave `turns` out, or measure with `infermark run`",
             Self::OpenFiles { .. } => "raise the limit with `ulimit -n`, or lower the load",
             Self::Threads { .. } => "lower `--threads`",

@@ -28,6 +28,7 @@ pub mod embedded;
 mod environment;
 mod error;
 mod feeder;
+pub mod hub;
 mod judge;
 pub mod knee;
 mod limits;

@@ -32,6 +32,7 @@ use crate::calibration::Calibrated;
 use crate::deal::Deal;
 use crate::environment::{Environment, build, cpus};
 use crate::feeder::{Building, Clerk, Feeder, Talk};
+use crate::hub::localised;
 use crate::judge::{self, Measured, Plan};
 use crate::physics::physics;
 use crate::preflight::{self, Learned, Preflight, Usage};
@@ -99,7 +100,7 @@ impl Session {
     ///
     /// If this machine cannot carry the load, or the target does not answer as it should.
     pub fn open(resolved: &Resolved, secrets: &Secrets<'_>) -> Result<Self, RunError> {
-        let scenario = &resolved.scenario;
+        let scenario = &localised(&resolved.scenario, secrets, &mut |_| {})?;
         let _: u32 = claim(scenario)?;
         let reached = target::reach(scenario, secrets)?;
         if reached.addresses().len() > 1 {
@@ -107,7 +108,7 @@ impl Session {
             limits::make_room(in_flight_max(scenario), files_each(scenario) * 2)?;
         }
         let learned = preflight::learn(scenario, &reached)?;
-        Ok(Self { reached, learned, scenario: scenario.clone() })
+        Ok(Self { reached, learned, scenario: resolved.scenario.clone() })
     }
 
     /// Says whether what was learned holds for this scenario: the target, the API and what says
@@ -148,7 +149,7 @@ impl Session {
         resolved: &Resolved,
         options: &Options<'_>,
     ) -> Result<Measured, RunError> {
-        let scenario = &resolved.scenario;
+        let scenario = &localised(&resolved.scenario, options.secrets, &mut |_| {})?;
         let shards = claim(scenario)?;
         let (price, calibrated) = (price(scenario)?, calibrated(scenario, options)?);
         let timetable = Timetable::read(scenario)?;

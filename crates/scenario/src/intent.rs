@@ -1,7 +1,7 @@
 //! What a run intends, once validated. Every combination that a value of these types can hold
 //! makes sense; contradictions are refused before one exists.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use infermark_terms::{Api, Delivery};
 use infermark_terms::{Nanos, OutputPolicy, Price, Seed, Slo};
@@ -273,7 +273,7 @@ pub enum PromptSource {
     },
     /// A dataset file, in its own order.
     File {
-        /// Where it is.
+        /// Where it is: here, or by its name on a hub.
         path: PathBuf,
         /// How it is laid out.
         layout: FileLayout,
@@ -318,6 +318,54 @@ pub enum FileLayout {
     /// inference-benchmarker: `[{id, conversations: [{role, content}]}]`; the conversation up to
     /// its first assistant turn is asked.
     Conversations,
+    /// Whichever of these the file's extension and keys say.
+    Found {
+        /// The prompt's column or key, where it has columns.
+        column: String,
+    },
+}
+
+/// A file of a repository on a hub, as `hf:ORG/NAME:FILE` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubName {
+    /// The repository, such as `org/name`.
+    pub repo: String,
+    /// The branch, tag or commit.
+    pub revision: String,
+    /// The file in it; absent: the only one of its kind there.
+    pub file: Option<String>,
+}
+
+impl HubName {
+    /// What a path begins with that is a name on a hub.
+    pub const SCHEME: &'static str = "hf:";
+
+    /// Reads a path; nothing if it is a file here, or no name that a hub can have.
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = path.to_str()?.strip_prefix(Self::SCHEME)?;
+        let (repo, file) = match name.split_once(':') {
+            Some((repo, file)) => (repo, Some(file)),
+            None => (name, None),
+        };
+        let (repo, revision) = repo.split_once('@').unwrap_or((repo, "main"));
+        let is_word = |word: &str| {
+            let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            !word.is_empty() && !word.starts_with('.') && word.chars().all(known)
+        };
+        let words = |text: &str, most| {
+            let words = text.split('/');
+            words.clone().count() <= most && words.clone().all(is_word)
+        };
+        let file_stands = file.is_none_or(|file| {
+            let plain = |part: &str| !part.is_empty() && !part.starts_with('.');
+            file.split('/').all(plain) && !file.contains(['\\', '?', '#', '%', ' '])
+        });
+        (words(repo, 2) && words(revision, 8) && file_stands).then(|| Self {
+            repo: repo.to_owned(),
+            revision: revision.to_owned(),
+            file: file.map(str::to_owned),
+        })
+    }
 }
 
 /// Whether prompts go as text or as token ids.
@@ -368,7 +416,7 @@ pub enum Distribution {
 /// How tokens are counted on this side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenizerChoice {
-    /// A `tokenizer.json`, or a folder that holds one.
+    /// A `tokenizer.json`, or a folder that holds one; or the name of a model on a hub.
     Path(PathBuf),
     /// The server's `/tokenize`.
     Server,

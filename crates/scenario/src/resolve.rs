@@ -321,6 +321,7 @@ fn source(desk: &mut Desk, dataset: Dataset) -> PromptSource {
                 FileKind::Parquet => FileLayout::Parquet { column: column() },
                 FileKind::ShareGpt => FileLayout::ShareGpt,
                 FileKind::Conversations => FileLayout::Conversations,
+                FileKind::Found => FileLayout::Found { column: column() },
                 FileKind::Trace => return PromptSource::Trace { path },
             };
             PromptSource::File { path, layout }
@@ -333,7 +334,7 @@ fn check_source(desk: &mut Desk, dataset: &Dataset) {
     let (has_lengths, has_columns) = match dataset {
         Dataset::Synthetic | Dataset::Corpus => (false, false),
         Dataset::File { kind, .. } => match kind {
-            FileKind::Jsonl | FileKind::Csv | FileKind::Parquet => (true, true),
+            FileKind::Jsonl | FileKind::Csv | FileKind::Parquet | FileKind::Found => (true, true),
             FileKind::ShareGpt | FileKind::Conversations | FileKind::Trace => (true, false),
         },
     };

@@ -502,12 +502,15 @@ pub static DATASET: Setting = Setting {
     env: "INFERMARK_DATASET",
     value_name: "DATASET",
     default: Some("synthetic"),
-    help: "Where prompts come from: `synthetic`, `corpus`, PATH or LAYOUT:PATH",
+    help: "Where prompts come from: `synthetic`, `corpus`, PATH, LAYOUT:PATH or `hf:ORG/NAME:FILE`",
     more: "`synthetic` is random words, `corpus` running English text, both cut to exact length. \
            LAYOUT is `jsonl`, `csv`, `parquet`, `sharegpt`, `conversations` or `trace`; a bare \
            PATH says it by its extension `.jsonl`, `.csv` or `.parquet`. `trace:PATH` takes the \
            lengths and shared beginnings of a recorded trace, and its arrivals too where no load \
-           is given. A relative path counts from the working directory.",
+           is given. A relative path counts from the working directory. `hf:ORG/NAME:FILE` is a \
+           file of a dataset on a hub, `hf:ORG/NAME` the only one that it has; its layout is \
+           found by extension and keys, or said as in `sharegpt:hf:ORG/NAME:FILE`. It is fetched \
+           once, into the hub's own cache (`HF_HOME`), through `HF_ENDPOINT`, with `HF_TOKEN`.",
     group: Group::Workload,
     form: Form::Once,
 };
@@ -660,8 +663,9 @@ pub static TOKENIZER: Setting = Setting {
     env: "INFERMARK_TOKENIZER",
     value_name: "TOKENIZER",
     default: Some("none"),
-    help: "How tokens are counted on this side: PATH, `server` or `none`",
-    more: "PATH is a `tokenizer.json` or a model's folder. `server` asks the server's `/tokenize`. \
+    help: "How tokens are counted on this side: PATH, `hf:ORG/MODEL`, `server` or `none`",
+    more: "PATH is a `tokenizer.json` or a model's folder; `hf:ORG/MODEL` is a model's on a hub. \
+           `server` asks the server's `/tokenize`. \
            With `none`, lengths are calibrated on the server's own counts by a short probe.",
     group: Group::Workload,
     form: Form::Once,

@@ -7,6 +7,7 @@
 mod columns;
 mod threads;
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -89,6 +90,7 @@ impl Dataset {
             FileLayout::Parquet { column } => columns::parquet(path, file, column, &mut rows)?,
             FileLayout::ShareGpt => threads::share_gpt(path, file, keep, &mut rows)?,
             FileLayout::Conversations => threads::conversations(path, file, keep, &mut rows)?,
+            FileLayout::Found { column } => return Self::read(path, &found(path, column)?, keep),
         }
         let Rows { kept: rows, census, .. } = rows;
         if rows.is_empty() {
@@ -117,6 +119,32 @@ pub(crate) fn open(path: &Path) -> Result<File, DatasetError> {
         return Err(unreadable(io::Error::from(io::ErrorKind::IsADirectory)));
     }
     Ok(file)
+}
+
+/// How much of a JSON file is looked at for its keys.
+const LOOK_BYTES: u64 = 1 << 20;
+
+/// Finds how a file is laid out: by its extension, and JSON by which key of a turn comes first.
+fn found(path: &Path, column: &str) -> Result<FileLayout, DatasetError> {
+    let unreadable = |source| DatasetError::Unreadable { path: path.to_path_buf(), source };
+    let column = column.to_owned();
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    match extension.to_ascii_lowercase().as_str() {
+        "jsonl" => return Ok(FileLayout::Jsonl { column }),
+        "csv" => return Ok(FileLayout::Csv { column }),
+        "parquet" => return Ok(FileLayout::Parquet { column }),
+        "json" => {}
+        _ => return Err(DatasetError::UnknownLayout { path: path.to_path_buf() }),
+    }
+    let mut beginning = Vec::new();
+    let _: usize = open(path)?.take(LOOK_BYTES).read_to_end(&mut beginning).map_err(unreadable)?;
+    let beginning = String::from_utf8_lossy(&beginning);
+    let at = |key: &str| beginning.find(key).unwrap_or(usize::MAX);
+    match at("\"role\"").cmp(&at("\"from\"")) {
+        Ordering::Less => Ok(FileLayout::Conversations),
+        Ordering::Greater => Ok(FileLayout::ShareGpt),
+        Ordering::Equal => Err(DatasetError::UnknownLayout { path: path.to_path_buf() }),
+    }
 }
 
 /// Hands each line of a JSON Lines file to `take`, with its number from 1; blank lines are none.
@@ -288,6 +316,12 @@ pub enum DatasetError {
         /// What it holds.
         found: String,
     },
+    /// Neither its name nor its beginning says how the file is laid out.
+    #[error("{} is laid out in no way that is known", path.display())]
+    UnknownLayout {
+        /// The file.
+        path: PathBuf,
+    },
     /// The columns or keys are those of no trace that is known.
     #[error("{} is no trace that is known; it has: {}", path.display(), names.join(", "))]
     UnknownTrace {
@@ -349,6 +383,10 @@ impl DatasetError {
                  (the same and chat_id), Azure (TIMESTAMP, ContextTokens, GeneratedTokens), \
                  BurstGPT (Timestamp, Request tokens, Response tokens) and our own (at_s, \
                  input_tokens, output_tokens, blocks)",
+            ),
+            Self::UnknownLayout { .. } => Some(
+                "known are .jsonl, .csv, .parquet, and JSON lists of `sharegpt` and \
+                 `conversations`; name the layout as in `sharegpt:PATH`",
             ),
             Self::TraceTooLong { .. } => Some("cut out the part that is to be replayed"),
             Self::EmptyTrace { .. }

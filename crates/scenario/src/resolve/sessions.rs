@@ -46,6 +46,14 @@ pub(super) fn sessions(
     Some(Sessions { turns: turns?, think_time, counted, limit })
 }
 
+/// Says whether such a file may hold conversations.
+fn has_turns(kind: FileKind) -> bool {
+    match kind {
+        FileKind::ShareGpt | FileKind::Conversations | FileKind::Found => true,
+        FileKind::Jsonl | FileKind::Csv | FileKind::Parquet | FileKind::Trace => false,
+    }
+}
+
 /// Refuses what has no turns, and whom nothing was said before.
 fn check(
     desk: &mut Desk,
@@ -69,7 +77,7 @@ fn check(
                 desk.rule_out(&TURNS, &DATASET, found, "give a number");
             }
         }
-        Dataset::File { kind: FileKind::ShareGpt | FileKind::Conversations, .. } => {}
+        Dataset::File { kind, .. } if has_turns(*kind) => {}
         Dataset::File { .. } => {
             let found = "this dataset's rows have one turn each";
             let hint = "give `sharegpt:PATH`, `conversations:PATH`, `synthetic` or `corpus`";

@@ -1,7 +1,7 @@
 //! Layers, defaults, contradictions, and the round trip through a written file.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use infermark_terms::Nanos;
 use proptest::prelude::*;
@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::file::parse_file;
 use crate::intent::{
-    Arrivals, Connections, Counted, HeaderValue, Load, MetricPage, Metrics, ProxyChoice, RateCurve,
-    Secret, Sessions, ThinkTime, TurnCount, WindowChoice,
+    Arrivals, Connections, Counted, HeaderValue, HubName, Load, MetricPage, Metrics, ProxyChoice,
+    RateCurve, Secret, Sessions, ThinkTime, TurnCount, WindowChoice,
 };
 use crate::settings::Setting;
 
@@ -540,7 +540,17 @@ fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         ("requests", &["64"]),
         ("duration", &["1.5s"]),
         ("warmup", &["3m"]),
-        ("dataset", &["corpus", "x.csv", "sharegpt:ä b: c.json", "conversations:#x"]),
+        (
+            "dataset",
+            &[
+                "hf:o/n@v1:a/b.json",
+                "jsonl:hf:o/n",
+                "corpus",
+                "x.csv",
+                "sharegpt:ä b: c.json",
+                "conversations:#x",
+            ],
+        ),
         ("column", &["a: b"]),
         ("classes", &["name=a; weight=0.5; output_tokens=7", "name=b; slo=ttft<=1s"]),
         ("turns", &["4", "uniform(2..6)", "all"]),
@@ -553,7 +563,7 @@ fn words() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         ("prefix_tokens", &["64"]),
         ("prefix_groups", &["3"]),
         ("prompt_form", &["token-ids"]),
-        ("tokenizer", &["server", "dir/m"]),
+        ("tokenizer", &["hf:o/m", "server", "dir/m"]),
         ("api_key_env", &["KEY"]),
         ("header", &["X-A:  b: c", "Authorization: env:KEY", "X-B:", "X-C: file:/k e"]),
         ("ca", &["ca.pem"]),
@@ -750,5 +760,37 @@ fn what_is_wrong_with_a_class_is_said_of_it() {
     ] {
         let problems = resolve(flags(words), FRESH).unwrap_err().to_string();
         assert!(problems.contains(found), "{words:?}: {problems}");
+    }
+}
+
+#[test]
+fn names_on_a_hub_are_read_and_checked_before_anything_is_fetched() {
+    let name = |text: &str| HubName::of(Path::new(text));
+    let full = name("hf:o/n@v1.0:data/x.jsonl").unwrap();
+    assert_eq!((full.repo.as_str(), full.revision.as_str()), ("o/n", "v1.0"));
+    assert_eq!(full.file.as_deref(), Some("data/x.jsonl"));
+    assert_eq!(name("hf:gpt2").unwrap().revision, "main");
+    for wrong in [
+        "x.jsonl",
+        "hf:",
+        "hf:a/b/c",
+        "hf:a/../b",
+        "hf:a/b:",
+        "hf:a/b:../c",
+        "hf:a/b:c?d",
+        "hf:a b",
+    ] {
+        assert_eq!(name(wrong), None, "{wrong}");
+    }
+    let source = |text: &str| resolved(&[text]).scenario.workload.source;
+    let found = |column: &str| FileLayout::Found { column: column.to_owned() };
+    let path = PathBuf::from("hf:o/n:x.json");
+    let expected = PromptSource::File { path: path.clone(), layout: found("prompt") };
+    assert_eq!(source("dataset=hf:o/n:x.json"), expected);
+    let expected = PromptSource::File { path, layout: FileLayout::ShareGpt };
+    assert_eq!(source("dataset=sharegpt:hf:o/n:x.json"), expected);
+    for wrong in ["dataset=hf:../x", "dataset=csv:hf:", "tokenizer=hf:a/b/c"] {
+        let problems = resolve(flags(&[wrong]), FRESH).unwrap_err().to_string();
+        assert!(problems.contains("not a name on a hub"), "{wrong}: {problems}");
     }
 }

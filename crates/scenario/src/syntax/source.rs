@@ -1,9 +1,9 @@
 //! Datasets and tokenizers: words that name what is built in, and paths.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Codec, Fault, parse_line, print_path};
-use crate::intent::TokenizerChoice;
+use crate::intent::{HubName, TokenizerChoice};
 use crate::nearest::nearest;
 
 /// Where prompts come from, before the column is known.
@@ -23,6 +23,8 @@ pub(crate) enum FileKind {
     ShareGpt,
     Conversations,
     Trace,
+    /// Whichever the file turns out to be.
+    Found,
 }
 
 const KINDS: [(&str, FileKind); 6] = [
@@ -42,7 +44,7 @@ fn parse_dataset(text: &str) -> Result<Dataset, Fault> {
         Fault::new(
             found,
             "`synthetic`, `corpus`, or a file as `jsonl:PATH`, `csv:PATH`, `parquet:PATH`, \
-             `sharegpt:PATH`, `conversations:PATH` or `trace:PATH`",
+             `sharegpt:PATH`, `conversations:PATH`, `trace:PATH` or `hf:ORG/NAME:FILE`",
         )
     };
     match parse_line(text)? {
@@ -54,10 +56,20 @@ fn parse_dataset(text: &str) -> Result<Dataset, Fault> {
         && let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == word)
     {
         let path = path.trim();
+        if path.starts_with(HubName::SCHEME) {
+            let _: HubName = on_hub(path)?;
+            if *kind == FileKind::Trace {
+                return Err(fault("a trace must be a file on this machine"));
+            }
+        }
         return match path {
             "" => Err(fault("no path")),
             path => Ok(Dataset::File { kind: *kind, path: PathBuf::from(path) }),
         };
+    }
+    if text.starts_with(HubName::SCHEME) {
+        let _: HubName = on_hub(text)?;
+        return Ok(Dataset::File { kind: FileKind::Found, path: PathBuf::from(text) });
     }
     let path = PathBuf::from(text);
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
@@ -80,6 +92,17 @@ fn parse_dataset(text: &str) -> Result<Dataset, Fault> {
     Ok(Dataset::File { kind, path })
 }
 
+/// Reads a name on a hub.
+fn on_hub(text: &str) -> Result<HubName, Fault> {
+    let fault = || {
+        Fault::new(
+            "not a name on a hub",
+            "`hf:ORG/NAME`, `hf:ORG/NAME:FILE` or `hf:ORG/NAME@REVISION:FILE`",
+        )
+    };
+    HubName::of(Path::new(text)).ok_or_else(fault)
+}
+
 /// Returns `text` with the layout's name as it was probably meant.
 fn misspelt(text: &str) -> Option<String> {
     let (word, path) = text.split_once(':')?;
@@ -91,6 +114,7 @@ fn print_dataset(dataset: &Dataset) -> String {
     match dataset {
         Dataset::Synthetic => "synthetic".to_owned(),
         Dataset::Corpus => "corpus".to_owned(),
+        Dataset::File { kind: FileKind::Found, path } => print_path(path),
         Dataset::File { kind, path } => {
             let (name, _) = KINDS.iter().find(|(_, other)| other == kind).expect("all are named");
             format!("{name}:{}", print_path(path))
@@ -103,6 +127,9 @@ pub(crate) const TOKENIZER: Codec<TokenizerChoice> = Codec {
     parse: |text| match parse_line(text)? {
         "server" => Ok(TokenizerChoice::Server),
         "none" => Ok(TokenizerChoice::None),
+        name if name.starts_with(HubName::SCHEME) => {
+            on_hub(name).map(|_| TokenizerChoice::Path(PathBuf::from(name)))
+        }
         path => Ok(TokenizerChoice::Path(PathBuf::from(path))),
     },
     print: |tokenizer| match tokenizer {

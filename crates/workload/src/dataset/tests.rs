@@ -240,3 +240,25 @@ fn a_file_without_prompts_and_no_file_are_refused() {
         assert!(matches!(error, DatasetError::Unreadable { .. }), "{error}");
     }
 }
+
+#[test]
+fn a_files_layout_is_found_by_its_name_and_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let layout = FileLayout::Found { column: "prompt".into() };
+        Dataset::read(&path, &layout, Keep::Whole).map(|dataset| dataset.rows[0].prompt.clone())
+    };
+    let text = |text: &str| Prompt::Text(text.into());
+    assert_eq!(read("a.jsonl", "{\"prompt\": \"x\"}").unwrap(), text("x"));
+    assert_eq!(read("a.csv", "prompt\nx\n").unwrap(), text("x"));
+    let share_gpt = r#"[{"conversations": [{"from": "human", "value": "x"}]}]"#;
+    assert_eq!(read("a.json", share_gpt).unwrap(), text("x"));
+    let roles = r#"[{"conversations": [{"role": "user", "content": "x"}]}]"#;
+    assert!(matches!(read("a.json", roles).unwrap(), Prompt::Messages(_)));
+    for (name, content) in [("a.json", "[1]"), ("a.txt", "x")] {
+        let error = read(name, content).unwrap_err();
+        assert!(matches!(error, DatasetError::UnknownLayout { .. }), "{error:?}");
+    }
+}
