@@ -22,8 +22,9 @@ use anyhow::{Context, Result, bail};
 use infermark_calibrate::{client, say, server};
 use serde::de::DeserializeOwned;
 
-const USAGE: &str = "usage: infermark-bench [cost|limit|memory|lag|POINT]…
+const USAGE: &str = "usage: infermark-bench [cost|tls|limit|memory|lag|POINT]…
   cost       CPU per token of the bare reader and of infermark, by load
+  tls        CPU per token of infermark without TLS and with it
   limit      the highest load at which both p99 errors stay below 1 %
   memory     memory per stream at 4,096 streams
   lag        lag at 1,000 requests a second, Poisson
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
         [..] if words.iter().any(|word| word.starts_with('-')) => write_out(USAGE),
         ref words => words.iter().try_for_each(|word| match *word {
             "cost" => table::cost(),
+            "tls" => table::tls(),
             "limit" => table::limit(),
             "memory" => table::memory(),
             "lag" => table::lag(),

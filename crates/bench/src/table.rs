@@ -11,6 +11,9 @@ use crate::{bare, write_out};
 /// The loads of the comparison: streams, and tokens a second of each.
 const LOADS: [(u32, u32); 4] = [(128, 50), (512, 50), (1024, 50), (4096, 10)];
 
+/// The loads of plain HTTP against TLS.
+const TLS_LOADS: [(u32, u32); 2] = [(128, 50), (512, 50)];
+
 /// The ladder on which the limit is sought, in streams of 50 tokens a second.
 const LADDER: [u32; 5] = [1280, 1440, 1600, 1760, 1920];
 
@@ -62,6 +65,7 @@ fn open(rate: f64) -> Load {
 
 pub(crate) fn all() -> Result<()> {
     cost()?;
+    tls()?;
     limit()?;
     memory()?;
     lag()
@@ -76,19 +80,40 @@ pub(crate) fn cost() -> Result<()> {
 pub(crate) fn compare(streams: u32, per_second: u32) -> Result<()> {
     let load = closed(streams, per_second);
     write_out(&format!("{streams} streams of {per_second} tok/s\n{HEAD}"))?;
+    contest([("bare reader", Client::Bare, load), ("infermark", Client::Infermark, load)])
+}
+
+/// Prints the CPU time per token of infermark without TLS and with it, by load.
+pub(crate) fn tls() -> Result<()> {
+    for (streams, per_second) in TLS_LOADS {
+        let plain = closed(streams, per_second);
+        let secure = Load { scheme: Scheme::Https, ..plain };
+        write_out(&format!("{streams} streams of {per_second} tok/s, infermark\n{HEAD}"))?;
+        contest([("plain", Client::Infermark, plain), ("TLS", Client::Infermark, secure)])?;
+    }
+    Ok(())
+}
+
+/// Measures two in turn, and prints the ratio of what a token costs them.
+fn contest(contenders: [(&str, Client, Load); 2]) -> Result<()> {
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
-        let bare = measure(Client::Bare, load, WINDOW_S)?;
-        write_out(&row("bare reader", &bare))?;
-        let ours = measure(Client::Infermark, load, WINDOW_S)?;
-        write_out(&row("infermark", &ours))?;
-        write_out(&errors(&ours))?;
-        ratios.push(ours.us_per_token / bare.us_per_token);
+        let mut costs = [0.0; 2];
+        for (cost, (name, client, load)) in costs.iter_mut().zip(contenders) {
+            let outcome = measure(client, load, WINDOW_S)?;
+            write_out(&row(name, &outcome))?;
+            if client == Client::Infermark {
+                write_out(&errors(&outcome))?;
+            }
+            *cost = outcome.us_per_token;
+        }
+        ratios.push(costs[1] / costs[0]);
     }
     ratios.sort_by(f64::total_cmp);
     let [low, .., high] = ratios[..] else { return Ok(()) };
     let middle = ratios[ratios.len() / 2];
-    write_out(&format!("  infermark ÷ bare reader: {middle:.2} ({low:.2} to {high:.2})\n\n"))
+    let [(first, ..), (second, ..)] = contenders;
+    write_out(&format!("  {second} ÷ {first}: {middle:.2} ({low:.2} to {high:.2})\n\n"))
 }
 
 /// Prints how far both p99 errors stay below 1 %.

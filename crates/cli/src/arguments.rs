@@ -8,8 +8,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 use infermark_peers::View;
-use infermark_scenario::Given;
 use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
+use infermark_scenario::{Given, nearest};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::{calibrate, compare, doctor, place, print, repeat, runs, say, sim, sweep, validate};
@@ -189,6 +189,38 @@ pub(crate) fn given(
     Ok(given)
 }
 
+/// What the names of our variables begin with.
+const PREFIX: &str = "INFERMARK_";
+
+/// Variables of ours that are no setting's.
+const FURTHER: [&str; 2] = ["runs", "calibration"];
+
+/// Warns of variables that look like ours and are none.
+pub(crate) fn warn_of_strangers() {
+    for warning in strangers(std::env::vars_os().map(|(name, _)| name)) {
+        say(&warning);
+    }
+}
+
+/// Returns a warning for each variable that looks like one of ours and is none. What it holds may
+/// be a secret, and is not looked at.
+fn strangers(names: impl Iterator<Item = OsString>) -> Vec<String> {
+    let known = || SETTINGS.iter().map(|setting| setting.key).chain(FURTHER);
+    let mut warnings = Vec::new();
+    for name in names {
+        let name = name.to_string_lossy();
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        if known().any(|key| rest == key.to_uppercase()) {
+            continue;
+        }
+        let hint = nearest(rest, known()).map_or(String::new(), |key| {
+            format!("hint: did you mean `{PREFIX}{}`?\n", key.to_uppercase())
+        });
+        warnings.push(format!("warning: the variable `{name}` is none that is known\n{hint}"));
+    }
+    warnings
+}
+
 /// Prints completions for a shell.
 pub(crate) fn completions(matches: &ArgMatches) -> Result<Exit, Failure> {
     let shell = *matches.get_one::<Shell>("shell").expect("clap requires it");
@@ -206,4 +238,24 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
     // Help that cannot be written is nobody's loss.
     drop(print(&error.render().to_string()));
     Exit::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_nearly_ours_is_warned_of_and_its_value_not_shown() {
+        let of = |names: &[&str]| strangers(names.iter().map(OsString::from));
+        let known = ["INFERMARK_RATE", "INFERMARK_RUNS", "INFERMARK_CALIBRATION", "PATH", "RAET"];
+        assert!(of(&known).is_empty());
+        assert_eq!(
+            of(&["INFERMARK_TIMOUT", "INFERMARK_XYZZY"]),
+            [
+                "warning: the variable `INFERMARK_TIMOUT` is none that is known\n\
+                 hint: did you mean `INFERMARK_TIMEOUT`?\n",
+                "warning: the variable `INFERMARK_XYZZY` is none that is known\n",
+            ]
+        );
+    }
 }

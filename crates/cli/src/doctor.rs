@@ -48,6 +48,7 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
 pub(crate) fn doctor(matches: &ArgMatches) -> Result<Exit, Failure> {
     let settings: Vec<_> = settings().collect();
     let given = arguments::given(&settings, matches, &|name| std::env::var_os(name))?;
+    arguments::warn_of_strangers();
     let named = given.iter().any(|given| given.setting().key == "target");
     let seed = Seed(RandomState::new().hash_one("seed") >> 32);
     let resolved = resolve(given, seed).map_err(|all| Failure::usage(anyhow!("{all}")))?;

@@ -111,6 +111,7 @@ pub(crate) fn given(
     matches: &ArgMatches,
 ) -> Result<Vec<Given>, Failure> {
     let mut given = arguments::given(settings, matches, &|name| std::env::var_os(name))?;
+    arguments::warn_of_strangers();
     if let Some(path) = matches.get_one::<PathBuf>("scenario") {
         given.extend(file(path)?);
     }

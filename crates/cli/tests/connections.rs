@@ -147,3 +147,51 @@ fn a_dropped_request_fails_unless_it_may_be_sent_again_which_is_counted() {
     assert_eq!(counts("--retries=0"), (3, 3, 0));
     assert_eq!(counts("--retries=1"), (6, 0, 6));
 }
+
+#[test]
+fn a_trial_request_that_is_put_off_is_sent_again_as_soon_as_the_server_says() {
+    let put_off = |times: usize| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let _: thread::JoinHandle<()> = thread::spawn(move || {
+            let mut left = times;
+            for mut stream in listener.incoming().flatten() {
+                let Some(asked) = read(&mut stream) else { continue };
+                let said = if asked.starts_with("POST ") && left > 0 {
+                    left -= 1;
+                    "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\
+                     Connection: close\r\n\r\n"
+                        .to_owned()
+                } else {
+                    answer(&asked)
+                };
+                drop(stream.write_all(said.as_bytes()));
+            }
+        });
+        let load =
+            ["--requests=2", "--output-tokens=9", "--output-length=natural", "--format=json"];
+        infermark(&fresh(), &[&["run", &url][..], &load].concat())
+    };
+    let result = json(&put_off(3));
+    assert_eq!(result["points"][0]["counts"]["success"], 2);
+    let output = put_off(100);
+    assert_eq!(output.status.code(), Some(5));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("a trial request") && said.contains("status 429"), "{said}");
+}
+
+#[test]
+fn a_variable_that_is_nearly_ours_is_warned_of() {
+    let dir = fresh();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infermark"));
+    let output = command
+        .args(["doctor", "--format=json"])
+        .env("INFERMARK_CONCURENCY", "sk-what-it-holds")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`INFERMARK_CONCURENCY`"), "{said}");
+    assert!(said.contains("did you mean `INFERMARK_CONCURRENCY`?"), "{said}");
+    assert!(!said.contains("sk-what"), "{said}");
+}

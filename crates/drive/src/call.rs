@@ -107,6 +107,8 @@ pub struct Sighting {
     pub counted: bool,
     /// Events that were no chunks.
     pub events: EventCounts,
+    /// After what time the server wishes to be asked again, where it says so in seconds.
+    pub retry_after: Option<Nanos>,
 }
 
 /// Makes a call: `body` is JSON.
@@ -176,9 +178,13 @@ pub fn probe(
     let mut exchange = Exchange::new(api, delivery);
     let (mut chunks, mut counted) = (0, true);
     let mut outcome = Outcome::Abandoned;
+    let mut retry_after = None;
     converse(endpoint, request, limit, |piece| {
         let ended = match piece {
             Piece::Bytes(bytes) => {
+                if exchange.bytes() == 0 {
+                    retry_after = field(bytes, "retry-after").and_then(|text| text.parse().ok());
+                }
                 let progress = exchange.receive(bytes, &mut |chunk| {
                     chunks += 1;
                     counted &= chunk.tokens.is_some();
@@ -199,6 +205,7 @@ pub fn probe(
         chunks,
         counted: counted && chunks > 0,
         events: exchange.events(),
+        retry_after: retry_after.map(Nanos::from_secs),
     })
 }
 

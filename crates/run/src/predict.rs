@@ -333,3 +333,5 @@ fn hardware(target: &SimTarget) -> Value {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wires;

@@ -6,6 +6,8 @@
 //! tokens they took.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use infermark_drive::{Endpoint, Sighting, call, probe};
 use infermark_scenario::intent::{PromptSource, Scenario, TokenizerChoice};
@@ -24,6 +26,12 @@ use crate::target::{CALL_LIMIT, Headers, Reached, ServerKind};
 
 /// How long a trial request may take: its server may be loading.
 const TRIAL_LIMIT: Nanos = Nanos::from_secs(120);
+
+/// How often a trial request that is put off is sent again, after what time where the server does
+/// not say, and after how long at the most.
+const TRIAL_WAITS: u32 = 5;
+const TRIAL_WAIT: Nanos = Nanos::from_secs(1);
+const TRIAL_WAIT_MAX: Nanos = Nanos::from_secs(10);
 
 /// Output tokens of a trial request: enough to see whether an exact length is honoured.
 const TRIAL_TOKENS: u32 = 4;
@@ -199,8 +207,17 @@ impl Scout<'_> {
 
     /// Sends a trial request, asking for less if the server does not take it.
     fn generate(&mut self, probe: &Probe) -> Result<Sighting, RunError> {
+        let mut waits = 0;
         loop {
             let sighting = self.send(probe)?;
+            // Too many requests, or not yet ready: what the server asks for is patience.
+            if let Outcome::Refused { status: 429 | 503, .. } = sighting.outcome
+                && waits < TRIAL_WAITS
+            {
+                waits += 1;
+                pause(sighting.retry_after.unwrap_or(TRIAL_WAIT).min(TRIAL_WAIT_MAX));
+                continue;
+            }
             let url = format!("{}{}", self.endpoint, self.dialect.path());
             if let Outcome::Finished { .. } = sighting.outcome {
                 self.settled = true;
@@ -264,6 +281,11 @@ impl Scout<'_> {
             .map_err(|source| RunError::ServerTokenizer { source })?;
         Ok(tokenizer)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait for but the time")]
+fn pause(length: Nanos) {
+    thread::sleep(Duration::from_nanos(length.0));
 }
 
 /// The server's own tokenizer, over `/tokenize`.

@@ -34,7 +34,7 @@ mod syntax;
 
 pub use file::{FILE_BYTES_MAX, parse_file};
 pub use given::{Given, Origin};
-pub use nearest::closest;
+pub use nearest::{closest, nearest};
 pub use problem::{Place, Problem, Problems};
 pub use resolve::{Resolved, Value, resolve};
 pub use settings::{Form, Group, SETTINGS, Setting};

@@ -2,10 +2,7 @@
 
 /// Returns the first of the candidates that are closest to `word`, if one is close enough that
 /// it was probably meant. Case and the choice of `-` or `_` do not count.
-pub(crate) fn nearest<'c>(
-    word: &str,
-    candidates: impl Iterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     // No candidate is longer, and the cost of a comparison grows with the product of the lengths.
     const CHARS_MAX: usize = 40;
     if word.chars().count() > CHARS_MAX {
