@@ -326,6 +326,23 @@ fn a_server_that_is_not_there_brings_no_secret_to_light() {
 }
 
 #[test]
+fn a_hubs_token_and_address_stand_in_no_error() {
+    let dir = fresh();
+    let (hub, heads) = hostile(Abuse::Refusal);
+    for url in [hub.clone(), hub.replace("http://", &format!("http://{USER}:{PASSWORD}@"))] {
+        let mut command = infermark(&dir, &["run", "sim:", "--dataset=hf:org/name:x.jsonl"]);
+        let command = command.env("HF_TOKEN", TOKEN).env("HF_ENDPOINT", &url);
+        let output = command.env("HF_HOME", dir.path().join("work/hub")).output().unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("the hub"), "{said}");
+        search_output(&output, &PLANTED);
+    }
+    assert!(heads.try_iter().any(|head| head.contains(TOKEN)));
+    let _: usize = search_files(&dir.path().join("work"), &PLANTED);
+}
+
+#[test]
 fn what_somebody_wrote_into_a_url_is_not_quoted_in_its_refusal() {
     let dir = fresh();
     for url in [

@@ -79,7 +79,7 @@ pub enum EndpointError {
     /// The URL is none of ours.
     #[error("`{url}` is not a URL of the form http://host[:port][/path]")]
     Url {
-        /// As given.
+        /// As it may be shown.
         url: String,
     },
     /// The host has no address.
@@ -109,8 +109,8 @@ impl Endpoint {
     ///
     /// If the URL is malformed, the host or its proxy unknown, or certificates cannot be read.
     pub fn resolve(url: &str, route: &Route) -> Result<Self, EndpointError> {
-        let parts = Parts::of(url).ok_or_else(|| EndpointError::Url { url: url.to_owned() })?;
-        let name = || EndpointError::Url { url: url.to_owned() };
+        let name = || EndpointError::Url { url: shown(url) };
+        let parts = Parts::of(url).ok_or_else(name)?;
         let secure = match parts.scheme {
             Scheme::Http => None,
             Scheme::Https => Some(Secure {
@@ -209,6 +209,16 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Returns a URL as it may be shown: without a user's name and password, query and fragment, each
+/// of which may hold a secret.
+pub fn shown(url: &str) -> String {
+    let bare = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+    let (scheme, rest) = bare.split_at(bare.find("://").map_or(0, |at| at + "://".len()));
+    let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+    let secret = authority.rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}{}", &rest[secret..])
+}
+
 /// Returns a host's addresses, never none.
 fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, EndpointError> {
     let unknown = |source| EndpointError::Name { host: host.to_owned(), source };
@@ -297,6 +307,22 @@ mod tests {
         for wrong in ["http://[::1", "http://[::1]8000", "http://[::1]:x"] {
             assert_eq!(parts(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_a_secret() {
+        for (url, expected) in [
+            ("http://host:1/a/b", "http://host:1/a/b"),
+            ("https://user:s@cret@host/a?key=secret#more", "https://host/a"),
+            ("user:secret@host", "host"),
+            ("http://host/a@b", "http://host/a@b"),
+            ("#secret", ""),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+        let route = Route::of(Roots::Unverified);
+        let error = Endpoint::resolve("http://user:secret@host", &route).unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 
     #[test]

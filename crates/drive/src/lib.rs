@@ -45,7 +45,7 @@ pub use call::{CallError, Response, Sighting, call, probe};
 pub use carrier::{Batch, Carrier, Order, Source};
 pub use clock::Clock;
 pub use dispatch::{Dispatcher, Step};
-pub use endpoint::{Endpoint, EndpointError, Route, Scheme};
+pub use endpoint::{Endpoint, EndpointError, Route, Scheme, shown};
 pub use fetch::{FetchError, Fetched, fetch};
 pub use proxy::{Proxies, Proxy, ProxyError};
 pub use shard::{Gate, Outbox, Report, Shared, Stop, run};

@@ -25,7 +25,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use infermark_drive::{
-    CallError, Endpoint, EndpointError, FetchError, Proxies, Roots, Route, call, fetch,
+    CallError, Endpoint, EndpointError, FetchError, Proxies, Roots, Route, call, fetch, shown,
 };
 use infermark_scenario::intent::{HubName, PromptSource, Scenario, TokenizerChoice};
 use infermark_terms::Nanos;
@@ -301,7 +301,7 @@ impl Hub {
         if let Some(here) = cached(&folder, &listing.sha, &file) {
             return Ok(here);
         }
-        tell(&format!("fetching {file} of {} from {}", name.repo, self.url));
+        tell(&format!("fetching {file} of {} from {}", name.repo, shown(&self.url)));
         let path = self.fetch(kind, name, &listing.sha, &file, tell)?;
         let reference = folder.join("refs").join(&name.revision);
         write(&reference, listing.sha.as_bytes()).map_err(failed(&reference))?;
@@ -328,7 +328,7 @@ impl Hub {
             ..Route::of(Roots::Trusted { extra: Vec::new() })
         };
         Endpoint::resolve(url, &route)
-            .map_err(|why| HubError::Unreachable { hub: url.to_owned(), source: why.into() })
+            .map_err(|why| HubError::Unreachable { hub: shown(url), source: why.into() })
     }
 
     fn authorization(&self) -> Vec<(String, String)> {
@@ -345,7 +345,7 @@ impl Hub {
         let endpoint = self.endpoint(&self.url)?;
         let answer = call(&endpoint, "GET", &path, &self.authorization(), None, ASK_LIMIT);
         let answer =
-            answer.map_err(|why| HubError::Silent { hub: self.url.clone(), source: why.into() })?;
+            answer.map_err(|why| HubError::Silent { hub: shown(&self.url), source: why.into() })?;
         if answer.status != 200 {
             return Err(HubError::Refused { asked: repo.clone(), status: answer.status });
         }
@@ -523,7 +523,8 @@ fn same_server(base: &str, hub: &str) -> bool {
 }
 
 fn lost(file: &str, location: &str) -> HubError {
-    HubError::Lost { file: file.to_owned(), location: location.to_owned() }
+    // What it redirects to is often signed.
+    HubError::Lost { file: file.to_owned(), location: shown(location) }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
