@@ -1,8 +1,8 @@
 """Records what a server answers in other dialects than OpenAI's two older ones: record_dialects.py PORT OUT_DIR API...
 
-The server runs already, on loopback, and serves a model named `tiny`. For each API (anthropic, responses, triton) it writes
-the same three files as record_goldens.py, whose socket it uses. The facts are computed here, by code that shares
-nothing with the project's decoder: this is the oracle.
+The server runs already, on loopback, and serves a model named `tiny`. For each API (anthropic, responses,
+triton, llamacpp) it writes the same three files as record_goldens.py, whose socket it uses. The facts are computed
+here, by code that shares nothing with the project's decoder: this is the oracle.
 """
 
 import json
@@ -27,6 +27,13 @@ def requests(api):
         return {
             "triton-streamed": request(path.format("tiny"), {**body, "stream": True}, api, "streamed"),
             "triton-refused-unknown-model": request(path.format("nobody"), body, api, "streamed"),
+        }
+    elif api == "llamacpp":
+        path, body = "/completion", {"prompt": "Hello there", "n_predict": 6, "ignore_eos": True, "seed": 1}
+        return {
+            "llamacpp-streamed": request(path, {**body, "stream": True}, api, "streamed"),
+            "llamacpp-whole": request(path, body, api, "whole"),
+            "llamacpp-refused-no-prompt": request(path, {"stream": True}, api, "streamed"),
         }
     else:
         path, body = "/v1/responses", {"model": "tiny", "input": "Hello there", "max_output_tokens": 8, "store": False}
@@ -80,6 +87,17 @@ def triton(events, _whole):
     return reason, events[0]["num_input_tokens"], sum(event["num_output_tokens"] for event in events), None, None, texts
 
 
+def llamacpp(events, _whole):
+    last = events[-1]
+    reason = {"limit": "length", "eos": "stop", "word": "stop"}[last["stop_type"]]
+    texts = [event["content"] for event in events if event["content"]]
+    return reason, last["tokens_evaluated"], last["tokens_predicted"], last["timings"]["cache_n"], None, texts
+
+
+# APIs of which each event tells its tokens, one here.
+COUNTED = {"triton", "llamacpp"}
+
+
 def facts(asked, raw):
     response = Response(raw)
     found = {
@@ -96,7 +114,8 @@ def facts(asked, raw):
     else:
         datas = (line for line in response.body.decode().split("\n") if line.startswith("data: "))
         events = [json.loads(line.removeprefix("data: ")) for line in datas if line != "data: [DONE]"]
-    read = {"anthropic": anthropic, "responses": responses, "triton": triton}[asked["api"]]
+    read = {"anthropic": anthropic, "responses": responses, "triton": triton, "llamacpp": llamacpp}[
+        asked["api"]]
     reason, prompt, completion, cached, reasoning, chunks = read(events, whole)
     return {
         **found,
@@ -108,7 +127,7 @@ def facts(asked, raw):
             "cached_tokens": cached,
             "reasoning_tokens": reasoning,
         },
-        "chunks": [] if whole else [["content", 1 if asked["api"] == "triton" else None] for _ in chunks],
+        "chunks": [] if whole else [["content", 1 if asked["api"] in COUNTED else None] for _ in chunks],
         "text": {**TEXT, "content": "".join(chunks)},
     }
 

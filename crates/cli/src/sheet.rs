@@ -84,7 +84,7 @@ pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
     ASKED.iter().filter_map(found).collect()
 }
 
-/// Returns the server's name and version, where it told.
+/// Returns the server's name and version, as far as it told them.
 pub(crate) fn server(server: &Value) -> Option<String> {
     let name = match server["name"].as_str()? {
         "vllm" => "vLLM",
@@ -94,7 +94,8 @@ pub(crate) fn server(server: &Value) -> Option<String> {
         "tgi" => "TGI",
         "triton" => "Triton",
         "infermark" => "infermark",
-        _ => "version",
+        _ => return server["version"].as_str().map(|version| format!("version {version}")),
     };
-    Some(format!("{name} {}", server["version"].as_str()?))
+    let version = server["version"].as_str();
+    Some(version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
 }

@@ -82,8 +82,13 @@ fn tested(engine: &str, folder: Option<&str>) -> String {
         Some("hand-written") => "bodies written after its documentation".to_owned(),
         Some(folder) => {
             let (name, version) = folder.split_once('-').unwrap();
-            let real = engine.to_lowercase().starts_with(name);
-            let name = if name == "vllm" { "vLLM" } else { "Triton" };
+            let real = engine.to_lowercase().replace('.', "").starts_with(name);
+            let name = match name {
+                "vllm" => "vLLM",
+                "triton" => "Triton",
+                "llamacpp" => "llama.cpp, in xllamacpp",
+                other => panic!("{other} has no name yet"),
+            };
             let own = if real { "recordings and runs of" } else { "recordings of" };
             format!("{own} {name} {version}")
         }

@@ -298,7 +298,12 @@ struct ServerTokenizer {
 impl Tokenizer for ServerTokenizer {
     fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
         let failed = |reason: &str| TokenizeError::Failed { reason: reason.to_owned() };
-        let body = json!({"model": self.model, "prompt": text, "add_special_tokens": false});
+        // vLLM and SGLang read the first of each pair, llama.cpp the second; none minds the other.
+        let body = json!({
+            "model": self.model,
+            "prompt": text, "content": text,
+            "add_special_tokens": false, "add_special": false,
+        });
         let answer =
             tokenize(&self.endpoint, &self.headers, &body).map_err(|reason| failed(&reason))?;
         let ids = answer.get("tokens").and_then(Value::as_array);

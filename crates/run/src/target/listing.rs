@@ -179,6 +179,7 @@ impl Asking<'_> {
             ("/api/version", "version"),
             ("/info", "version"),
             ("/v2", "version"),
+            ("/props", "build_info"),
         ];
         pages.into_iter().find_map(|(path, key)| {
             let page = Self::json(self.get(path))?;
