@@ -24,8 +24,15 @@ fn infermark(dir: &Path, words: &str, more: &[&str]) -> Output {
     let url = variable("INFERMARK_E2E_LLAMACPP_URL");
     let (command, words) = words.split_once(' ').unwrap();
     let mut process = Command::new(env!("CARGO_BIN_EXE_infermark"));
-    process.arg(command).arg(url).args(words.split(' ')).args(more);
-    process.args(["--format", "json"]).current_dir(dir).output().unwrap()
+    process
+        .arg(command)
+        .arg(url)
+        .args(words.split(' '))
+        .args(more)
+        .args(["--format", "json"])
+        .current_dir(dir)
+        .output()
+        .unwrap()
 }
 
 fn page(output: &Output) -> Value {
@@ -52,17 +59,17 @@ fn every_api_gives_exact_lengths_and_the_counts_of_the_server() {
         ("auto", model.as_str(), "chat"),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let load = "run --requests 40 --concurrency 4 --input-tokens 48 --output-tokens 12 --quiet";
+        let load = "run --requests 24 --concurrency 4 --input-tokens 48 --output-tokens 12 --quiet";
         let more = ["--api", api, "--tokenizer", tokenizer, "--record", "here"];
         let page = page(&infermark(dir.path(), load, &more));
         let point = &page["points"][0];
         assert_eq!(page["target"]["api"], found);
         assert_eq!(page["target"]["server"]["name"], "llamacpp");
-        assert_eq!(point["counts"]["success"], 40, "{api}: {}", point["counts"]);
+        assert_eq!(point["counts"]["success"], 24, "{api}: {}", point["counts"]);
         assert_eq!(point["tokens"]["input_mean"], 48.0, "{api}");
         assert_eq!(point["tokens"]["output_mean"], 12.0, "{api}");
         let generated = rise(&dir.path().join("here"), Metric::GenerationTokens);
-        assert_eq!(generated, 40.0 * 12.0, "{api}");
+        assert_eq!(generated, 24.0 * 12.0, "{api}");
     }
 }
 
