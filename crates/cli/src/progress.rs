@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use infermark_run::{Middle, Progress, Watch};
+use infermark_run::{Middle, Progress, Stage, Watch};
 use infermark_terms::Nanos;
 
 use crate::say;
@@ -223,6 +223,9 @@ fn time(progress: &Progress) -> String {
 }
 
 fn time_words(progress: &Progress) -> String {
+    if progress.stage == Stage::Judgement {
+        return "the load is over: measuring its record".to_owned();
+    }
     let seconds = |time: Nanos| clock(time.as_secs_f64());
     let left = left(progress).map(|left| format!(", about {} left", clock(left)));
     format!("{}{}", seconds(progress.elapsed), left.unwrap_or_default())
@@ -239,6 +242,9 @@ fn clock(seconds: f64) -> String {
 
 /// Returns how much of the run is over, from 0 to 1, where it has a planned end.
 fn share(progress: &Progress) -> Option<f64> {
+    if progress.stage == Stage::Judgement {
+        return Some(1.0);
+    }
     let of = |done: f64, all: f64| if all > 0.0 { (done / all).clamp(0.0, 1.0) } else { 1.0 };
     let time = progress.planned.map(|all| of(progress.elapsed.as_secs_f64(), all.as_secs_f64()));
     let count = progress.requests.map(|all| of(done(progress), all as f64));
@@ -304,6 +310,7 @@ mod tests {
             Some(Middle { p50, p99: Nanos::from_micros(2 * micros) })
         };
         Progress {
+            stage: Stage::Load,
             elapsed: Nanos::from_secs(15),
             planned: Some(Nanos::from_secs(60)),
             requests: None,
@@ -336,6 +343,13 @@ mod tests {
             "server    6 running · 2 waiting · KV 31 %",
         ];
         assert_eq!(view(&under_way(), &past), lines);
+    }
+
+    #[test]
+    fn when_the_load_is_over_the_view_says_so() {
+        let over = Progress { stage: Stage::Judgement, ..under_way() };
+        let first = &view(&over, &Past::default())[0];
+        assert!(first.starts_with("━━━━━━━━━━━━━━━━━━━━━━━━  the load is over"), "{first}");
     }
 
     #[test]

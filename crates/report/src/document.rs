@@ -294,6 +294,7 @@ fn setup(page: &mut Html, subject: &Subject) {
 }
 
 fn definitions(page: &mut Html) {
+    let _: &mut Html = page.open("section", &[("class", "definitions")]);
     heading(page, "Definitions");
     let _: &mut Html = page.markup("<details><summary>What each figure means</summary><dl>");
     for definition in &definitions::ALL {
@@ -301,7 +302,7 @@ fn definitions(page: &mut Html) {
         let _: &mut Html = page.text(definition.long).close("dt");
         let _: &mut Html = page.element("dd", &[], definition.quote);
     }
-    let _: &mut Html = page.markup("</dl></details>");
+    let _: &mut Html = page.markup("</dl></details></section>");
 }
 
 /// Writes a value and its interval, both in the same unit.

@@ -57,7 +57,7 @@ pub use judge::{Measured, measure_again, rule};
 pub use limits::make_room;
 pub use load::{Options, Secrets, Session, execute};
 pub use preflight::Preflight;
-pub use progress::{Middle, Progress, ServerState, Watch};
+pub use progress::{Middle, Progress, ServerState, Stage, Watch};
 pub use recall::{Foreign, adopt, recall};
 pub use target::{ServerKind, TargetReport};
 pub use timetable::preview;

@@ -219,6 +219,7 @@ impl Session {
         plan.engine_lateness = served.map(|summary| summary.lateness.p99);
         plan.stopped = reports.iter().filter_map(|report| report.stopped).min();
         plan.client = Some(client(scenario, &reports));
+        options.watch.judge();
         judge::finish(writer, header, &plan, tokenizer.as_deref())
     }
 

@@ -27,6 +27,8 @@ const WATCHED: [Metric; 3] = [Metric::RequestsRunning, Metric::RequestsWaiting, 
 /// How a run is doing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
     /// Time since load began.
     pub elapsed: Nanos,
     /// How long the load is to last, where that is planned.
@@ -51,6 +53,16 @@ pub struct Progress {
     pub icl: Option<Middle>,
     /// What the server last said of itself.
     pub server: ServerState,
+}
+
+/// What is being done in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Requests are sent and answered.
+    #[default]
+    Load,
+    /// The load is over, and its record is measured.
+    Judgement,
 }
 
 /// Where most of the latest values lie.
@@ -91,6 +103,12 @@ impl Watch {
     pub(crate) fn begin(&self) {
         self.set(Progress::default());
         self.1.store(true, Ordering::Release);
+    }
+
+    /// Says that the load is over; its counts stay.
+    pub(crate) fn judge(&self) {
+        let latest = self.latest();
+        self.set(Progress { stage: Stage::Judgement, ..latest });
     }
 
     pub(crate) fn set(&self, progress: Progress) {
@@ -182,6 +200,7 @@ impl Tally {
     pub(crate) fn progress(&mut self, now: Stamp, start: Stamp, in_flight: u32) -> Progress {
         let elapsed = now.since(start);
         Progress {
+            stage: Stage::Load,
             elapsed,
             planned: self.planned.length,
             requests: self.planned.requests,

@@ -19,7 +19,7 @@ mod index;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fs, io, thread};
 
 use serde::Serialize;
 
@@ -27,6 +27,12 @@ use self::index::Index;
 pub(crate) use self::index::IndexError;
 use crate::hold::is_held;
 use crate::{RunFile, StoreError, files};
+
+/// How many threads look for headers, at most: each call waits for the disk or for the kernel.
+const THREADS_MAX: usize = 8;
+
+/// The fewest directories that are worth a thread.
+const SHARE_MIN: usize = 1000;
 
 /// What a listing says of a run or study. A figure is absent where there is not exactly one point
 /// that has it.
@@ -152,23 +158,36 @@ pub fn note(dir: &Path) {
     }
 }
 
-/// Finds the header of each run directory below `root`.
-fn scan(root: &Path) -> Result<BTreeMap<String, Mark>, StoreError> {
+/// A run directory's name, and what its header is.
+type Found = (String, Mark);
+
+/// Finds the header of each run directory below `root`, in the order of their names.
+fn scan(root: &Path) -> Result<Vec<Found>, StoreError> {
     let failed = |source| StoreError::reading(root, source);
     let entries = match fs::read_dir(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
     };
-    let mut found = BTreeMap::new();
+    let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(failed)?;
         // A name that is not UTF-8 cannot be typed as an id either: it needs its path.
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if let Ok(mark) = mark(&entry.path().join(files::RUN)) {
-            let _: Option<Mark> = found.insert(name, mark);
-        }
+        names.extend(entry.map_err(failed)?.file_name().into_string());
     }
-    Ok(found)
+    names.sort_unstable();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let share = names.len().div_ceil(threads).max(SHARE_MIN);
+    Ok(thread::scope(|scope| {
+        let look = |names| scope.spawn(move || marked(root, names));
+        let looking: Vec<_> = names.chunks(share).map(look).collect();
+        let found = looking.into_iter().map(|share| share.join().expect("it only looks"));
+        found.flatten().collect()
+    }))
+}
+
+/// Returns those of these names that are run directories.
+fn marked(root: &Path, names: &[String]) -> Vec<Found> {
+    let found = |name: &String| Some((name.clone(), mark(&root.join(name).join(files::RUN)).ok()?));
+    names.iter().filter_map(found).collect()
 }
 
 fn mark(header: &Path) -> io::Result<Mark> {
@@ -181,24 +200,27 @@ fn mark(header: &Path) -> io::Result<Mark> {
 fn renew(
     mut index: Index,
     root: &Path,
-    found: &BTreeMap<String, Mark>,
+    found: &[Found],
     watch: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Entry>, IndexError> {
-    let known = index.entries()?;
-    let mut missing = found.clone();
-    let (mut kept, mut gone) = (Vec::new(), Vec::new());
-    for (mark, entry) in known {
-        if found.get(&entry.name) == Some(&mark) {
-            let _: Option<Mark> = missing.remove(&entry.name);
-            kept.push(entry);
-        } else if !found.contains_key(&entry.name) {
+    let mut known = index.entries()?;
+    known.sort_unstable_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+    let mut known = known.into_iter().peekable();
+    let (mut kept, mut missing, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, mark) in found {
+        while let Some((_, entry)) = known.next_if(|(_, entry)| entry.name < *name) {
             gone.push(entry.name);
         }
+        match known.next_if(|(_, entry)| entry.name == *name) {
+            Some((read, entry)) if read == *mark => kept.push(entry),
+            Some(_) | None => missing.push((name, *mark)),
+        }
     }
+    gone.extend(known.map(|(_, entry)| entry.name));
     let total = missing.len();
     let mut fresh = Vec::with_capacity(total);
     for (count, (name, mark)) in (1..).zip(missing) {
-        fresh.push((mark, read(&root.join(&name), &name)));
+        fresh.push((mark, read(&root.join(name), name)));
         watch(count, total);
     }
     index.change(&fresh, &gone)?;
@@ -253,11 +275,12 @@ pub fn find(root: &Path, text: &str) -> Result<Meant, StoreError> {
     if text.is_empty() {
         return Ok(Meant::Nothing);
     }
-    if found.contains_key(text) {
+    let names = || found.iter().map(|(name, _)| name);
+    if names().any(|name| name == text) {
         return Ok(Meant::One(root.join(text)));
     }
     let meant = |name: &&String| name.starts_with(text) || name.ends_with(text);
-    let names: Vec<&String> = found.keys().filter(meant).collect();
+    let names: Vec<&String> = names().filter(meant).collect();
     Ok(match names[..] {
         [] => Meant::Nothing,
         [name] => Meant::One(root.join(name)),

@@ -33,7 +33,9 @@ pub(super) fn charts(point: &Point, details: &Details) -> Vec<Chart> {
 fn timeline(point: &Point, details: &Details) -> Chart {
     let timeline = &details.timeline;
     let mut panels = own_panels(point, timeline);
-    panels.extend(others_panels(point, timeline, &details.traces));
+    let others = others_panels(point, timeline, &details.traces);
+    let whose = if others.is_empty() { "What the client saw" } else { "Client, server and GPUs" };
+    panels.extend(others);
     // One axis serves all panels: only the last says what it is, and the first what is shaded.
     let last = panels.len() - 1;
     for panel in &mut panels[..last] {
@@ -47,9 +49,9 @@ fn timeline(point: &Point, details: &Details) -> Chart {
     let parts = panels.into_iter().map(|panel| Box::new(panel) as Box<dyn Draw>).collect();
     Chart {
         key: "timeline",
-        title: "The run, second by second".to_owned(),
+        title: "The course of the run".to_owned(),
         note: format!(
-            "Client, server and GPUs in bins of {} s on one axis. Shaded: outside the measured \
+            "{whose}, in bins of {} s on one axis. Shaded: outside the measured \
              window. Of TTFT, requests stand where they were due.",
             short(timeline.bin_s)
         ),
