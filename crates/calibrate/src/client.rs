@@ -41,7 +41,14 @@ impl Source for Same {
         let number = format!("{:0width$}", due.id.0, width = NUMBER.len());
         bytes[self.number_at..self.number_at + NUMBER.len()].copy_from_slice(number.as_bytes());
         let asked_output = Some(self.tokens);
-        Some(Order { server: 0, bytes, asked_input: None, asked_output, class: None })
+        Some(Order {
+            server: 0,
+            goes_on: false,
+            bytes,
+            asked_input: None,
+            asked_output,
+            class: None,
+        })
     }
 }
 

@@ -195,3 +195,20 @@ fn a_variable_that_is_nearly_ours_is_warned_of() {
     assert!(said.contains("did you mean `INFERMARK_CONCURRENCY`?"), "{said}");
     assert!(!said.contains("sk-what"), "{said}");
 }
+
+#[test]
+fn a_session_keeps_its_connection_and_another_has_its_own() {
+    let dir = fresh();
+    let served = Served::start(&[]);
+    let load = ["--turns=3", "--sessions=5", "--concurrency=2", "--output-tokens=4"];
+    let policy = ["--connections=per-session", "--format=json"];
+    let result = json(&infermark(&dir, &[&["run", &served.url][..], &load, &policy].concat()));
+    let point = &result["points"][0];
+    assert_eq!(point["counts"]["success"], 15, "{point:#}");
+    let opened = point["client"]["connections_opened"].as_u64().unwrap();
+    assert_eq!(opened, 5, "{point:#}");
+    let without = ["run", &served.url, "--connections=per-session"];
+    let output = infermark(&dir, &without);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("there are no sessions"));
+}

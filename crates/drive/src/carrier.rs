@@ -13,6 +13,8 @@ use infermark_terms::{
 pub struct Order {
     /// Which of the plan's servers it is for.
     pub server: u32,
+    /// Whether its session goes on after it.
+    pub goes_on: bool,
     /// The complete HTTP request.
     pub bytes: Vec<u8>,
     /// The input tokens that the server is expected to count.

@@ -55,6 +55,8 @@ pub(crate) struct Connection {
     used: bool,
     /// From when on the server may close it for want of a request.
     expires: Stamp,
+    /// The session whose next turn it waits for.
+    awaited: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,8 @@ struct Flight {
     row: RequestRow,
     /// Which server it is for.
     server: u32,
+    /// Whether its session goes on after it.
+    goes_on: bool,
     /// How often it may still be sent again by the user's wish.
     retries: u32,
     /// What is captured of the output; boxed, since most runs capture nothing.
@@ -187,6 +191,7 @@ impl Connection {
             address,
             used: false,
             expires: Stamp::NEVER,
+            awaited: None,
         })
     }
 
@@ -203,6 +208,11 @@ impl Connection {
     /// Returns from when on the server may close it for want of a request.
     pub(crate) fn expires(&self) -> Stamp {
         self.expires
+    }
+
+    /// Returns the session that goes on after the request that ended on it.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        self.awaited
     }
 
     /// Says whether an idle connection can carry another request.
@@ -277,6 +287,7 @@ impl Connection {
         self.flight = Some(Flight {
             row,
             server: order.server,
+            goes_on: order.goes_on,
             retries,
             kept: Kept::new(terms.capture),
             since: picked_up,
@@ -389,9 +400,10 @@ impl Connection {
             unheard && (flight.retries > 0 || self.used)
         };
         let flight = self.flight.take_if(|flight| may(flight))?;
-        let Flight { row, server, retries, .. } = flight;
+        let Flight { row, server, goes_on, retries, .. } = flight;
         let order = Order {
             server,
+            goes_on,
             bytes: std::mem::take(&mut self.outgoing),
             asked_input: row.asked_input,
             asked_output: row.asked_output,
@@ -592,11 +604,13 @@ impl Connection {
 
     /// Records how the request ended.
     fn land(&mut self, outcome: Outcome, at: Stamp, batch: &mut Batch) {
-        let Some(Flight { mut row, kept, .. }) = self.flight.take() else { return };
+        let Some(Flight { mut row, goes_on, kept, .. }) = self.flight.take() else { return };
         self.outgoing = Vec::new();
         self.written = 0;
         let latest = [row.sent, row.first_byte, row.last_token].into_iter().flatten().max();
         row.end = latest.map_or(at, |latest| at.max(latest));
+        let went_on = goes_on && matches!(outcome, Outcome::Finished { .. });
+        self.awaited = row.turn.filter(|_| went_on).map(|turn| turn.session);
         row.outcome = outcome;
         row.usage = self.exchange.usage();
         row.events = self.exchange.events();

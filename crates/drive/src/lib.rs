@@ -32,13 +32,13 @@ pub mod endpoint;
 mod fetch;
 pub mod priority;
 pub mod proxy;
+mod rota;
 pub mod shard;
 mod socket;
 mod thread;
 mod tls;
 pub mod trust;
 mod tunnel;
-mod turns;
 mod worker;
 
 pub use call::{CallError, Response, Sighting, call, probe};

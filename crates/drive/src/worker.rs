@@ -6,12 +6,13 @@
 //! for again ([`Worker::remind`]). Waiting ends by a timer descriptor, whose resolution is the
 //! kernel's, not a millisecond.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use infermark_terms::{Due, Effort, Nanos, Outcome, Phase, Stamp, TransportFault};
+use infermark_terms::{Due, Effort, Nanos, Outcome, Phase, Stamp, TransportFault, Turn};
 use infermark_wire::exchange::Exchange;
 use infermark_wire::{Api, Delivery};
 use nix::errno::Errno;
@@ -23,7 +24,7 @@ use crate::carrier::{Batch, Carrier, Errand, Order, blank};
 use crate::clock::Clock;
 use crate::connection::{Connection, GRACE_AFTER_DONE, Sight, State, Terms, fault};
 use crate::endpoint::Endpoint;
-use crate::turns::Turns;
+use crate::rota::Rota;
 use crate::{socket, thread};
 
 /// Events taken from the kernel at a time, and handled in a round that begins late: some 100 µs
@@ -102,6 +103,8 @@ pub enum Reuse {
     KeepAlive,
     /// It is closed.
     PerRequest,
+    /// It carries the next turn of the session; it is closed where that does not go on.
+    PerSession,
 }
 
 /// How long a request may take, stage by stage. One that takes longer is `Expired`, and says by
@@ -145,8 +148,10 @@ pub struct Worker {
     slots: Vec<Slot>,
     /// Slots without a connection.
     vacant: Vec<u32>,
-    /// The ways to each server, each in its turn.
-    servers: Vec<Turns<Lane>>,
+    /// The ways to each server.
+    servers: Vec<Rota<Lane>>,
+    /// Slots whose connection waits for the next turn of a session.
+    held: BTreeMap<u64, u32>,
     busy: usize,
     next_sweep: Stamp,
     events: [EpollEvent; EVENTS_PER_ROUND],
@@ -219,6 +224,7 @@ impl Worker {
             slots: Vec::new(),
             vacant: Vec::new(),
             servers,
+            held: BTreeMap::new(),
             busy: 0,
             next_sweep: Stamp::ZERO,
             events: [EpollEvent::empty(); EVENTS_PER_ROUND],
@@ -244,9 +250,9 @@ impl Worker {
         self.open(way)
     }
 
-    /// Returns the way of a server's next request: its addresses take turns.
-    fn turn(&mut self, server: u32) -> Way {
-        Way { server, lane: self.servers[server as usize].turn() }
+    /// Returns the way of a server's next request: its addresses are taken one after another.
+    fn way(&mut self, server: u32) -> Way {
+        Way { server, lane: self.servers[server as usize].next() }
     }
 
     fn lane(&mut self, way: Way) -> &mut Lane {
@@ -257,14 +263,46 @@ impl Worker {
     fn engage(&mut self, index: u32) {
         let way = self.slots[index as usize].way;
         self.lane(way).idle.retain(|&other| other != index);
+        self.held.retain(|_, other| *other != index);
+    }
+
+    /// Keeps a connection whose request ended, for what it can carry next; says whether there is
+    /// anything.
+    fn keep(&mut self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        let session = slot.connection.as_ref().and_then(Connection::awaited);
+        match (self.plan.reuse, session) {
+            (Reuse::KeepAlive, _) => {
+                let way = slot.way;
+                self.lane(way).idle.push(index);
+            }
+            (Reuse::PerSession, Some(session)) => {
+                let _: Option<u32> = self.held.insert(session, index);
+            }
+            (Reuse::PerSession, None) | (Reuse::PerRequest, _) => {
+                self.discard(index);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Returns the slot whose connection waits for this turn, if it still can carry it.
+    fn held(&mut self, turn: Option<Turn>) -> Option<u32> {
+        let index = self.held.remove(&turn?.session)?;
+        self.is_usable(index).then_some(index)
     }
 
     /// Puts a request on a connection; on none but a new one if it failed on another.
     fn start(&mut self, mut errand: Errand, batch: &mut Batch) {
         let (clock, terms) = (self.clock, self.terms());
         loop {
-            let way = self.turn(errand.order.server);
-            let found = if errand.attempts == 0 { self.find(way) } else { self.open(way) };
+            let way = self.way(errand.order.server);
+            let found = match self.held(errand.due.turn) {
+                Some(index) => Ok(index),
+                None if errand.attempts == 0 => self.find(way),
+                None => self.open(way),
+            };
             errand.attempts += 1;
             let fault = match found {
                 Ok(index) => {
@@ -445,12 +483,8 @@ impl Worker {
             }
             State::Free => {
                 self.busy -= 1;
-                match self.plan.reuse {
-                    Reuse::KeepAlive => {
-                        let way = self.slots[index as usize].way;
-                        self.lane(way).idle.push(index);
-                    }
-                    Reuse::PerRequest => return self.discard(index),
+                if !self.keep(index) {
+                    return;
                 }
             }
             State::Closed => {
@@ -543,9 +577,9 @@ impl Worker {
 }
 
 /// Returns the ways to a server. Shards begin with different ones.
-fn lanes(endpoint: &Endpoint, shard: u32) -> Turns<Lane> {
+fn lanes(endpoint: &Endpoint, shard: u32) -> Rota<Lane> {
     let lane = |&address: &SocketAddr| Lane { address, idle: Vec::new() };
-    Turns::new(endpoint.addresses().iter().map(lane).collect(), shard)
+    Rota::new(endpoint.addresses().iter().map(lane).collect(), shard)
 }
 
 /// Has the state of a connection fetched while the kernel reads from its socket: with thousands of
@@ -609,7 +643,8 @@ impl Carrier for Worker {
         }
         self.slots.clear();
         self.vacant.clear();
-        self.servers.iter_mut().flat_map(Turns::items).for_each(|lane| lane.idle.clear());
+        self.servers.iter_mut().flat_map(Rota::items).for_each(|lane| lane.idle.clear());
+        self.held.clear();
         self.busy = 0;
     }
 

@@ -146,7 +146,14 @@ impl Source for Slow {
         }
         self.left = self.refusals;
         let (server, bytes) = (0, Vec::new());
-        Some(Order { server, bytes, asked_input: None, asked_output: None, class: None })
+        Some(Order {
+            server,
+            goes_on: false,
+            bytes,
+            asked_input: None,
+            asked_output: None,
+            class: None,
+        })
     }
 }
 

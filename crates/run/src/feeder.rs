@@ -61,17 +61,18 @@ impl Clerk {
 
     /// Returns the complete request of one arrival, or of a session's first turn.
     pub(crate) fn order(&self, id: RequestId) -> Result<Order, RunError> {
-        self.written(&self.kind(id.0).workload.ask(id)?)
+        self.written(&self.kind(id.0).workload.ask(id)?, 0)
     }
 
-    /// Writes what the request, or the session, of the ask's id asks.
-    fn written(&self, ask: &Ask) -> Result<Order, RunError> {
+    /// Writes what the request, or the session in this turn, of the ask's id asks.
+    fn written(&self, ask: &Ask, turn: u32) -> Result<Order, RunError> {
         let Kind { dialect, .. } = self.kind(ask.id.0);
         let body = dialect.body(ask)?;
         let server = self.deal.server(ask.id);
         let endpoint = &self.endpoints[server as usize];
         Ok(Order {
             server,
+            goes_on: turn + 1 < self.turns(ask.id.0),
             bytes: endpoint.request("POST", &dialect.path(), &self.headers, Some(&body)),
             asked_input: ask.input_tokens,
             asked_output: ask.output_tokens,
@@ -298,7 +299,7 @@ impl Session {
             output_tokens: next.output_tokens,
             output_policy: next.output_policy,
         };
-        let order = clerk.written(&ask)?;
+        let order = clerk.written(&ask, turn.index)?;
         let turn = Turn { index: turn.index + 1, ..turn };
         Ok((order, Rest { history: said(ask.prompt), turn }))
     }

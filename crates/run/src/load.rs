@@ -261,7 +261,9 @@ fn calibrated(scenario: &Scenario, options: &Options<'_>) -> Result<Option<Calib
 
 /// Makes sure that this machine can carry the load, and returns how many threads it takes.
 fn claim(scenario: &Scenario) -> Result<u32, RunError> {
-    limits::make_room(in_flight_max(scenario), files_each(scenario))?;
+    // While its user thinks a session may hold its connection beside those in flight.
+    let held = scenario.access.connections == Connections::PerSession;
+    limits::make_room(in_flight_max(scenario).filter(|_| !held), files_each(scenario))?;
     shards(scenario)
 }
 
@@ -369,6 +371,7 @@ impl Bench<'_> {
         let reuse = match self.scenario.access.connections {
             Connections::KeepAlive => Reuse::KeepAlive,
             Connections::PerRequest => Reuse::PerRequest,
+            Connections::PerSession => Reuse::PerSession,
         };
         let Timeouts { connect, header, first_token, idle, total } = self.scenario.access.timeouts;
         WorkerPlan {

@@ -465,6 +465,8 @@ pub enum Connections {
     KeepAlive,
     /// It is closed.
     PerRequest,
+    /// It carries the next turn of its session.
+    PerSession,
 }
 
 /// The files that prove us to the server.

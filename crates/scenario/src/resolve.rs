@@ -23,9 +23,9 @@ use self::load::load;
 use self::sessions::sessions;
 use crate::given::{Given, Origin};
 use crate::intent::{
-    Access, Api, Bounds, Delivery, Distribution, FileLayout, HeaderValue, Identity, Load,
-    MetricPage, Metrics, PromptForm, PromptSource, Replica, Scenario, Secret, SharedPrefix, Target,
-    Timeouts, TokenizerChoice, Verification, Workload,
+    Access, Api, Bounds, Connections, Delivery, Distribution, FileLayout, HeaderValue, Identity,
+    Load, MetricPage, Metrics, PromptForm, PromptSource, Replica, Scenario, Secret, Sessions,
+    SharedPrefix, Target, Timeouts, TokenizerChoice, Verification, Workload,
 };
 use crate::problem::Problems;
 use crate::settings::{self, Setting};
@@ -122,7 +122,7 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
         window: desk.one_or_default(&settings::WINDOW, &syntax::WINDOW),
         slo: objectives(&mut desk),
         workload: workload(&mut desk, dataset, api, &tokenizer),
-        access: access(&mut desk, &target, delivery),
+        access: access(&mut desk, &target, delivery, sessions.as_ref()),
         metrics: metrics(&mut desk),
         threads: desk.one(&settings::THREADS, &count::<1, THREADS_MAX>()).map(|n| n as u32),
         gpus: desk.one(&settings::GPUS, &syntax::GPUS),
@@ -367,7 +367,12 @@ fn least(lengths: &Distribution) -> u32 {
     }
 }
 
-fn access(desk: &mut Desk, target: &Target, delivery: Delivery) -> Access {
+fn access(
+    desk: &mut Desk,
+    target: &Target,
+    delivery: Delivery,
+    sessions: Option<&Sessions>,
+) -> Access {
     let headers = desk.all(&settings::HEADER, &syntax::HEADER);
     let api_key = api_key(desk, &headers);
     let ca = desk.one(&settings::CA, &syntax::PATH);
@@ -388,6 +393,10 @@ fn access(desk: &mut Desk, target: &Target, delivery: Delivery) -> Access {
     }
     let proxy = desk.one_or_default(&settings::PROXY, &syntax::PROXY);
     let connections = desk.one_or_default(&settings::CONNECTIONS, &syntax::CONNECTIONS);
+    if connections == Connections::PerSession && sessions.is_none() {
+        let found = "there are no sessions";
+        desk.refuse(&[&settings::CONNECTIONS], found, "give `turns`, or `keep-alive`");
+    }
     let timeouts = timeouts(desk, delivery);
     let retries = desk.one_or_default(&settings::RETRIES, &count::<0, RETRIES_MAX>()) as u32;
     Access { headers, api_key, ca, identity, verification, proxy, connections, timeouts, retries }

@@ -786,8 +786,8 @@ pub static CONNECTIONS: Setting = Setting {
     env: "INFERMARK_CONNECTIONS",
     value_name: "POLICY",
     default: Some("keep-alive"),
-    help: "Whether a connection carries one request after another (`keep-alive`) or one only \
-           (`per-request`)",
+    help: "What a connection carries: one request after another (`keep-alive`), one \
+           (`per-request`) or one session (`per-session`)",
     more: "A new connection for each request spreads them over what stands behind a load \
            balancer; connecting is then part of every latency from `due`.",
     group: Group::Access,

@@ -173,8 +173,11 @@ fn apis() -> Vec<(&'static str, Option<Api>)> {
     named.chain([("auto", None)]).collect()
 }
 
-const CONNECTION_POLICIES: [(&str, Connections); 2] =
-    [("keep-alive", Connections::KeepAlive), ("per-request", Connections::PerRequest)];
+const CONNECTION_POLICIES: [(&str, Connections); 3] = [
+    ("keep-alive", Connections::KeepAlive),
+    ("per-request", Connections::PerRequest),
+    ("per-session", Connections::PerSession),
+];
 
 pub(crate) const CONNECTIONS: Codec<Connections> = Codec {
     parse: |text| choose(text, &CONNECTION_POLICIES),

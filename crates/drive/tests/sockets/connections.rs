@@ -5,9 +5,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Barrier, Mutex};
 
 use infermark_drive::{Batch, Clock, Reuse, Worker};
-use infermark_terms::{Nanos, Outcome, OutcomeKind, Phase};
+use infermark_terms::{Nanos, Outcome, OutcomeKind, Phase, Turn};
 
-use crate::load::{Load, exchange};
+use crate::load::{Load, converse, exchange};
 use crate::server::{Peer, Server, always, once, streamed, whole};
 
 #[test]
@@ -81,6 +81,36 @@ fn each_request_has_a_connection_of_its_own_if_it_is_to() {
     assert_eq!(server.accepted(), 20);
     assert!(record.rows.iter().all(|row| row.connect.is_some()));
     assert!(record.effort.unwrap().connections <= 3);
+}
+
+#[test]
+fn a_session_has_a_connection_of_its_own_from_its_first_turn_to_its_last() {
+    // Each answer is the number of its connection; the fourth loses patience after one.
+    let server = Server::plain(|mut peer: Peer| {
+        let number = peer.number;
+        while peer.request().is_some() {
+            peer.say(&streamed(&[&number.to_string()]));
+            if number == 3 {
+                return;
+            }
+        }
+    });
+    let mut plan = Load::of(server.endpoint()).plan;
+    plan.reuse = Reuse::PerSession;
+    let mut worker = Worker::new(plan, Clock::start()).unwrap();
+    let mut batch = Batch::default();
+    let course =
+        [(1, 0, "0"), (2, 0, "1"), (1, 1, "0"), (2, 1, "1"), (1, 2, "0"), (3, 0, "2"), (4, 0, "3")];
+    for (session, index, _) in course {
+        let turns = if session == 3 { 1 } else { 3 };
+        converse(&mut worker, Turn { session, index }, turns, &mut batch);
+    }
+    // The fourth session goes on elsewhere, and no session had another's connection.
+    converse(&mut worker, Turn { session: 4, index: 1 }, 3, &mut batch);
+    let heard: Vec<_> = batch.texts.iter().map(|(_, text)| text.as_slice()).collect();
+    let expected = course.iter().map(|(.., number)| number.as_bytes()).chain([&b"4"[..]]);
+    assert_eq!(heard, expected.collect::<Vec<_>>());
+    assert_eq!(server.accepted(), 5);
 }
 
 #[test]

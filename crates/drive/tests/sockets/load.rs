@@ -133,17 +133,26 @@ pub(crate) fn exchange(worker: &mut Worker, id: u64, batch: &mut Batch) {
 
 /// Sends one request to one of the servers and waits for its row.
 pub(crate) fn exchange_with(worker: &mut Worker, id: u64, server: u32, batch: &mut Batch) {
-    send(worker, Due::new(RequestId(id), worker.now()), server, batch);
+    send(worker, Due::new(RequestId(id), worker.now()), Order { server, ..order() }, batch);
 }
 
 /// Sends one turn and waits for its row.
 pub(crate) fn ask(worker: &mut Worker, turn: Option<Turn>, batch: &mut Batch) {
-    send(worker, Due { turn, ..Due::new(RequestId(0), worker.now()) }, 0, batch);
+    send(worker, Due { turn, ..Due::new(RequestId(0), worker.now()) }, order(), batch);
 }
 
-fn send(worker: &mut Worker, due: Due, server: u32, batch: &mut Batch) {
+/// Sends one turn of a session of so many, and waits for its row.
+pub(crate) fn converse(worker: &mut Worker, turn: Turn, turns: u32, batch: &mut Batch) {
+    let due = Due { turn: Some(turn), ..Due::new(RequestId(0), worker.now()) };
+    send(worker, due, Order { goes_on: turn.index + 1 < turns, ..order() }, batch);
+}
+
+fn order() -> Order {
     let bytes = b"GET / HTTP/1.1\r\n\r\n".to_vec();
-    let order = Order { server, bytes, asked_input: None, asked_output: None, class: None };
+    Order { server: 0, goes_on: false, bytes, asked_input: None, asked_output: None, class: None }
+}
+
+fn send(worker: &mut Worker, due: Due, order: Order, batch: &mut Batch) {
     worker.send(due, order);
     let known = batch.requests.len();
     while batch.requests.len() == known {
@@ -200,6 +209,7 @@ impl Source for Orders {
         }
         Some(Order {
             server: 0,
+            goes_on: false,
             bytes: self.bytes.clone(),
             asked_input: Some(9),
             asked_output: Some(3),

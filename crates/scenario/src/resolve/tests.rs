@@ -420,6 +420,7 @@ fn targets_that_are_none_say_why() {
         &["target=http://a", "replica=sim:"],
         &["target=http://a", "replica=http://b", "replica=http://A/v1"],
         &["replica=http://b"],
+        &["target=http://a", "connections=per-session"],
     ]);
     insta::assert_snapshot!(shown);
 }
