@@ -6,7 +6,8 @@ use infermark_run::Measured;
 use serde_json::Value;
 
 /// Settings that say what was asked, in the order in which they are shown.
-const ASKED: [&str; 28] = [
+const ASKED: [&str; 31] = [
+    "replica",
     "concurrency",
     "rate",
     "ramp",
@@ -22,6 +23,8 @@ const ASKED: [&str; 28] = [
     "warmup",
     "window",
     "stream",
+    "connections",
+    "retries",
     "dataset",
     "turns",
     "think_time",
@@ -78,6 +81,8 @@ pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
                 | ("stream", "yes")
                 | ("warmup" | "think_time", "0s")
                 | ("window", "given")
+                | ("connections", "keep-alive")
+                | ("retries", "0")
         );
         (!idle).then_some((*key, text))
     };

@@ -64,7 +64,10 @@ fn replicas_share_the_load_by_weight_and_the_point_says_how() {
     let doubts = point["trust"]["caveats"].to_string();
     assert!(!doubts.contains("CountsDisagree") && !doubts.contains("OneReplica"), "{doubts}");
     let table = infermark(&dir, &["report", "r"]).stdout;
-    assert!(String::from_utf8(table).unwrap().contains("spread    127.0.0.1:"));
+    let table = String::from_utf8(table).unwrap();
+    assert!(
+        table.contains("spread    127.0.0.1:") && table.contains(&format!("replica {replica}"))
+    );
 }
 
 #[test]
