@@ -9,10 +9,11 @@
 //!       └─────────────────────────────────────────────┘
 //! ```
 //!
-//! What a session says next is known before the answer to its last turn: it is made while the
-//! server answers, and the answer is put before it when it comes.
+//! What a session says next is known before the answer to its last turn. It is made while there is
+//! nothing else to do, which is while the server answers; once the answer is there it is put before
+//! it, and that is all that can keep a turn from leaving.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
@@ -59,9 +60,14 @@ impl Clerk {
         &self.kinds[self.class_of(number).unwrap_or(0) as usize]
     }
 
-    /// Returns the complete request of one arrival, or of a session's first turn.
-    pub(crate) fn order(&self, id: RequestId) -> Result<Order, RunError> {
-        self.written(&self.kind(id.0).workload.ask(id)?, 0)
+    /// Returns what one arrival asks, or a session's first turn.
+    fn ask(&self, id: RequestId) -> Result<Ask, RunError> {
+        Ok(self.kind(id.0).workload.ask(id)?)
+    }
+
+    /// Returns what a turn after a session's first adds.
+    fn follow_up(&self, turn: Turn) -> Result<FollowUp, RunError> {
+        Ok(self.kind(turn.session).workload.follow_up(turn)?)
     }
 
     /// Writes what the request, or the session in this turn, of the ask's id asks.
@@ -93,9 +99,9 @@ pub(crate) enum Talk {
 /// A shard's orders, built ahead by threads of their own.
 pub(crate) struct Feeder {
     clerk: Arc<Clerk>,
-    openings: Receiver<(Turn, Order)>,
+    openings: Receiver<(Turn, Built)>,
     /// Orders that came before they were asked for.
-    early: BTreeMap<Turn, Order>,
+    early: BTreeMap<Turn, Built>,
     /// Where there are sessions.
     follow_ups: Option<FollowUps>,
     stop: Stop,
@@ -104,13 +110,20 @@ pub(crate) struct Feeder {
 /// The way to the thread that leads sessions on, and the way back.
 struct FollowUps {
     news: Sender<News>,
-    ready: Receiver<(Turn, Order)>,
+    ready: Receiver<(Turn, Built)>,
+}
+
+/// An order that was built.
+struct Built {
+    order: Order,
+    /// What a session's first turn says, where there are sessions.
+    opening: Option<Vec<Message>>,
 }
 
 /// What happened to a session.
 enum News {
-    /// Its first turn was sent.
-    Begun(u64),
+    /// Its first turn was sent, and said this.
+    Begun(u64, Vec<Message>),
     Answered(Turn, Vec<u8>),
     BrokenOff(Turn),
 }
@@ -132,7 +145,7 @@ impl Feeder {
     ) -> io::Result<(Self, Building)> {
         let (full, openings) = sync_channel(ahead);
         let opener = Arc::clone(clerk);
-        let mut building = vec![spawn("orders", move || build(&opener, shard, &full))?];
+        let mut building = vec![spawn("orders", move || build(&opener, talk, shard, &full))?];
         let follow_ups = match talk {
             Talk::Single => None,
             Talk::Sessions => {
@@ -145,8 +158,8 @@ impl Feeder {
         let clerk = Arc::clone(clerk);
         let mut feeder = Self { clerk, openings, early: BTreeMap::new(), follow_ups, stop };
         for _ in 0..first {
-            let Ok((turn, order)) = feeder.openings.recv() else { break };
-            let _: Option<Order> = feeder.early.insert(turn, order);
+            let Ok((turn, built)) = feeder.openings.recv() else { break };
+            let _: Option<Built> = feeder.early.insert(turn, built);
         }
         Ok((feeder, building))
     }
@@ -158,9 +171,9 @@ impl Feeder {
         }
     }
 
-    fn find(&mut self, turn: Turn) -> Option<Order> {
-        if let Some(order) = self.early.remove(&turn) {
-            return Some(order);
+    fn find(&mut self, turn: Turn) -> Option<Built> {
+        if let Some(built) = self.early.remove(&turn) {
+            return Some(built);
         }
         let ready = match &self.follow_ups {
             Some(follow_ups) if turn.index > 0 => &follow_ups.ready,
@@ -168,9 +181,9 @@ impl Feeder {
         };
         loop {
             match ready.try_recv() {
-                Ok((other, order)) if other == turn => return Some(order),
-                Ok((other, order)) => {
-                    let _: Option<Order> = self.early.insert(other, order);
+                Ok((other, built)) if other == turn => return Some(built),
+                Ok((other, built)) => {
+                    let _: Option<Built> = self.early.insert(other, built);
                 }
                 Err(TryRecvError::Empty) => return None,
                 Err(TryRecvError::Disconnected) => {
@@ -185,10 +198,10 @@ impl Feeder {
 
 impl Source for Feeder {
     fn take(&mut self, due: Due) -> Option<Order> {
-        let turn = due.turn.unwrap_or_else(|| opening(due.id.0));
-        let order = self.find(turn)?;
-        if turn.index == 0 {
-            self.tell(News::Begun(turn.session));
+        let turn = due.turn.unwrap_or_else(|| first_turn(due.id.0));
+        let Built { order, opening } = self.find(turn)?;
+        if let Some(opening) = opening {
+            self.tell(News::Begun(turn.session, opening));
         }
         Some(order)
     }
@@ -207,7 +220,7 @@ impl Source for Feeder {
 }
 
 /// Returns the first turn of a session, or the one of a request that stands alone.
-fn opening(number: u64) -> Turn {
+fn first_turn(number: u64) -> Turn {
     Turn { session: number, index: 0 }
 }
 
@@ -219,45 +232,53 @@ fn spawn(
 }
 
 /// Builds the openings of a shard, one after another.
-fn build(clerk: &Clerk, shard: Shard, full: &SyncSender<(Turn, Order)>) -> Result<(), RunError> {
+fn build(
+    clerk: &Clerk,
+    talk: Talk,
+    shard: Shard,
+    full: &SyncSender<(Turn, Built)>,
+) -> Result<(), RunError> {
     for number in (u64::from(shard.index())..).step_by(shard.count() as usize) {
-        if full.send((opening(number), clerk.order(RequestId(number))?)).is_err() {
+        let ask = clerk.ask(RequestId(number))?;
+        let order = clerk.written(&ask, 0)?;
+        let opening = (talk == Talk::Sessions).then(|| said(ask.prompt));
+        if full.send((first_turn(number), Built { order, opening })).is_err() {
             break;
         }
     }
     Ok(())
 }
 
-/// Leads sessions on: builds each turn after the first when the one before it is answered.
+/// Leads sessions on until nobody tells of them any more: what is answered first, and what turns
+/// say while nothing is.
 fn lead(
     clerk: &Clerk,
     heard: &Receiver<News>,
-    full: &Sender<(Turn, Order)>,
+    full: &Sender<(Turn, Built)>,
 ) -> Result<(), RunError> {
-    let mut sessions = BTreeMap::new();
-    for news in heard {
-        match news {
-            News::Begun(session) => {
-                if let Some(begun) = Session::begun(clerk, session)? {
-                    let _: Option<Session> = sessions.insert(session, begun);
-                }
+    let mut leader = Leader { clerk, full, sessions: BTreeMap::new(), unmade: VecDeque::new() };
+    loop {
+        let news = match heard.try_recv() {
+            Err(TryRecvError::Empty) if leader.unmade.is_empty() => heard.recv().ok(),
+            Err(TryRecvError::Empty) => {
+                leader.make()?;
+                continue;
             }
-            News::Answered(turn, answer) => {
-                let Some(session) = sessions.remove(&turn.session) else { continue };
-                let (order, rest) = session.answered(clerk, &answer)?;
-                if full.send((Turn { index: turn.index + 1, ..turn }, order)).is_err() {
-                    break;
-                }
-                if let Some(rest) = rest.prepared(clerk)? {
-                    let _: Option<Session> = sessions.insert(turn.session, rest);
-                }
-            }
-            News::BrokenOff(turn) => {
-                let _: Option<Session> = sessions.remove(&turn.session);
-            }
-        }
+            Err(TryRecvError::Disconnected) => None,
+            Ok(news) => Some(news),
+        };
+        let Some(news) = news else { return Ok(()) };
+        leader.hear(news)?;
     }
-    Ok(())
+}
+
+/// Knows the sessions that go on.
+struct Leader<'a> {
+    clerk: &'a Clerk,
+    full: &'a Sender<(Turn, Built)>,
+    sessions: BTreeMap<u64, Session>,
+    /// Sessions whose next turn may still have to be made.
+    unmade: VecDeque<u64>,
 }
 
 /// A session that goes on.
@@ -266,28 +287,57 @@ struct Session {
     history: Vec<Message>,
     /// The turn that comes when the last is answered.
     turn: Turn,
-    next: FollowUp,
+    /// What it says, once that is made.
+    next: Option<FollowUp>,
 }
 
-/// A session whose next turn is still to be made, if it has one.
-struct Rest {
-    history: Vec<Message>,
-    turn: Turn,
+impl Leader<'_> {
+    fn hear(&mut self, news: News) -> Result<(), RunError> {
+        match news {
+            News::Begun(session, history) => {
+                self.keep(Session { history, turn: Turn { session, index: 1 }, next: None });
+            }
+            News::Answered(turn, answer) => {
+                let Some(session) = self.sessions.remove(&turn.session) else { return Ok(()) };
+                let turn = session.turn;
+                let (order, session) = session.answered(self.clerk, &answer)?;
+                // A shard that is done wants no more.
+                drop(self.full.send((turn, Built { order, opening: None })));
+                self.keep(session);
+            }
+            News::BrokenOff(turn) => {
+                let _: Option<Session> = self.sessions.remove(&turn.session);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a session, if it has a next turn.
+    fn keep(&mut self, session: Session) {
+        let Turn { session: number, index } = session.turn;
+        if index < self.clerk.turns(number) {
+            let _: Option<Session> = self.sessions.insert(number, session);
+            self.unmade.push_back(number);
+        }
+    }
+
+    /// Makes what the next turn says of the session that has waited longest for it.
+    fn make(&mut self) -> Result<(), RunError> {
+        let number = self.unmade.pop_front();
+        if let Some(session) = number.and_then(|number| self.sessions.get_mut(&number))
+            && session.next.is_none()
+        {
+            session.next = Some(self.clerk.follow_up(session.turn)?);
+        }
+        Ok(())
+    }
 }
 
 impl Session {
-    fn begun(clerk: &Clerk, session: u64) -> Result<Option<Self>, RunError> {
-        let turn = Turn { session, index: 1 };
-        if clerk.turns(session) <= turn.index {
-            return Ok(None);
-        }
-        let history = said(clerk.kind(session).workload.ask(RequestId(session))?.prompt);
-        Rest { history, turn }.prepared(clerk)
-    }
-
-    /// Returns the next turn's order, and what is left of the session.
-    fn answered(self, clerk: &Clerk, answer: &[u8]) -> Result<(Order, Rest), RunError> {
+    /// Returns the next turn's order, and the session after it.
+    fn answered(self, clerk: &Clerk, answer: &[u8]) -> Result<(Order, Self), RunError> {
         let Self { mut history, turn, next } = self;
+        let next = next.map_or_else(|| clerk.follow_up(turn), Ok)?;
         let content = String::from_utf8_lossy(answer).into_owned();
         history.push(Message { role: "assistant".to_owned(), content });
         history.extend(next.messages);
@@ -301,19 +351,7 @@ impl Session {
         };
         let order = clerk.written(&ask, turn.index)?;
         let turn = Turn { index: turn.index + 1, ..turn };
-        Ok((order, Rest { history: said(ask.prompt), turn }))
-    }
-}
-
-impl Rest {
-    /// Makes the next turn, if there is one.
-    fn prepared(self, clerk: &Clerk) -> Result<Option<Session>, RunError> {
-        let Self { history, turn } = self;
-        if turn.index >= clerk.turns(turn.session) {
-            return Ok(None);
-        }
-        let next = clerk.kind(turn.session).workload.follow_up(turn)?;
-        Ok(Some(Session { history, turn, next }))
+        Ok((order, Self { history: said(ask.prompt), turn, next: None }))
     }
 }
 

@@ -103,7 +103,7 @@ fn the_first_turns_are_what_requests_without_sessions_ask() {
     let (mut alone, _building) = feeder(&clerk, Talk::Single);
     let (mut feeder, _building) = feeder(&clerk, Talk::Sessions);
     for number in 0..9 {
-        let first = order(&mut feeder, Some(opening(number)), 50);
+        let first = order(&mut feeder, Some(first_turn(number)), 50);
         assert_eq!(first, order(&mut alone, None, number));
     }
 }
