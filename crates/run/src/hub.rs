@@ -20,6 +20,7 @@
 //!
 //! Deliberately not here: uploads, other kinds of repositories, deleting what was fetched.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ const HUB: &str = "https://huggingface.co";
 /// How long the hub may take to say what is there, and to hand a file over.
 const ASK_LIMIT: Nanos = Nanos::from_secs(30);
 const FETCH_LIMIT: Nanos = Nanos::from_secs(6 * 3600);
+
+/// The folder of a repository in the cache that has one folder for each commit.
+const SNAPSHOTS: &str = "snapshots";
 
 /// The most redirects that are followed.
 const REDIRECTS_MAX: usize = 8;
@@ -204,6 +208,31 @@ pub fn localised(
     tell: &mut dyn FnMut(&str),
 ) -> Result<Scenario, HubError> {
     let mut scenario = scenario.clone();
+    for (kind, path) in files(&mut scenario) {
+        if let Some(name) = HubName::of(path) {
+            *path = Hub::of(secrets).file(kind, &name, tell)?;
+        }
+    }
+    Ok(scenario)
+}
+
+/// Returns what each name on a hub was when it was localised: the commit and the file in it, as
+/// `COMMIT/FILE`.
+pub(crate) fn snapshots(named: &Scenario, local: &Scenario) -> BTreeMap<String, String> {
+    let (mut named, mut local) = (named.clone(), local.clone());
+    let pairs = files(&mut named).into_iter().zip(files(&mut local));
+    let on_hub = pairs.filter(|((_, name), _)| HubName::of(name).is_some());
+    on_hub
+        .map(|((_, name), (_, path))| {
+            let parts = path.iter().map(|part| part.to_string_lossy());
+            let parts = parts.skip_while(|part| part != SNAPSHOTS).skip(1);
+            (name.display().to_string(), parts.collect::<Vec<_>>().join("/"))
+        })
+        .collect()
+}
+
+/// Returns what may be a name on a hub.
+fn files(scenario: &mut Scenario) -> Vec<(Kind, &mut PathBuf)> {
     let sources = scenario.classes.iter_mut().map(|class| &mut class.workload.source);
     let sources = sources.chain([&mut scenario.workload.source]);
     let datasets = sources.filter_map(|source| match source {
@@ -216,12 +245,7 @@ pub fn localised(
         TokenizerChoice::Path(path) => Some((Kind::Model, path)),
         TokenizerChoice::Server | TokenizerChoice::None => None,
     };
-    for (kind, path) in datasets.chain(tokenizer) {
-        if let Some(name) = HubName::of(path) {
-            *path = Hub::of(secrets).file(kind, &name, tell)?;
-        }
-    }
-    Ok(scenario)
+    datasets.chain(tokenizer).collect()
 }
 
 /// A hub, and what is here of it.
@@ -439,7 +463,7 @@ impl Kept {
         commit: &str,
         file: &str,
     ) -> Result<PathBuf, HubError> {
-        let place = folder.join("snapshots").join(commit).join(file);
+        let place = folder.join(SNAPSHOTS).join(commit).join(file);
         let parent = place.parent().expect("it lies in a folder");
         self.file.sync_all().map_err(failed(begun))?;
         fs::create_dir_all(parent).map_err(failed(parent))?;
@@ -483,8 +507,7 @@ fn cached(folder: &Path, revision: &str, file: &str) -> Option<PathBuf> {
 
 /// Returns the snapshot of a revision: of a commit, or of what a branch or tag last was.
 fn snapshot(folder: &Path, revision: &str) -> Option<PathBuf> {
-    let of =
-        |commit: &str| Some(folder.join("snapshots").join(commit)).filter(|path| path.is_dir());
+    let of = |commit: &str| Some(folder.join(SNAPSHOTS).join(commit)).filter(|path| path.is_dir());
     let reference = fs::read_to_string(folder.join("refs").join(revision));
     reference.ok().and_then(|commit| of(commit.trim())).or_else(|| of(revision))
 }

@@ -32,7 +32,7 @@ use crate::calibration::Calibrated;
 use crate::deal::Deal;
 use crate::environment::{Environment, build, cpus};
 use crate::feeder::{Building, Clerk, Feeder, Talk};
-use crate::hub::localised;
+use crate::hub::{localised, snapshots};
 use crate::judge::{self, Measured, Plan};
 use crate::physics::physics;
 use crate::preflight::{self, Learned, Preflight, Usage};
@@ -190,6 +190,10 @@ impl Session {
         };
         let mut header = header(resolved, options, self.target(), &plan, &clock);
         header.environment = json!(environment);
+        let snapshots = snapshots(&resolved.scenario, scenario);
+        if !snapshots.is_empty() {
+            header.scenario["snapshots"] = json!(snapshots);
+        }
         let mut writer = RunWriter::create(&options.dir, &header)?;
         writer.append_telemetry(&baseline)?;
         let observing = observers.start(clock, scenario.metrics.interval)?;

@@ -80,14 +80,17 @@ impl Mirror {
     }
 }
 
+fn scenario(key: &str, text: &str) -> Scenario {
+    let given = vec![Given::flag(Setting::by_key(key).unwrap(), text)];
+    resolve(given, Seed(1)).unwrap().scenario
+}
+
 fn localised_with(
     variables: &BTreeMap<&str, String>,
     key: &str,
     text: &str,
 ) -> Result<Scenario, HubError> {
-    let given = vec![Given::flag(Setting::by_key(key).unwrap(), text)];
-    let scenario = resolve(given, Seed(1)).unwrap().scenario;
-    localised(&scenario, &|name| variables.get(name).cloned(), &mut |_| {})
+    localised(&scenario(key, text), &|name| variables.get(name).cloned(), &mut |_| {})
 }
 
 /// Serves one answer a connection, made of the path and of where the range begins.
@@ -135,6 +138,9 @@ fn what_breaks_off_is_gone_on_with_and_what_is_there_is_not_asked_for() {
     let layout = format!("hub/datasets--o--n/snapshots/{COMMIT}/data/x.jsonl");
     assert_eq!(here, mirror.home.path().join(layout));
     assert_eq!(fs::read_to_string(&here).unwrap(), ROWS);
+    let (key, name) = ("dataset", "hf:o/n:data/x.jsonl");
+    let was = snapshots(&scenario(key, name), &mirror.localised(key, name).unwrap());
+    assert_eq!(was, [(name.to_owned(), format!("{COMMIT}/data/x.jsonl"))].into());
     let reference = mirror.home.path().join("hub/datasets--o--n/refs/main");
     assert_eq!(fs::read_to_string(reference).unwrap(), COMMIT);
     // Half of it, and half of the rest, had come. The token stayed with the hub.
