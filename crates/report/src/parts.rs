@@ -37,8 +37,8 @@ pub(crate) struct Kind<'a> {
 pub(crate) fn kinds(point: &Point) -> Vec<Kind<'_>> {
     let turns = Kind {
         name: "turn",
-        note: "input: all that was said before, too. TPOT: mean. Later turns are due when the answer \
-               before them has ended and its user has thought",
+        note: "input: all that was said before, too. TPOT: mean. Later turns are due when the \
+               answer before them has ended and its user has thought",
         parts: &point.turns,
     };
     let classes = Kind { name: "class", note: "TPOT: mean", parts: &point.classes };
