@@ -280,14 +280,15 @@ fn is_repeated(baseline: usize, candidate: usize) -> bool {
 fn critical_values(pairs: &[(Subject, Contrast)], unit: Unit, settings: Settings) -> Vec<f64> {
     let Settings { alpha, permutations, .. } = settings;
     let residuals: Vec<Units> = pairs.iter().map(|(_, contrast)| contrast.residuals()).collect();
-    let widened = |drawn: &[Vec<f64>], series: &[Vec<Vec<f64>>]| -> Vec<f64> {
-        let alone = critical::together(drawn, alpha).into_iter();
-        alone.zip(series).map(|(value, series)| value * critical::persistence(series)).collect()
+    let widened = |values: Vec<f64>, series: &[Vec<Vec<f64>>]| -> Vec<f64> {
+        let pairs = values.into_iter().zip(series);
+        pairs.map(|(value, series)| value * critical::persistence(series)).collect()
     };
     match unit {
         Unit::Batches => {
             let series: Vec<_> = residuals.iter().map(Units::sums).collect();
-            widened(&critical::dealt(&residuals, permutations, SEED), &series)
+            let drawn = critical::dealt(&residuals, permutations, SEED);
+            widened(critical::together(&drawn, alpha).0, &series)
         }
         Unit::Pairs => {
             // Not the residuals: where nothing changed, either sign of a difference is as likely,
@@ -295,8 +296,14 @@ fn critical_values(pairs: &[(Subject, Contrast)], unit: Unit, settings: Settings
             let differences: Vec<Vec<f64>> =
                 pairs.iter().map(|(_, contrast)| contrast.unchanged().differences()).collect();
             let drawn = critical::flipped(&differences, permutations, SEED);
+            let (mut values, level) = critical::together(&drawn, alpha);
+            for (value, differences) in values.iter_mut().zip(&differences) {
+                // Where hardly a unit differs, signs say nothing of how far it could.
+                let freedom = differences.len() as f64 - 1.0;
+                *value = value.max(critical::two_sided_t(freedom, level));
+            }
             let series: Vec<_> = residuals.iter().map(|units| vec![units.deviations()]).collect();
-            widened(&drawn, &series)
+            widened(values, &series)
         }
         Unit::Runs | Unit::Nothing => {
             residuals.iter().map(|r| critical::student(r, alpha, residuals.len())).collect()

@@ -1,28 +1,28 @@
 //! Whether more arrives than is answered.
 //!
-//! "**Saturated**: concurrency and TTFT both rise through the window (slopes above 0 at 95 %), or
-//! completions fall behind arrivals." (docs/metrics.md, section 7)
+//! "**Saturated**: completions fall behind arrivals, and chance is no explanation"
+//! (docs/metrics.md, section 7)
 //!
-//! A queue below saturation rises and falls too, and so both would be found in one calm run of
-//! twenty. So neither counts unless chance is no explanation: unless the requests in flight grow,
-//! through the second half of the load, by more than those of a calm server do. A closed loop asks
-//! no more than is answered.
+//! A queue below saturation rises and falls too, the nearer to it the further. So two things that
+//! chance does are ruled out: that requests in flight vary as those of a calm server do, and that
+//! a server which just keeps up had more to do for a while. The first is looked for in the second
+//! half of the load, when a loop that fills at its beginning is full; the second, which takes
+//! longer to tell, in its last three quarters. A closed loop asks no more than is answered.
 
 use infermark_terms::{RequestRow, Stamp};
 
 use crate::LoadPlan;
-use crate::batches::BATCHES;
-use crate::figures;
 use crate::population::{Population, Roster};
-use crate::slices::Slices;
 use crate::span::Span;
-use crate::trend::rises;
 
-/// Completions that fall behind arrivals by more than this share do so without a further sign.
-const BEHIND_SHARE: f64 = 0.05;
 /// Of L requests in flight, the change over a time longer than a request's varies by 2 L if
 /// arrivals are Poisson (M/G/∞). Beyond so many standard deviations it is not chance.
-const BEHIND_DEVIATIONS: f64 = 3.0;
+const CALM_DEVIATIONS: f64 = 3.0;
+/// A arrivals of a Poisson process vary by A, and what a busy server answers meanwhile by about
+/// half as much, since answers differ in length. Beyond so many standard deviations, one in 300,
+/// a server that just keeps up is no explanation.
+const BUSY_DEVIATIONS: f64 = 2.7;
+const BUSY_VARIANCE: f64 = 1.5;
 /// The fewest arrivals of which anything can be said.
 const ARRIVALS_MIN: usize = 40;
 
@@ -46,43 +46,33 @@ pub(crate) fn backlog(
     }
     // Members are in the order of due.
     let due = |index: usize| members[index].row.due;
-    let (from, to) = (due(members.len() / 2), due(members.len() - 1));
-    let second = Span { start: from, end: to };
-    let rows = roster.rows().iter();
-    let arrived = rows.clone().filter(|row| second.contains(row.due)).count();
-    let ended = rows.filter(|row| second.contains(row.end)).count();
-    let behind = arrived.saturating_sub(ended) as f64;
-    let first = Span { start: due(0), end: from };
+    let last = due(members.len() - 1);
+    let through = |from: Stamp| {
+        let span = Span { start: from, end: last };
+        let count = |at: fn(&RequestRow) -> Stamp| {
+            roster.rows().iter().filter(|row| span.contains(at(row))).count()
+        };
+        Backlog { arrived: count(|row| row.due), ended: count(|row| row.end) }
+    };
+    let middle = due(members.len() / 2);
+    let (half, most) = (through(middle), through(due(members.len() / 4)));
     // One more, since of few there may be none for a while.
-    let in_flight = 1.0 + in_flight_over(roster.rows(), first).iter().sum::<f64>() / BATCHES as f64;
-    let chance = BEHIND_DEVIATIONS * (2.0 * in_flight).sqrt();
-    let far = behind > BEHIND_SHARE * arrived as f64;
-    let whole = Span { start: due(0), end: to };
-    let rising = || rises(&waits(population)) && rises(&in_flight_over(roster.rows(), whole));
-    (behind > chance && (far || rising())).then_some(Backlog { arrived, ended })
+    let in_flight = 1.0 + in_flight(roster.rows(), Span { start: due(0), end: middle });
+    let calm = CALM_DEVIATIONS * (2.0 * in_flight).sqrt();
+    let busy = BUSY_DEVIATIONS * (BUSY_VARIANCE * most.arrived as f64).sqrt();
+    (half.behind() > calm && most.behind() > busy).then_some(half)
 }
 
-/// Returns the mean TTFT of each batch of arrivals that has any.
-fn waits(population: &Population<'_>) -> Vec<f64> {
-    let mut sums = [(0.0, 0.0); BATCHES];
-    for (index, member) in population.members().iter().enumerate() {
-        if let Some(ttft) = figures::ttft(member.row) {
-            let (sum, count) = &mut sums[usize::from(population.batch(index))];
-            *sum += ttft.as_millis_f64();
-            *count += 1.0;
-        }
+impl Backlog {
+    /// Returns how many more arrived than ended.
+    fn behind(self) -> f64 {
+        self.arrived.saturating_sub(self.ended) as f64
     }
-    let known = sums.into_iter().filter(|(_, count)| *count > 0.0);
-    known.map(|(sum, count)| sum / count).collect()
 }
 
-/// Returns the mean number of requests in flight in each slice of a span.
-fn in_flight_over(rows: &[&RequestRow], span: Span) -> Vec<f64> {
-    let Some(mut slices) = Slices::new(span) else { return Vec::new() };
-    for row in rows {
-        let flight = Span { start: row.due, end: Stamp(row.end.0.max(row.due.0)) };
-        slices.add(flight, flight.nanos() as f64);
-    }
-    let width = span.nanos() as f64 / BATCHES as f64;
-    slices.amounts().iter().map(|area| area / width).collect()
+/// Returns the mean number of requests in flight over a span.
+fn in_flight(rows: &[&RequestRow], span: Span) -> f64 {
+    let flights = rows.iter().map(|row| Span { start: row.due, end: row.end.max(row.due) });
+    let area: u64 = flights.map(|flight| flight.overlap(span).nanos()).sum();
+    if span.nanos() == 0 { 0.0 } else { area as f64 / span.nanos() as f64 }
 }

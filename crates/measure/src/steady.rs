@@ -4,9 +4,10 @@
 //!
 //! The load is cut into [`SLICES`] slices of equal length, and a stretch reaches from the beginning
 //! of one of them to the end of the load. It is judged by the means of [`PARTS`] equal parts, which
-//! resemble their neighbours less than shorter ones do. Batch means agree where the first part's is
-//! no further from the others than those are from each other: a trend test alone would accept a
-//! stretch with a short transient at its beginning.
+//! resemble their neighbours less than shorter ones do. Batch means agree where the first part's,
+//! and the first quarter's, are no further from those of the second half than chance has them: a
+//! trend test alone would accept a stretch with a transient at its beginning, and beside the whole
+//! of the others a transient of several parts would hide among them.
 
 use infermark_terms::{RequestRow, Stamp};
 
@@ -23,9 +24,12 @@ const LATEST: usize = 60;
 const TREND_P: f64 = 0.05 / 3.0;
 /// Parts of a stretch whose means are compared.
 const PARTS: usize = 20;
-/// How many standard deviations of the other parts' means the first part's may lie from theirs.
-/// (Student's t of 19 parts at 95 %, for one more observation: 2.101 · √(1 + 1/19).)
-const PART_DEVIATIONS: f64 = 2.16;
+/// How many standard deviations of the second half's means the first part's may lie from theirs.
+/// (Student's t of 10 parts at 99 %, since there are six such tests, for one more observation:
+/// 3.250 · √(1 + 1/10).)
+const PART_DEVIATIONS: f64 = 3.408;
+/// The same of the mean of the first quarter, which is five parts: 3.250 · √(1/5 + 1/10).
+const QUARTER_DEVIATIONS: f64 = 1.780;
 /// The fewest requests: some for each slice.
 const REQUESTS_MIN: usize = 3 * SLICES;
 
@@ -57,15 +61,21 @@ fn parts(series: &[f64]) -> Vec<f64> {
     (0..parts).map(|part| mean(&series[edge(part)..edge(part + 1)])).collect()
 }
 
-/// Says whether the first of several means agrees with the others.
+/// Says whether the first of several means, and the first quarter of them, agree with the second
+/// half.
 fn agree(means: &[f64]) -> bool {
-    let Some((first, others)) = means.split_first() else { return true };
-    let count = others.len() as f64;
-    let mean = others.iter().sum::<f64>() / count;
-    let variance = others.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let (first, half) = means.split_at(means.len() / 2);
+    if first.is_empty() {
+        return true;
+    }
+    let average = |means: &[f64]| means.iter().sum::<f64>() / means.len() as f64;
+    let (mean, freedom) = (average(half), half.len() as f64 - 1.0);
+    let deviation = (half.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / freedom).sqrt();
     // What is the same throughout differs by rounding.
     let rounding = 1e-9 * mean.abs();
-    (first - mean).abs() <= PART_DEVIATIONS * variance.sqrt() + rounding
+    let quarter = average(&first[..first.len().div_ceil(2)]);
+    (first[0] - mean).abs() <= PART_DEVIATIONS * deviation + rounding
+        && (quarter - mean).abs() <= QUARTER_DEVIATIONS * deviation + rounding
 }
 
 /// Returns the mean number of requests in flight in each slice.

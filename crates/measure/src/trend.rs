@@ -1,31 +1,6 @@
-//! Whether a series rises, falls or holds.
+//! Whether a series has a trend.
 
 use statrs::distribution::{ContinuousCDF, Normal};
-
-/// The one-sided 95 % point of Student's t with so many degrees of freedom, at least 3: the
-/// expansion of Cornish and Fisher (Abramowitz and Stegun, 26.7.5), good to three digits.
-fn t_95(freedom: f64) -> f64 {
-    const Z: f64 = 1.644_853_626_951_472_2;
-    let first = (Z.powi(3) + Z) / 4.0;
-    let second = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
-    Z + first / freedom + second / freedom.powi(2)
-}
-
-/// Says whether the slope of the least-squares line through a series is above 0 at 95 %, taking
-/// the deviations from it for independent. A series of fewer than five values never rises.
-pub(crate) fn rises(series: &[f64]) -> bool {
-    let count = series.len() as f64;
-    if series.len() < 5 {
-        return false;
-    }
-    let middle = (count - 1.0) / 2.0;
-    let mean = series.iter().sum::<f64>() / count;
-    let places = || series.iter().enumerate().map(|(place, value)| (place as f64 - middle, value));
-    let spread: f64 = places().map(|(place, _)| place * place).sum();
-    let slope = places().map(|(place, value)| place * (value - mean)).sum::<f64>() / spread;
-    let residue: f64 = places().map(|(place, value)| (value - mean - slope * place).powi(2)).sum();
-    slope > t_95(count - 2.0) * (residue / (count - 2.0) / spread).sqrt()
-}
 
 /// Returns the probability of so strong a trend, up or down, in a series that has none: the test
 /// of Mann and Kendall, with the variance for an autocorrelated series of Hamed and Rao (1998,
@@ -144,14 +119,6 @@ mod tests {
     }
 
     #[test]
-    fn a_rise_is_found_and_a_fall_is_none() {
-        assert!(share(0.0, 0.0, rises) < 0.09);
-        assert!(share(0.0, 0.04, rises) > 0.95);
-        assert!(share(0.0, -0.04, rises) < 0.01);
-        assert!(!rises(&[1.0, 2.0, 3.0]));
-    }
-
-    #[test]
     fn ties_share_their_ranks() {
         assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]).map_to_halves(), [7, 2, 7, 4]);
     }
@@ -164,10 +131,5 @@ mod tests {
         fn map_to_halves(&self) -> Vec<i64> {
             self.iter().map(|rank| (2.0 * rank) as i64).collect()
         }
-    }
-
-    #[test]
-    fn the_quantile_is_that_of_the_tables() {
-        assert!((t_95(18.0) - 1.734).abs() < 1e-3 && (t_95(5.0) - 2.015).abs() < 2e-2);
     }
 }

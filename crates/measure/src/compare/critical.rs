@@ -12,11 +12,12 @@ const PERSISTENCE_MAX: f64 = 0.9;
 /// 1 − `alpha` none of them does where nothing changed, and each has the same share in the rest.
 ///
 /// `drawn` has each figure's absolute statistics under the same permutations. A statistic is
-/// ranked among its figure's own; what is held to `alpha` is the least of the ranks.
-pub(super) fn together(drawn: &[Vec<f64>], alpha: f64) -> Vec<f64> {
+/// ranked among its figure's own; what is held to `alpha` is the least of the ranks. With the
+/// values comes the probability with which each figure alone exceeds its own.
+pub(super) fn together(drawn: &[Vec<f64>], alpha: f64) -> (Vec<f64>, f64) {
     let count = drawn.first().map_or(0, Vec::len);
     if count == 0 {
-        return Vec::new();
+        return (Vec::new(), alpha);
     }
     let sorted: Vec<Vec<f64>> = drawn
         .iter()
@@ -37,7 +38,8 @@ pub(super) fn together(drawn: &[Vec<f64>], alpha: f64) -> Vec<f64> {
     least.sort_unstable();
     // In at most `alpha · count` permutations the least rank is up to this.
     let allowed = least[(alpha * count as f64) as usize].saturating_sub(1);
-    sorted.iter().map(|sorted| sorted[count - 1 - allowed.min(count - 1)]).collect()
+    let critical = sorted.iter().map(|sorted| sorted[count - 1 - allowed.min(count - 1)]).collect();
+    (critical, allowed.max(1) as f64 / count as f64)
 }
 
 /// Returns the absolute statistics of each figure: the residuals of both sides are thrown
@@ -171,8 +173,13 @@ pub(super) fn student(residuals: &Units, alpha: f64, figures: usize) -> f64 {
     // Where nothing varies, any difference is one.
     let least = parts[0].1.min(parts[1].1);
     let freedom = if spread > 0.0 { (variance * variance / spread).max(least) } else { least };
-    let t = StudentsT::new(0.0, 1.0, freedom).expect("each side has at least two runs");
-    t.inverse_cdf(1.0 - alpha / 2.0 / figures as f64)
+    two_sided_t(freedom, alpha / figures as f64)
+}
+
+/// Returns the value that the absolute of Student's t exceeds with this probability.
+pub(super) fn two_sided_t(freedom: f64, probability: f64) -> f64 {
+    let t = StudentsT::new(0.0, 1.0, freedom).expect("there are at least two units");
+    t.inverse_cdf(1.0 - probability / 2.0)
 }
 
 #[cfg(test)]
@@ -203,14 +210,14 @@ mod tests {
             baseline: (0..20).map(unit).collect(),
             candidate: (20..40).map(unit).collect(),
         };
-        let of = |drawn: Vec<Vec<f64>>| together(&drawn, 0.05)[0];
+        let of = |drawn: Vec<Vec<f64>>| together(&drawn, 0.05).0[0];
         let critical = of(dealt(std::slice::from_ref(&units), 1999, Seed(1)));
         // Student's t with 38 degrees of freedom: 2.024.
         assert!((critical - 2.024).abs() < 0.15, "{critical}");
         let critical = of(flipped(&[units.differences()], 1999, Seed(1)));
         // With 19: 2.093.
         assert!((critical - 2.093).abs() < 0.2, "{critical}");
-        assert!(together(&[], 0.05).is_empty());
+        assert!(together(&[], 0.05).0.is_empty());
     }
 
     #[test]
