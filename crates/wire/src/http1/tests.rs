@@ -330,3 +330,29 @@ fn a_chunked_request_is_read() {
     assert_eq!(request.body, b"abc");
     assert_eq!(request.keep, Keep::Close);
 }
+
+#[test]
+fn how_long_an_idle_connection_is_kept_is_read_where_it_is_said() {
+    let kept = |field: &str| {
+        let mut decoder = ResponseDecoder::new();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{field}\r\n\r\n");
+        let fed = decoder.feed(head.as_bytes(), &mut Collected::default());
+        assert_eq!(fed, Ok(Message::Complete));
+        let kept = decoder.idle();
+        decoder.reset();
+        assert_eq!(decoder.idle(), None);
+        kept.map(|length| length.0 / 1_000_000_000)
+    };
+    for (field, seconds) in [
+        ("Keep-Alive: timeout=5, max=100", Some(5)),
+        ("keep-alive: max=1,Timeout=7", Some(7)),
+        ("Keep-Alive: timeout=0", Some(0)),
+        ("Keep-Alive: timeout=soon", None),
+        ("Keep-Alive: timeout=-1", None),
+        ("Keep-Alive: max=5", None),
+        ("Keep-Alive: timeout=18446744073709551615", None),
+        ("X: timeout=5", None),
+    ] {
+        assert_eq!(kept(field), seconds, "{field}");
+    }
+}
