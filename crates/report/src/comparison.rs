@@ -196,7 +196,9 @@ fn point_section(page: &mut Page, point: &PointSheet<'_>) {
         let head = ["figure", "baseline", "candidate", "change", "interval", "verdict"];
         page.line(Tone::Strong, &row(head.map(str::to_owned)));
     }
-    let all = point.load.is_none() || findings.len() <= SHOWN_MAX;
+    // Where nothing is tested, nothing would be shown.
+    let untested = point.comparison.unit == Unit::Nothing;
+    let all = point.load.is_none() || untested || findings.len() <= SHOWN_MAX;
     let changed =
         |finding: &&Finding| all || matches!(finding.verdict, Standing::Better | Standing::Worse);
     for finding in findings.iter().filter(changed) {
