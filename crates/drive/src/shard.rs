@@ -22,8 +22,9 @@ const BACKLOG_CHUNKS: usize = 1024 * 1024;
 /// Requests sent before what arrived meanwhile is looked at: a burst must not delay the reads.
 const SENDS_PER_ROUND: usize = 16;
 
-/// How long to wait for an order that is not ready yet.
-const ORDER_RETRY: Nanos = Nanos::from_micros(50);
+/// How long to wait for an order that is not ready yet: long enough to sleep, since whoever builds
+/// it may need this core.
+const ORDER_RETRY: Nanos = Nanos::from_micros(150);
 
 /// The shard's end of the way to the writer, and of the way back for used batches.
 pub struct Outbox {

@@ -302,7 +302,7 @@ fn an_order_that_is_late_delays_its_request_and_loses_none() {
     let model = Model::new(Nanos::from_secs(1));
     let (rows, model) = drive_from(source, model, steady(10), window, Nanos::from_secs(5));
     assert_eq!(count(&rows, window, OutcomeKind::Finished), 100);
-    assert!(model.levels.iter().all(|(sent, _)| sent.0 % (SECOND / 10) == 100_000));
+    assert!(model.levels.iter().all(|(sent, _)| sent.0 % (SECOND / 10) == 300_000));
 }
 
 #[test]

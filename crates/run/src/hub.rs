@@ -327,8 +327,10 @@ impl Hub {
         }
         tell(&format!("fetching {file} of {} from {}", name.repo, shown(&self.url)));
         let path = self.fetch(kind, name, &listing.sha, &file, tell)?;
-        let reference = folder.join("refs").join(&name.revision);
-        write(&reference, listing.sha.as_bytes()).map_err(failed(&reference))?;
+        if name.revision != listing.sha {
+            let reference = folder.join("refs").join(&name.revision);
+            write(&reference, listing.sha.as_bytes()).map_err(failed(&reference))?;
+        }
         Ok(path)
     }
 
