@@ -12,7 +12,9 @@ use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
 use infermark_scenario::{Given, nearest};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::{calibrate, compare, doctor, place, print, repeat, runs, say, sim, sweep, validate};
+use crate::{
+    calibrate, capacity, compare, doctor, place, print, repeat, runs, say, sim, sweep, validate,
+};
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -25,6 +27,7 @@ pub(crate) fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(run())
         .subcommand(sweep::command())
+        .subcommand(capacity::command())
         .subcommand(report())
         .subcommand(validate::command())
         .subcommand(compare::command())

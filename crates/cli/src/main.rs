@@ -5,6 +5,7 @@
 
 mod arguments;
 mod calibrate;
+mod capacity;
 mod compare;
 mod doctor;
 mod exit;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     };
     let done = match matches.subcommand() {
         Some(("run", matches)) => run::run(matches),
+        Some(("capacity", matches)) => capacity::capacity(matches),
         Some(("sweep", matches)) => sweep::sweep(matches),
         Some(("report", matches)) => report::report(matches),
         Some(("validate", matches)) => validate::validate(matches),

@@ -189,7 +189,7 @@ fn percent(share: f64) -> String {
 }
 
 /// Writes a duration as one would say it.
-fn lasting(seconds: f64) -> String {
+pub(crate) fn lasting(seconds: f64) -> String {
     match seconds {
         short if short < 120.0 => format!("{short:.0} s"),
         some if some < 7200.0 => format!("{:.0} min", some / 60.0),
@@ -198,7 +198,7 @@ fn lasting(seconds: f64) -> String {
 }
 
 /// Writes a number with so many significant digits at least, and no exponent.
-fn short(value: f64, digits: i32) -> String {
+pub(crate) fn short(value: f64, digits: i32) -> String {
     let before = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
     let after = usize::try_from(digits - 1 - before).unwrap_or(0);
     format!("{value:.after$}")

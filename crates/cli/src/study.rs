@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, value_parser};
 use infermark_drive::Stop;
 use infermark_measure::Decision;
 use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
+use infermark_run::capacity::Capacity;
 use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Event, Kind, Studied, Study, StudyOptions, Taken, read};
@@ -15,6 +16,7 @@ use infermark_scenario::Resolved;
 use infermark_scenario::intent::Verification as Checked;
 use infermark_scenario::settings::Setting;
 use infermark_terms::Trust;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -24,7 +26,7 @@ use crate::report::{claim, colour, deliver, format, json, leave_page};
 use crate::run::{id, listen_for_interrupts};
 use crate::sweep::LOADS;
 use crate::validate::{self, Form};
-use crate::{calibrate, place, repeat, say, sheet, subject};
+use crate::{calibrate, capacity, place, repeat, say, sheet, subject};
 
 /// What a new study was asked for.
 pub(crate) struct Asked {
@@ -153,9 +155,14 @@ fn told_of(event: Event<'_>) -> String {
 }
 
 /// Turns the exit into that of a void result, where a point is, or else of a suite that failed or
-/// of a repeated run that missed an objective.
+/// of a repeated run that missed an objective. Where nothing succeeds a search for capacity has
+/// learnt that the load is too much.
 pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
-    let is_void = |taken: &Taken| taken.point.trust.verdict == Trust::Void;
+    let is_search = studied.kind() == Some(Kind::Capacity);
+    let is_void = |taken: &Taken| {
+        let nothing = is_search && taken.point.counts.success == 0;
+        taken.point.trust.verdict == Trust::Void && !nothing
+    };
     let is_missed = |taken: &Taken| taken.point.decision() == Some(Decision::Missed);
     let is_repeated = studied.kind() == Some(Kind::Repeat);
     let failed = || validate::found(studied).is_some_and(|found| found.verdict == Passed::Fail);
@@ -292,7 +299,10 @@ pub(crate) fn beside(results: &Map<String, Value>) -> Vec<(&'static str, Vec<Str
         Some(format!("{of}at {load}{between} (greatest requests/s ÷ E2E)"))
     });
     let knees: Vec<_> = knees.collect();
-    if knees.is_empty() { Vec::new() } else { vec![("knee", knees)] }
+    let found = results.get("capacity").and_then(|found| Capacity::deserialize(found).ok());
+    let capacity = found.map(|found| ("capacity", capacity::sentences(&found)));
+    let knees = (!knees.is_empty()).then_some(("knee", knees));
+    capacity.into_iter().chain(knees).collect()
 }
 
 /// Returns the command that made a study.

@@ -127,6 +127,8 @@ pub(crate) trait Distribution {
     /// How many more requests would decide whether the percentile lies within the limit, should
     /// what they show exceed it as often as so far. Nothing where no number does.
     fn more_to_decide(&self, percentile: Percentile, limit: u64) -> Option<u64>;
+    /// The share of the observations that exceed a limit.
+    fn share_beyond(&self, limit: u64) -> f64;
 }
 
 /// Converts nanoseconds to milliseconds.

@@ -51,7 +51,7 @@ pub mod repeats;
 mod ruling;
 mod sample;
 mod saturation;
-mod share;
+pub mod share;
 mod slices;
 mod span;
 mod spread;

@@ -313,9 +313,14 @@ impl Distribution for Sorted<'_> {
     /// number of requests.
     fn more_to_decide(&self, percentile: Percentile, limit: u64) -> Option<u64> {
         let count = self.pool.entries.partition_point(|entry| entry.nanos() <= limit);
-        let within: u64 = self.weighed().take(count).map(|(_, weight)| weight).sum();
-        let distance = (within as f64 / self.weight as f64 - percentile.fraction()).abs();
+        let distance = (1.0 - percentile.fraction() - self.share_beyond(limit)).abs();
         more_for_width(self.pool.requests, Some(self.share_half_width(count)), distance)
+    }
+
+    fn share_beyond(&self, limit: u64) -> f64 {
+        let count = self.pool.entries.partition_point(|entry| entry.nanos() <= limit);
+        let within: u64 = self.weighed().take(count).map(|(_, weight)| weight).sum();
+        (self.weight - within) as f64 / self.weight as f64
     }
 }
 

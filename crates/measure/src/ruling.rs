@@ -30,6 +30,10 @@ pub struct Ruling {
     pub value: Option<f64>,
     /// The ends of its 95 % interval, each absent (`null`) where it is not known.
     pub ci95: [Option<f64>; 2],
+    /// Of a percentile, the share of the observations that exceed the limit. A means to judge
+    /// several runs together, and no result of its own.
+    #[serde(skip)]
+    pub beyond: Option<f64>,
     /// The judgement.
     pub verdict: Decision,
     /// How far the value lies inside, as a share of the limit; below 0 outside. Absent without a
@@ -68,12 +72,13 @@ struct Tested {
     value: Option<f64>,
     ends: [Option<f64>; 2],
     more: Option<u64>,
+    beyond: Option<f64>,
 }
 
 impl Tested {
     /// A fact about the window, without an interval.
     fn fact(value: f64) -> Self {
-        Self { value: Some(value), ends: [Some(value); 2], more: None }
+        Self { value: Some(value), ends: [Some(value); 2], ..Self::default() }
     }
 
     fn rule(self, bound: Bound) -> Ruling {
@@ -100,6 +105,7 @@ impl Tested {
             bound,
             value: self.value,
             ci95: self.ends,
+            beyond: self.beyond,
             verdict,
             margin: inside.filter(|_| limit > 0.0).map(|inside| inside / limit),
             more_requests: self.more.filter(|_| verdict == Decision::Undecided),
@@ -155,10 +161,12 @@ impl<'a> Bench<'a> {
 }
 
 fn test(sample: &impl Distribution, e: &Estimate, statistic: Statistic, limit: f64) -> Tested {
+    let nanos = (limit * 1e6).round() as u64;
     let percentile = |percentile: Percentile, value: Option<f64>| Tested {
         value,
         ends: sample.percentile_ends(percentile).map(|end| end.map(|end| millis(end as f64))),
-        more: sample.more_to_decide(percentile, (limit * 1e6).round() as u64),
+        more: sample.more_to_decide(percentile, nanos),
+        beyond: value.map(|_| sample.share_beyond(nanos)),
     };
     match statistic {
         Statistic::Mean => {
@@ -167,6 +175,7 @@ fn test(sample: &impl Distribution, e: &Estimate, statistic: Statistic, limit: f
                 value: Some(e.mean),
                 ends: ends(e.mean_ci95),
                 more: more_for_width(sample.requests(), half, (e.mean - limit).abs()),
+                beyond: None,
             }
         }
         Statistic::Min => Tested::fact(e.min),
@@ -240,6 +249,7 @@ impl Levels<'_> {
             value: Some(value),
             ends: share::interval(count as f64, due as f64).map(Some),
             more: share::more_to_decide(count, due, limit),
+            beyond: None,
         })
     }
 
@@ -248,6 +258,7 @@ impl Levels<'_> {
             value: Some(value),
             ends: ends(half.map(|half| [(value - half).max(0.0), value + half])),
             more: more_for_width(self.counts.due, half, (value - limit).abs()),
+            beyond: None,
         }
     }
 
@@ -265,6 +276,7 @@ impl Levels<'_> {
             value: Some(1000.0 / tpot.mean),
             ends: ends(tpot.mean_ci95.map(inverse)),
             more: more_for_width(self.counts.due, half, (tpot.mean - 1000.0 / limit).abs()),
+            beyond: None,
         })
     }
 }

@@ -106,6 +106,10 @@ impl Distribution for Sample {
         let more = percentile.more_to_decide(worth, exceeding.round() as u64)?;
         Some((more as f64 * size as f64 / worth as f64).ceil() as u64)
     }
+
+    fn share_beyond(&self, limit: u64) -> f64 {
+        (self.size() - self.within(limit) as u64) as f64 / self.size() as f64
+    }
 }
 
 #[cfg(test)]

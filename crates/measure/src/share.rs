@@ -9,7 +9,7 @@ const HALVINGS: u32 = 60;
 
 /// Returns the 95 % interval of a probability of which `count` out of `size` independent trials
 /// succeeded: Clopper and Pearson (1934, Biometrika 26:404), from the tails of the binomial law.
-pub(crate) fn interval(count: f64, size: f64) -> [f64; 2] {
+pub fn interval(count: f64, size: f64) -> [f64; 2] {
     // P(B ≥ k) = I_p(k, n − k + 1) rises with p, P(B ≤ k) = 1 − I_p(k + 1, n − k) falls.
     let low =
         if count > 0.0 { root(|p| beta_reg(count, size - count + 1.0, p), TAIL) } else { 0.0 };

@@ -21,6 +21,7 @@
 //! Deliberately not here: words for people, progress bars, exit codes.
 
 pub mod calibration;
+pub mod capacity;
 pub mod compare;
 mod deal;
 pub mod doctor;

@@ -138,6 +138,7 @@ fn undecided(bound: Bound, value: f64) -> Ruling {
         bound,
         value: Some(value),
         ci95: [None, None],
+        beyond: None,
         verdict: Decision::Undecided,
         margin: None,
         more_requests: None,
