@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use infermark_measure::{Details, Point};
+use infermark_measure::{Details, LoadPlan, Point};
 use infermark_report::{Origin, Place, State, Subject, Verification};
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Kind, Studied, Taken};
@@ -37,7 +37,8 @@ pub(crate) fn of_study(studied: &Studied) -> Subject {
     let kind = studied.kind();
     let point = |taken: &Taken| {
         // What is sent as fast as it goes waits as long as there is more of it.
-        let flood = matches!(kind, Some(Kind::Sweep | Kind::Validate)) && is_flood(taken);
+        let floods = matches!(kind, Some(Kind::Sweep | Kind::Validate | Kind::Capacity));
+        let flood = floods && is_flood(taken);
         Point { saturated: taken.is_saturated() || flood, ..taken.point.clone() }
     };
     let suite = validate::found(studied);
@@ -71,8 +72,12 @@ fn places(studied: &Studied) -> Vec<(usize, Place)> {
     let spots = study::spots(&studied.header.rest);
     if spots.is_empty() {
         let all = studied.points.iter().enumerate();
-        let named = |taken: &Taken| Place { label: taken.label.clone(), ..Place::default() };
-        return all.map(|(index, taken)| (index, named(taken))).collect();
+        let carried = carried(studied);
+        let named = |index: usize, taken: &Taken| {
+            let mark = if carried == Some(index) { "capacity" } else { "" };
+            Place { label: taken.label.clone(), mark: mark.to_owned(), ..Place::default() }
+        };
+        return all.map(|(index, taken)| (index, named(index, taken))).collect();
     }
     let places = spots.into_iter().map(|spot| {
         let label = label(spot.point).unwrap_or_default();
@@ -81,6 +86,21 @@ fn places(studied: &Studied) -> Vec<(usize, Place)> {
         (spot.point, Place { label: short, curve: spot.curve, mark: spot.mark.to_owned() })
     });
     places.collect()
+}
+
+/// Returns the longest run at the highest load that a search found to be carried.
+fn carried(studied: &Studied) -> Option<usize> {
+    let met = studied.header.rest.get("capacity")?["met"].as_f64()?;
+    let is_met = |load: &LoadPlan| {
+        let offered = match *load {
+            LoadPlan::Open { rate_rps, .. } => rate_rps,
+            LoadPlan::Closed { concurrency } => f64::from(concurrency),
+            LoadPlan::Trace { .. } => return false,
+        };
+        (offered - met).abs() <= 1e-9 * met
+    };
+    let all = studied.points.iter().enumerate().filter(|(_, taken)| is_met(&taken.point.load));
+    all.max_by_key(|(_, taken)| taken.point.counts.due).map(|(index, _)| index)
 }
 
 /// Returns what reports tell of a run or study with this header.

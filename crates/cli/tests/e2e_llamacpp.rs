@@ -69,7 +69,7 @@ fn every_api_gives_exact_lengths_and_the_counts_of_the_server() {
         assert_eq!(point["tokens"]["input_mean"], 48.0, "{api}");
         assert_eq!(point["tokens"]["output_mean"], 12.0, "{api}");
         let generated = rise(&dir.path().join("here"), Metric::GenerationTokens);
-        assert_eq!(generated, 24.0 * 12.0, "{api}");
+        assert!((generated - 24.0 * 12.0).abs() < 0.5, "{api}: {generated}");
     }
 }
 

@@ -98,7 +98,7 @@ fn one(page: &mut Html, subject: &Subject) {
         answer::tally(page, subject);
         trust::summary(page, std::slice::from_ref(subject));
         answer::verdicts(page, subject);
-        answer::knee(page, subject);
+        answer::sought(page, subject);
         answer::findings(page, subject);
         heading(page, "Points");
         points::write(page, std::slice::from_ref(subject));

@@ -169,14 +169,17 @@ pub(super) fn tally(page: &mut Html, subject: &Subject) {
     let _: &mut Html = page.markup("</p></div>");
 }
 
-/// Writes the figures of the point that a study was for: its knee.
-pub(super) fn knee(page: &mut Html, subject: &Subject) {
-    let marked = subject.points.iter().zip(&subject.places);
-    let mut knees = marked.filter(|(_, place)| place.mark == "knee");
-    // Several are too many to stand out: the table marks them.
-    if let (Some((point, place)), None) = (knees.next(), knees.next()) {
-        super::heading(page, &format!("At the knee: {}", place.label));
-        tiles(page, point);
+/// Writes the figures of the point that a study was for: its knee, or the highest load that it
+/// found to be carried.
+pub(super) fn sought(page: &mut Html, subject: &Subject) {
+    for (mark, heading) in [("knee", "At the knee"), ("capacity", "At capacity")] {
+        let all = subject.points.iter().zip(&subject.places);
+        let mut marked = all.filter(|(_, place)| place.mark == mark);
+        // Several are too many to stand out: the table marks them.
+        if let (Some((point, place)), None) = (marked.next(), marked.next()) {
+            super::heading(page, &format!("{heading}: {}", place.label));
+            tiles(page, point);
+        }
     }
 }
 
