@@ -3,6 +3,7 @@
 
     scripts/whole.py overload [RUNS]   does a run say ClientBound when, and only when, it was?
     scripts/whole.py startup  [RUNS]   from the process's start to its first requests
+    scripts/whole.py tokenizer RUNS PATH  the same with this tokenizer, to the first prompt
     scripts/whole.py soak     [SECONDS]  1,000 streams: memory over time, and lost records
 
 Needs two cores, a release build (`cargo build --release`), and nothing but Python's own library.
@@ -16,8 +17,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,6 +125,42 @@ def startup(runs):
           f"{max(load):.1f}), over {runs} runs")
 
 
+def tokenizer(runs, path):
+    """The server lists a model and refuses the first prompt, whose coming is what is timed."""
+    came = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.answer(200 if self.path == "/v1/models" else 404, b'{"data":[{"id":"any"}]}')
+
+        def do_POST(self):
+            came.append(time.monotonic_ns())
+            self.answer(401, b"{}")
+
+        def answer(self, status, body):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    taken = []
+    for _ in range(runs):
+        came.clear()
+        with tempfile.TemporaryDirectory() as folder:
+            words = [INFERMARK, "run", url, "--quiet", "--requests", "1", "--tokenizer", path]
+            began = time.monotonic_ns()
+            subprocess.run(words, capture_output=True, cwd=folder)
+        taken.append((came[0] - began) / 1e6)
+    print(f"from start to the first prompt, ms: {sorted(taken)[runs // 2]:.0f} "
+          f"({min(taken):.0f} to {max(taken):.0f}), over {runs} runs")
+
+
 def resident(pid):
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
@@ -158,6 +197,8 @@ def soak(seconds):
 
 def main():
     commands = {"overload": (overload, 20), "startup": (startup, 20), "soak": (soak, 600)}
+    if len(sys.argv) == 4 and sys.argv[1] == "tokenizer":
+        return tokenizer(int(sys.argv[2]), sys.argv[3])
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     command, default = commands[sys.argv[1]]
