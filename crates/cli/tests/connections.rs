@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod asked;
 mod served;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::asked::Asked;
 use crate::served::Served;
 
 fn infermark(dir: &TempDir, args: &[&str]) -> Output {
@@ -88,36 +90,17 @@ fn dropping() -> String {
     let _: thread::JoinHandle<()> = thread::spawn(move || {
         let mut drops = false;
         for mut stream in listener.incoming().flatten() {
-            let Some(asked) = read(&mut stream) else { continue };
-            if asked.contains("\"max_tokens\":9") {
+            let Some(asked) = Asked::read(&mut stream) else { continue };
+            if asked.body.contains("\"max_tokens\":9") {
                 drops = !drops;
                 if drops {
                     continue;
                 }
             }
-            drop(stream.write_all(answer(&asked).as_bytes()));
+            drop(stream.write_all(answer(&asked.head).as_bytes()));
         }
     });
     url
-}
-
-/// Reads a request to its end.
-fn read(stream: &mut TcpStream) -> Option<String> {
-    let mut request = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let read = stream.read(&mut piece).ok().filter(|&read| read > 0)?;
-        request.extend_from_slice(&piece[..read]);
-        let text = String::from_utf8_lossy(&request).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head
-            .to_ascii_lowercase()
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-        if body.len() >= length.unwrap_or(0) {
-            return Some(text);
-        }
-    }
 }
 
 fn answer(asked: &str) -> String {
@@ -159,14 +142,14 @@ fn a_trial_request_that_is_put_off_is_sent_again_as_soon_as_the_server_says() {
         let _: thread::JoinHandle<()> = thread::spawn(move || {
             let mut left = times;
             for mut stream in listener.incoming().flatten() {
-                let Some(asked) = read(&mut stream) else { continue };
-                let said = if asked.starts_with("POST ") && left > 0 {
+                let Some(asked) = Asked::read(&mut stream) else { continue };
+                let said = if asked.head.starts_with("POST ") && left > 0 {
                     left -= 1;
                     "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\
                      Connection: close\r\n\r\n"
                         .to_owned()
                 } else {
-                    answer(&asked)
+                    answer(&asked.head)
                 };
                 drop(stream.write_all(said.as_bytes()));
             }

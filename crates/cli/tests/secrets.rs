@@ -5,11 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod asked;
 mod served;
 
 use std::fmt::Debug;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -18,6 +19,7 @@ use std::thread;
 use infermark_store::open;
 use tempfile::TempDir;
 
+use crate::asked::Asked;
 use crate::served::Served;
 
 /// The bearer token, from the environment.
@@ -51,12 +53,6 @@ enum Abuse {
     Load,
 }
 
-/// The request's head and body.
-struct Asked {
-    head: String,
-    body: String,
-}
-
 /// Starts a hostile server; the receiver gets each request's head.
 fn hostile(abuse: Abuse) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -64,31 +60,13 @@ fn hostile(abuse: Abuse) -> (String, Receiver<String>) {
     let (heard, heads) = channel();
     let _: thread::JoinHandle<()> = thread::spawn(move || {
         for (turn, mut stream) in listener.incoming().flatten().enumerate() {
-            if let Some(asked) = read(&mut stream) {
+            if let Some(asked) = Asked::read(&mut stream) {
                 drop(stream.write_all(answer(abuse, &asked, turn).as_bytes()));
                 drop(heard.send(asked.head));
             }
         }
     });
     (url, heads)
-}
-
-fn read(stream: &mut TcpStream) -> Option<Asked> {
-    let mut request = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let read = stream.read(&mut piece).ok().filter(|&read| read > 0)?;
-        request.extend_from_slice(&piece[..read]);
-        let text = String::from_utf8_lossy(&request).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head
-            .to_ascii_lowercase()
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-        if body.len() >= length.unwrap_or(0) {
-            return Some(Asked { head: head.to_owned(), body: body.to_owned() });
-        }
-    }
 }
 
 fn answer(abuse: Abuse, asked: &Asked, turn: usize) -> String {
