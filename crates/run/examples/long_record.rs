@@ -3,8 +3,8 @@
 //! docs/performance.md has the results.
 //!
 //! ```console
-//! cargo run --release -p infermark-run --example long_record -- write 1000000 /tmp/long
-//! /usr/bin/time -v target/release/examples/long_record measure /tmp/long
+//! cargo run --release -p infermark-run --example long_record -- write 1000000 target/long
+//! /usr/bin/time -v target/release/examples/long_record measure target/long
 //! ```
 //!
 //! Requests have 100 to 300 chunks each, and arrive at random: some 45 are in flight. The rows are
