@@ -93,6 +93,8 @@ fn number(value: f64, unit: Unit) -> String {
 /// Says what would decide an undecided bound.
 fn more(ruling: &Ruling) -> String {
     match (ruling.verdict, ruling.more_requests) {
+        // There were enough, but too close together in time to be independent.
+        (Decision::Undecided, Some(0)) => "; a longer run would decide it".to_owned(),
         (Decision::Undecided, Some(more)) => {
             format!("; about {} more requests would decide it", count(rounded(more)))
         }
