@@ -117,10 +117,13 @@ pub fn across(points: &[Point], figure: Subject) -> Option<Across> {
 pub struct Pooling {
     rows: Vec<RequestRow>,
     shifts: Vec<Shift>,
+    /// Behind every request of the runs so far, those outside their windows too: their chunks come
+    /// as well, and must not be taken for those of another run.
+    next: Shift,
 }
 
 /// How the rows of one run were moved: behind those of the runs before it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Shift {
     ids: u64,
     time: Nanos,
@@ -152,9 +155,11 @@ impl Shift {
 impl Pooling {
     /// Adds the next run: of its rows those that were due in its window.
     pub fn add(&mut self, window: [Stamp; 2], requests: Vec<RequestRow>) {
-        let ids = self.rows.iter().map(|row| row.id.0 + 1).max().unwrap_or(0);
-        let time = self.rows.iter().map(|row| row.end).max().unwrap_or(Stamp::ZERO);
-        let shift = Shift { ids, time: time.since(Stamp::ZERO) };
+        let shift = self.next;
+        for row in &requests {
+            self.next.ids = self.next.ids.max(shift.ids + row.id.0 + 1);
+            self.next.time = self.next.time.max(shift.at(row.end).since(Stamp::ZERO));
+        }
         let due = |row: &RequestRow| window[0] <= row.due && row.due < window[1];
         let rows = requests.into_iter().filter(due);
         self.rows.extend(rows.map(|row| shift.request(row)));
@@ -184,8 +189,10 @@ impl Pooling {
 
 #[cfg(test)]
 mod tests {
+    use infermark_terms::ChunkKind;
+
     use super::*;
-    use crate::tests::Noise;
+    use crate::tests::{Noise, row};
 
     #[test]
     fn the_interval_across_runs_is_students() {
@@ -198,6 +205,31 @@ mod tests {
         assert!((across.precision().unwrap() - half / 12.0).abs() < 1e-6);
         assert_eq!(Across::of(&[3.0]).unwrap().ci95, None);
         assert_eq!(Across::of(&[]), None);
+    }
+
+    #[test]
+    fn chunks_of_requests_outside_a_window_are_nobodys_in_the_runs_after_it() {
+        let window = [Stamp::ZERO, Stamp(1_000)];
+        let due = |id, at| RequestRow { due: Stamp(at), end: Stamp(at + 5_000), ..row(id) };
+        let mut pooling = Pooling::default();
+        for _ in 0..2 {
+            pooling.add(window, vec![due(0, 0), due(1, 500), due(2, 2_000), due(3, 2_500)]);
+        }
+        let ids: Vec<_> = pooling.rows.iter().map(|row| row.id.0).collect();
+        assert_eq!(ids, [0, 1, 4, 5]);
+        let chunk = |request| ChunkRow {
+            request: RequestId(request),
+            at: Stamp(6_000),
+            kind: ChunkKind::Answer,
+            tokens: Some(1),
+            text_bytes: 1,
+            coalesced: false,
+            read_delay: Nanos(0),
+        };
+        let owners = |run, request| pooling.chunk(run, chunk(request)).request.0;
+        assert_eq!([0, 1, 2, 3].map(|id| owners(0, id)), [0, 1, 2, 3]);
+        assert_eq!([0, 1, 2, 3].map(|id| owners(1, id)), [4, 5, 6, 7]);
+        assert!(pooling.rows[2].due >= Stamp(7_500), "behind the end of the first run's last");
     }
 
     #[test]
