@@ -183,7 +183,8 @@ pub fn probe(
         let ended = match piece {
             Piece::Bytes(bytes) => {
                 if exchange.bytes() == 0 {
-                    retry_after = field(bytes, "retry-after").and_then(|text| text.parse().ok());
+                    retry_after =
+                        field(bytes, "retry-after").and_then(|text| text.parse::<u32>().ok());
                 }
                 let progress = exchange.receive(bytes, &mut |chunk| {
                     chunks += 1;
@@ -205,7 +206,7 @@ pub fn probe(
         chunks,
         counted: counted && chunks > 0,
         events: exchange.events(),
-        retry_after: retry_after.map(Nanos::from_secs),
+        retry_after: retry_after.map(|seconds| Nanos::from_secs(seconds.into())),
     })
 }
 

@@ -297,8 +297,13 @@ impl Worker {
     fn start(&mut self, mut errand: Errand, batch: &mut Batch) {
         let (clock, terms) = (self.clock, self.terms());
         loop {
-            let way = self.way(errand.order.server);
-            let found = match self.held(errand.due.turn) {
+            // A turn on its session's own connection does not count among those of the addresses.
+            let held = self.held(errand.due.turn);
+            let way = match held {
+                Some(index) => self.slots[index as usize].way,
+                None => self.way(errand.order.server),
+            };
+            let found = match held {
                 Some(index) => Ok(index),
                 None if errand.attempts == 0 => self.find(way),
                 None => self.open(way),
