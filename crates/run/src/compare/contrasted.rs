@@ -21,8 +21,9 @@ use crate::study::{Ended, ended};
 use crate::{Measured, RunError, measure_again};
 
 /// Settings that say what is asked, and when: where all are equal, the requests are the same.
-const ASKING: [&str; 25] = [
+const ASKING: [&str; 26] = [
     "seed",
+    "classes",
     "concurrency",
     "concurrency_of",
     "sessions",
@@ -243,11 +244,15 @@ impl Record {
     }
 
     /// Returns what was asked, and when.
-    fn asked(&self) -> BTreeMap<&str, &str> {
+    fn asked(&self) -> BTreeMap<&str, Vec<&str>> {
         let values = self.measured.header.scenario["values"].as_array().into_iter().flatten();
         let asking = values.filter_map(|value| Some((value["key"].as_str()?, value)));
         let asking = asking.filter(|(key, _)| ASKING.contains(key));
-        asking.filter_map(|(key, value)| Some((key, value["text"].as_str()?))).collect()
+        let mut asked = BTreeMap::<_, Vec<_>>::new();
+        for (key, value) in asking {
+            asked.entry(key).or_default().extend(value["text"].as_str());
+        }
+        asked
     }
 }
 
@@ -257,6 +262,8 @@ fn shared([ours, theirs]: &[Vec<Record>; 2]) -> Option<Vec<BTreeSet<RequestId>>>
     let same = |(one, other): (&Record, &Record)| {
         let asked = one.asked();
         let equal = asked == other.asked() && asked.contains_key("seed");
+        // Turns are numbered as they come, which hangs on when the answers before them ended.
+        let equal = equal && one.rows.iter().all(|row| row.turn.is_none());
         equal.then(|| one.due().intersection(&other.due()).copied().collect())
     };
     let pairs = ours.iter().zip(theirs);

@@ -51,7 +51,12 @@ pub(super) fn facts(header: &RunFile) -> BTreeMap<String, String> {
         if let (Some(key), Some(text)) = (setting["key"].as_str(), setting["text"].as_str())
             && !IDLE.contains(&key)
         {
-            let _: Option<String> = facts.insert(key.to_owned(), text.to_owned());
+            let all: &mut String = facts.entry(key.to_owned()).or_default();
+            // Some settings are given several times.
+            if !all.is_empty() {
+                all.push_str(", ");
+            }
+            all.push_str(text);
         }
     }
     collect(&mut facts, "target", &header.target);

@@ -14,7 +14,8 @@ use crate::suite::Group;
 use crate::{Measured, RunError, measure_again};
 
 /// Settings that tell workloads and loads apart, where they vary within a side.
-const TELLING: [&str; 20] = [
+const TELLING: [&str; 21] = [
+    "classes",
     "target",
     "api",
     "stream",
@@ -187,8 +188,9 @@ fn spot(dir: &Path, label: String, header: &RunFile) -> Spot {
     let point = header.points.first().unwrap_or(&Value::Null);
     let load = load(values, point);
     let telling = TELLING.iter().filter_map(|key| {
-        let value = values.as_array()?.iter().find(|value| value["key"] == **key)?;
-        Some(((*key).to_owned(), value["text"].as_str()?.to_owned()))
+        let given = values.as_array()?.iter().filter(|value| value["key"] == **key);
+        let texts: Vec<_> = given.filter_map(|value| value["text"].as_str()).collect();
+        (!texts.is_empty()).then(|| ((*key).to_owned(), texts.join(", ")))
     });
     Spot {
         label: if label.is_empty() { load.to_string() } else { label },

@@ -52,12 +52,16 @@ pub(super) fn lines(
 }
 
 /// Says whether a trial of the search for a peak shows nothing against the rate: of what is asked
-/// of the peak, nothing is missed but what only a longer run can keep.
+/// of the peak, nothing is missed but what only a longer run can keep. A trial that nobody vouches
+/// for shows nothing at all, so that no peak is looked for above it.
 pub(super) fn holds(
     workload: &Workload,
     placed: &Placed,
     judge: &Judge<'_>,
 ) -> Result<bool, RunError> {
+    if placed.taken.point.trust.verdict == Trust::Void {
+        return Ok(false);
+    }
     let mut slos = Vec::new();
     let of_peak = workload.checks.iter().filter(|check| match &check.at {
         At::Every => true,
