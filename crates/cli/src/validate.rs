@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use infermark_run::study::{Kind, Studied, Taken};
 use infermark_run::suite::{Length, NamedTarget, Told, Validation, validate as conduct};
 use infermark_run::{RunError, rule};
-use infermark_scenario::settings::{self, Setting};
+use infermark_scenario::settings::{self, Group, SETTINGS, Setting};
 use infermark_scenario::suite::{Suite, Targets, parse_suite};
 use infermark_scenario::{Given, Resolved};
 use infermark_terms::Slo;
@@ -27,28 +27,25 @@ use crate::{arguments, print, say};
 
 pub(crate) use self::page::{Form, facts, page, places, verdicts};
 
-/// What a user may say beside the suite. What a suite sets too, the user overrides.
-static SETTINGS: [&Setting; 19] = [
-    &settings::TARGET,
-    &settings::MODEL,
-    &settings::API,
-    &settings::STREAM,
-    &settings::GPUS,
-    &settings::PRICE,
-    &settings::PRICES,
-    &settings::DATASET,
-    &settings::COLUMN,
-    &settings::TOKENIZER,
-    &settings::API_KEY_ENV,
-    &settings::HEADER,
-    &settings::CA,
-    &settings::INSECURE,
-    &settings::TIMEOUT,
-    &settings::CONNECT_TIMEOUT,
-    &settings::SEED,
-    &settings::THREADS,
-    &settings::TAG,
+/// What a user may say beside the suite, besides the target and the way to it.
+const FURTHER: [&str; 8] = [
+    settings::DATASET.key,
+    settings::COLUMN.key,
+    settings::TOKENIZER.key,
+    settings::SEED.key,
+    settings::THREADS.key,
+    settings::TAG.key,
+    settings::METRICS.key,
+    settings::METRICS_INTERVAL.key,
 ];
+
+/// Returns what a user may say beside the suite. What a suite sets too, the user overrides.
+fn settings() -> Vec<&'static Setting> {
+    let ours = |setting: &&Setting| {
+        matches!(setting.group, Group::Target | Group::Access) || FURTHER.contains(&setting.key)
+    };
+    SETTINGS.iter().copied().filter(ours).collect()
+}
 
 /// Under these keys of `run.json` stands what was found.
 const VALIDATION: &str = "validation";
@@ -65,7 +62,7 @@ pub(crate) fn command() -> Command {
              the exit code is 3 where one fails. docs/suites.md says how suites are written.",
         )
         .after_help(EXIT_CODES)
-        .args(SETTINGS.into_iter().map(argument))
+        .args(settings().into_iter().map(argument))
         .arg(
             Arg::new("suite")
                 .long("suite")
@@ -100,7 +97,7 @@ pub(crate) fn command() -> Command {
                 .long("resume")
                 .value_name("DIR")
                 .value_parser(value_parser!(PathBuf))
-                .conflicts_with_all(SETTINGS.map(|setting| setting.key))
+                .conflicts_with_all(settings().into_iter().map(|setting| setting.key))
                 .conflicts_with_all(["suite", "quick", "reference", "named", "record"])
                 .help_heading("Output")
                 .help("Go on with an interrupted validation, as its record says it was asked"),
@@ -233,7 +230,7 @@ fn target(text: &str) -> Result<NamedTarget, Failure> {
 
 /// Makes the scenario that the suite's points change: what the user says, of the first target.
 fn scenario(matches: &ArgMatches, told: &Told) -> Result<Resolved, Failure> {
-    let mut given = arguments::given(&SETTINGS, matches, &|name| std::env::var_os(name))?;
+    let mut given = arguments::given(&settings(), matches, &|name| std::env::var_os(name))?;
     if let Some(first) = told.targets.first() {
         given.retain(|given| *given.setting() != settings::TARGET);
         given.push(Given::flag(&settings::TARGET, &first.target));

@@ -233,7 +233,7 @@ fn origin(origin: Origin) -> &'static str {
 
 /// Returns text as it may stand in a spreadsheet: what would be read as a formula, or as the
 /// beginning of one in a sloppy reader, is led by an apostrophe.
-pub(crate) fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let text = clean(text);
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }

@@ -56,7 +56,7 @@ pub use comparison::{
 pub use curve::{CurveSheet, Dot, Saturated, curve};
 pub use document::html;
 pub use gallery::{png_files, svg_files};
-pub use ledger::csv;
+pub use ledger::{csv, harmless};
 pub use markdown::markdown;
 pub use page::{COLUMNS, Colour};
 pub use sheet::{Sheet, Source, State, Verification};

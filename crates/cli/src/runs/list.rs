@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use infermark_report::{Cell, columns};
+use infermark_report::{Cell, columns, harmless};
 use infermark_run::catalogue::{self, Entry, Standing};
 use jiff::Timestamp;
 use serde_json::json;
@@ -144,9 +144,9 @@ fn csv(entries: &[Entry]) -> Result<String, Failure> {
         let cell = |key: &String| {
             let value = &object[key];
             match value.as_str() {
-                Some(text) => text.to_owned(),
+                Some(text) => harmless(text),
                 None if value.is_null() => String::new(),
-                None if value.is_object() => tags(entry),
+                None if value.is_object() => harmless(&tags(entry)),
                 None => value.to_string(),
             }
         };

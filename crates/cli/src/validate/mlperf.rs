@@ -6,6 +6,7 @@
 use infermark_measure::{Decision, Estimate, Point};
 use infermark_run::study::{Studied, Taken};
 use infermark_run::suite::{Line, Passed, Validation};
+use infermark_terms::notation::duration;
 
 /// The file's name, in the study's directory.
 pub(super) const FILE: &str = "mlperf_log_summary.txt";
@@ -118,10 +119,15 @@ fn parameters(studied: &Studied, place: usize, validation: &Validation) -> Vec<S
         ("ttft_latency (ns)", limit("time to first token")),
         ("tpot_latency (ns)", limit("time per output token")),
         ("max_async_queries", text("max_concurrency")),
-        ("min_duration", text("duration")),
+        ("min_duration (ms)", text("duration").and_then(|text| millis(&text))),
         ("min_query_count", text("requests")),
         ("schedule_rng_seed", seed),
     ];
     let known = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
     known.map(|(name, value)| format!("{name} : {value}")).collect()
+}
+
+/// Returns a duration's text in milliseconds.
+fn millis(text: &str) -> Option<String> {
+    Some((duration(text).ok()?.0 / 1_000_000).to_string())
 }
