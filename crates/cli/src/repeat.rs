@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::compare::share;
 use crate::exit::{Exit, Failure};
-use crate::run::{fetch_named, scenario};
+use crate::run::scenario;
 use crate::say;
 use crate::study::{self, Asked};
 
@@ -92,7 +92,6 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 
 fn asked(matches: &ArgMatches) -> Result<Asked, Failure> {
     let base: Resolved = scenario(matches)?;
-    fetch_named(&base.scenario)?;
     let share = matches.get_one::<f64>("precision").copied();
     let named = matches.get_one::<Subject>("precision_figure").copied();
     let figure = named.unwrap_or_else(|| usual_figure(&base.scenario.load));

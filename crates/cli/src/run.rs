@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use infermark_drive::Stop;
 use infermark_measure::region::Regions;
 use infermark_run::calibration::{self, OUTSIDE_HINT};
-use infermark_run::hub::localised;
+use infermark_run::hub::{Shelf, localised};
 use infermark_run::{Measured, Options, RunError, Watch, catalogue, execute, preview};
 use infermark_scenario::intent::{Scenario, Verification};
 use infermark_scenario::settings::{SETTINGS, Setting};
@@ -36,8 +36,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let record = matches.get_one::<PathBuf>("record");
     let dir = record.cloned().unwrap_or_else(|| place::root(matches).join(&id));
     claim(matches)?;
-    fetch_named(&resolved.scenario)?;
-    if let Some(words) = preview(&resolved.scenario)?.filter(|_| !quiet) {
+    let shelf = Shelf::default();
+    let local = fetch_named(&resolved.scenario, &shelf)?;
+    if let Some(words) = preview(&local, &shelf)?.filter(|_| !quiet) {
         say(&format!("{words}\n"));
     }
     let calibration = calibrate::known();
@@ -57,6 +58,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             stop: stop.clone(),
             watch,
             calibration: calibration.clone(),
+            shelf,
         },
     );
     drop(live);
@@ -79,10 +81,11 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Fetches what the scenario names on a hub and is not on this machine, and says so.
-pub(crate) fn fetch_named(scenario: &Scenario) -> Result<(), Failure> {
-    let named = localised(scenario, &variable, &mut |words| say(&format!("{words}\n")));
-    named.map(drop).map_err(|error| RunError::from(error).into())
+/// Fetches what the scenario names on a hub and is not on this machine, and says so. Returns the
+/// scenario with files in place of the names.
+pub(crate) fn fetch_named(scenario: &Scenario, shelf: &Shelf) -> Result<Scenario, Failure> {
+    let local = localised(scenario, shelf, &variable, &mut |words| say(&format!("{words}\n")));
+    local.map_err(|error| RunError::from(error).into())
 }
 
 /// Says before a run that its load lies outside what this machine is known to measure.

@@ -7,13 +7,14 @@ use infermark_drive::Stop;
 use infermark_measure::Decision;
 use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
 use infermark_run::capacity::Capacity;
+use infermark_run::hub::Shelf;
 use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Event, Kind, Studied, Study, StudyOptions, Taken, read};
 use infermark_run::suite::Passed;
 use infermark_run::{RunError, Watch, catalogue};
 use infermark_scenario::Resolved;
-use infermark_scenario::intent::Verification as Checked;
+use infermark_scenario::intent::{Scenario, Verification as Checked};
 use infermark_scenario::settings::Setting;
 use infermark_terms::Trust;
 use serde::Deserialize;
@@ -23,7 +24,7 @@ use serde_json::{Map, Value};
 use crate::exit::{Exit, Failure};
 use crate::progress::Live;
 use crate::report::{claim, colour, deliver, format, json, leave_page};
-use crate::run::{id, listen_for_interrupts};
+use crate::run::{fetch_named, id, listen_for_interrupts};
 use crate::sweep::LOADS;
 use crate::validate::{self, Form};
 use crate::{calibrate, capacity, place, repeat, say, sheet, subject};
@@ -65,6 +66,10 @@ pub(crate) fn conduct(
 ) -> Result<Exit, Failure> {
     let quiet = matches.get_flag("quiet");
     claim(matches)?;
+    let shelf = Shelf::default();
+    if let Some(asked) = &asked {
+        let _: Scenario = fetch_named(&asked.base.scenario, &shelf)?;
+    }
     let (stop, watch) = (Stop::default(), Watch::default());
     listen_for_interrupts(stop.clone(), watch.clone())?;
     let live = (!quiet).then(|| Live::begin(watch.clone()));
@@ -73,6 +78,7 @@ pub(crate) fn conduct(
         stop,
         watch,
         calibration: calibrate::known(),
+        shelf,
         tell: &|event| {
             if let Some(live) = &live {
                 live.say(&told_of(event));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::arguments::{argument, output, quiet, record, scenario_file};
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::run::{fetch_named, given, settle};
+use crate::run::{given, settle};
 use crate::study::{self, Asked};
 
 /// Rates between idle and as fast as it goes.
@@ -95,7 +95,6 @@ fn asked(matches: &ArgMatches) -> Result<Asked, Failure> {
         output_tokens: take_list(&mut given, &settings::OUTPUT_TOKENS),
     };
     let base: Resolved = settle(given)?;
-    fetch_named(&base.scenario)?;
     Ok(Asked { base, plan: json!(plan) })
 }
 

@@ -46,7 +46,7 @@ pub use carrier::{Batch, Carrier, Order, Source};
 pub use clock::Clock;
 pub use dispatch::{Dispatcher, Step};
 pub use endpoint::{Endpoint, EndpointError, Route, Scheme, shown};
-pub use fetch::{FetchError, Fetched, fetch};
+pub use fetch::{FetchError, Fetched, Opening, fetch};
 pub use proxy::{Proxies, Proxy, ProxyError};
 pub use shard::{Gate, Outbox, Report, Shared, Stop, run};
 pub use socket::keep_stamping;

@@ -16,20 +16,24 @@
 //!   only which one it is, where none was named.
 //! - A file in the cache is whole: it is put there by renaming. What was begun is gone on with, as
 //!   a commit's files never change.
+//! - One process at a time fetches a file: it holds a lock on what has come of it.
 //! - The token goes to the hub alone, not to where it redirects.
 //!
 //! Deliberately not here: uploads, other kinds of repositories, deleting what was fetched.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use infermark_drive::{
-    CallError, Endpoint, EndpointError, FetchError, Proxies, Roots, Route, call, fetch, shown,
+    CallError, Endpoint, EndpointError, FetchError, Opening, Proxies, Roots, Route, call, fetch,
+    shown,
 };
-use infermark_scenario::intent::{HubName, PromptSource, Scenario, TokenizerChoice};
+use infermark_scenario::intent::{HubName, Load, PromptSource, Scenario, TokenizerChoice};
 use infermark_terms::Nanos;
+use infermark_workload::Traces;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -55,7 +59,7 @@ const FILES_MAX: usize = 10_000;
 const TELL_EVERY: u64 = 16 << 20;
 
 /// What a repository holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Dataset,
     Model,
@@ -204,16 +208,44 @@ impl HubError {
 /// If a named file cannot be had.
 pub fn localised(
     scenario: &Scenario,
+    shelf: &Shelf,
     secrets: &Secrets<'_>,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Scenario, HubError> {
     let mut scenario = scenario.clone();
     for (kind, path) in files(&mut scenario) {
         if let Some(name) = HubName::of(path) {
-            *path = Hub::of(secrets).file(kind, &name, tell)?;
+            *path = shelf.file(kind, path, || Hub::of(secrets).file(kind, &name, tell))?;
         }
     }
     Ok(scenario)
+}
+
+/// What a command has at hand: each name on a hub is looked up once, and each trace read once,
+/// however many runs use them. Clones are the same shelf.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf {
+    named: Arc<Mutex<BTreeMap<(Kind, PathBuf), PathBuf>>>,
+    pub(crate) traces: Traces,
+}
+
+impl Shelf {
+    /// Returns the file of a name, found the first time.
+    fn file(
+        &self,
+        kind: Kind,
+        name: &Path,
+        find: impl FnOnce() -> Result<PathBuf, HubError>,
+    ) -> Result<PathBuf, HubError> {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (kind, name.to_owned());
+        if let Some(path) = named.get(&name) {
+            return Ok(path.clone());
+        }
+        let path = find()?;
+        let _: Option<PathBuf> = named.insert(name, path.clone());
+        Ok(path)
+    }
 }
 
 /// Returns what each name on a hub was when it was localised: the commit and the file in it, as
@@ -235,12 +267,15 @@ pub(crate) fn snapshots(named: &Scenario, local: &Scenario) -> BTreeMap<String, 
 fn files(scenario: &mut Scenario) -> Vec<(Kind, &mut PathBuf)> {
     let sources = scenario.classes.iter_mut().map(|class| &mut class.workload.source);
     let sources = sources.chain([&mut scenario.workload.source]);
-    let datasets = sources.filter_map(|source| match source {
-        PromptSource::File { path, .. } => Some((Kind::Dataset, path)),
-        PromptSource::Synthetic { .. }
-        | PromptSource::Corpus { .. }
-        | PromptSource::Trace { .. } => None,
+    let sources = sources.filter_map(|source| match source {
+        PromptSource::File { path, .. } | PromptSource::Trace { path } => Some(path),
+        PromptSource::Synthetic { .. } | PromptSource::Corpus { .. } => None,
     });
+    let replayed = match &mut scenario.load {
+        Load::Trace { path, .. } => Some(path),
+        Load::Closed { .. } | Load::Open { .. } | Load::Throughput { .. } => None,
+    };
+    let datasets = sources.chain(replayed).map(|path| (Kind::Dataset, path));
     let tokenizer = match &mut scenario.tokenizer {
         TokenizerChoice::Path(path) => Some((Kind::Model, path)),
         TokenizerChoice::Server | TokenizerChoice::None => None,
@@ -391,26 +426,31 @@ impl Hub {
         tell: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, HubError> {
         let folder = self.folder(kind, name);
+        let place = folder.join(SNAPSHOTS).join(commit).join(file);
         let begun =
             folder.join("blobs").join(format!("{commit}-{}.incomplete", file.replace('/', "--")));
+        let wait = || tell(&format!("waiting for another process that fetches {file}"));
+        let mut kept = Kept::of_this_process(&begun, wait).map_err(failed(&begun))?;
+        if place.is_file() {
+            return Ok(place);
+        }
         let mut url =
             format!("{}{}/{}/resolve/{commit}/{file}", self.url, kind.prefix(), name.repo);
         for _ in 0..=REDIRECTS_MAX {
             let (base, path) = split(&url).ok_or_else(|| lost(file, &url))?;
             let mut headers =
                 if same_server(base, &self.url) { self.authorization() } else { vec![] };
-            let mut kept = Kept::open(&begun).map_err(failed(&begun))?;
             if kept.bytes > 0 {
                 headers.push(("Range".to_owned(), format!("bytes={}-", kept.bytes)));
             }
             let endpoint = self.endpoint(base)?;
-            let mut take = |status: u16, bytes: &[u8]| kept.take(status, bytes, tell);
+            let mut take = |opening: Opening, bytes: &[u8]| kept.take(opening, bytes, tell);
             let fetched = fetch(&endpoint, path, &headers, FETCH_LIMIT, &mut take)
                 .map_err(|why| HubError::Cut { file: file.to_owned(), source: why.into() })?;
             match (fetched.status, fetched.location) {
-                (200 | 206, _) => return kept.finish(&begun, &folder, commit, file),
+                (200 | 206, _) => return kept.finish(&begun, place),
                 // There is nothing after what was kept: it was whole, or is of no use.
-                (416, _) => fs::remove_file(&begun).map_err(failed(&begun))?,
+                (416, _) => kept.cut(0).map_err(failed(&begun))?,
                 (300..400, Some(location)) => {
                     url = joined(base, &location).ok_or_else(|| lost(file, &location))?;
                 }
@@ -430,21 +470,47 @@ struct Kept {
 }
 
 impl Kept {
-    fn open(path: &Path) -> io::Result<Self> {
+    /// Opens what has come, locked until this value is gone; after `wait` was told where another
+    /// process holds it.
+    fn of_this_process(path: &Path, wait: impl FnOnce()) -> io::Result<Self> {
         fs::create_dir_all(path.parent().expect("it lies in a folder"))?;
         let file = OpenOptions::new().create(true).append(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                wait();
+                file.lock()?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
         let bytes = file.metadata()?.len();
         Ok(Self { file, bytes, is_of_this: false })
     }
 
-    fn take(&mut self, status: u16, bytes: &[u8], tell: &mut dyn FnMut(&str)) -> io::Result<()> {
-        match status {
+    /// Keeps only so many bytes.
+    fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        opening: Opening,
+        bytes: &[u8],
+        tell: &mut dyn FnMut(&str),
+    ) -> io::Result<()> {
+        match (opening.status, opening.from) {
+            (200 | 206, _) if self.is_of_this => {}
             // The server begins anew.
-            200 if !self.is_of_this => {
-                self.file.set_len(0)?;
-                self.bytes = 0;
+            (200, _) => self.cut(0)?,
+            (206, Some(from)) if from <= self.bytes => self.cut(from)?,
+            (206, _) => {
+                // The next try begins anew.
+                self.cut(0)?;
+                let found = "the server goes on elsewhere than where what is here ends";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, found));
             }
-            200 | 206 => {}
             _ => return Ok(()),
         }
         self.is_of_this = true;
@@ -458,14 +524,7 @@ impl Kept {
     }
 
     /// Puts the file into its place.
-    fn finish(
-        self,
-        begun: &Path,
-        folder: &Path,
-        commit: &str,
-        file: &str,
-    ) -> Result<PathBuf, HubError> {
-        let place = folder.join(SNAPSHOTS).join(commit).join(file);
+    fn finish(self, begun: &Path, place: PathBuf) -> Result<PathBuf, HubError> {
         let parent = place.parent().expect("it lies in a folder");
         self.file.sync_all().map_err(failed(begun))?;
         fs::create_dir_all(parent).map_err(failed(parent))?;

@@ -25,14 +25,14 @@ use infermark_sim::serve::Serving;
 use infermark_store::{RunFile, RunWriter};
 use infermark_terms::{Nanos, Shard, Stamp, Window};
 use infermark_wire::{Api, Delivery};
-use infermark_workload::{Mix, Site, Tokenizer};
+use infermark_workload::{Mix, Site, Tokenizer, Traces};
 use serde_json::{Value, json};
 
 use crate::calibration::Calibrated;
 use crate::deal::Deal;
 use crate::environment::{Environment, build, cpus};
 use crate::feeder::{Building, Clerk, Feeder, Talk};
-use crate::hub::{localised, snapshots};
+use crate::hub::{Shelf, localised, snapshots};
 use crate::judge::{self, Measured, Plan};
 use crate::physics::physics;
 use crate::preflight::{self, Learned, Preflight, Usage};
@@ -61,6 +61,15 @@ pub struct Options<'a> {
     pub watch: Watch,
     /// Where this machine's generator is exact, where that is known.
     pub calibration: Option<Regions>,
+    /// What the command has at hand.
+    pub shelf: Shelf,
+}
+
+impl Options<'_> {
+    /// Returns the scenario with files in place of names on a hub.
+    fn local(&self, resolved: &Resolved) -> Result<Scenario, RunError> {
+        Ok(localised(&resolved.scenario, &self.shelf, self.secrets, &mut |_| {})?)
+    }
 }
 
 /// From the clock's epoch to the beginning of load: time for the threads to start.
@@ -82,7 +91,7 @@ const ORDERS_AHEAD: (u64, u64) = (64, 4096);
 ///
 /// If it cannot be made or recorded. What was recorded by then is in `options.dir`.
 pub fn execute(resolved: &Resolved, options: &Options<'_>) -> Result<Measured, RunError> {
-    Session::open(resolved, options.secrets)?.run(resolved, options)
+    Session::open(resolved, &options.shelf, options.secrets)?.run(resolved, options)
 }
 
 /// A target that was reached and has told how it counts, ready for one run after another.
@@ -99,8 +108,12 @@ impl Session {
     /// # Errors
     ///
     /// If this machine cannot carry the load, or the target does not answer as it should.
-    pub fn open(resolved: &Resolved, secrets: &Secrets<'_>) -> Result<Self, RunError> {
-        let scenario = &localised(&resolved.scenario, secrets, &mut |_| {})?;
+    pub fn open(
+        resolved: &Resolved,
+        shelf: &Shelf,
+        secrets: &Secrets<'_>,
+    ) -> Result<Self, RunError> {
+        let scenario = &localised(&resolved.scenario, shelf, secrets, &mut |_| {})?;
         let _: u32 = claim(scenario)?;
         let reached = target::reach(scenario, secrets)?;
         if reached.addresses().len() > 1 {
@@ -149,14 +162,14 @@ impl Session {
         resolved: &Resolved,
         options: &Options<'_>,
     ) -> Result<Measured, RunError> {
-        let scenario = &localised(&resolved.scenario, options.secrets, &mut |_| {})?;
+        let (scenario, traces) = (&options.local(resolved)?, &options.shelf.traces);
         let shards = claim(scenario)?;
         let (price, calibrated) = (price(scenario)?, calibrated(scenario, options)?);
-        let timetable = Timetable::read(scenario)?;
+        let timetable = Timetable::read(scenario, traces)?;
         // The kernel begins to stamp some time after it was first asked.
         let _stamping = keep_stamping();
         target::revive(&mut self.reached, scenario)?;
-        let clerk = Arc::new(self.clerk(scenario)?);
+        let clerk = Arc::new(self.clerk(scenario, traces)?);
         let feeders = feeders(scenario, shards, &clerk, &options.stop)?;
         // Texts are kept only where the server does not count and we can.
         let Learned { ref dialect, usage, preflight, .. } = self.learned;
@@ -228,9 +241,9 @@ impl Session {
     }
 
     /// Returns who turns what is asked into the bytes that ask it.
-    fn clerk(&self, scenario: &Scenario) -> Result<Clerk, RunError> {
+    fn clerk(&self, scenario: &Scenario, traces: &Traces) -> Result<Clerk, RunError> {
         Ok(Clerk {
-            kinds: self.learned.kinds(scenario)?,
+            kinds: self.learned.kinds(scenario, traces)?,
             mix: Mix::of(&scenario.classes, scenario.seed),
             endpoints: self.reached.endpoints(),
             deal: Deal::by(&self.reached.weights()),

@@ -36,7 +36,7 @@ use infermark_store::RunFile;
 use infermark_terms::{
     ChunkRow, Due, Next, Pacer, RequestId, RequestRow, Shard, Stamp, Trust, Window,
 };
-use infermark_workload::{Mix, Outline, Sizes};
+use infermark_workload::{Mix, Outline, Sizes, Traces};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -126,6 +126,7 @@ struct Subject<'a> {
     /// One for each class; one where there are none.
     outlines: Vec<Outline>,
     mix: Option<Mix>,
+    traces: Traces,
 }
 
 impl<'a> Subject<'a> {
@@ -139,15 +140,16 @@ impl<'a> Subject<'a> {
             Target::Url(url) => return Err(RunError::NoPrediction { target: url.clone() }),
         };
         let Scenario { workload, seed, classes, .. } = scenario;
+        let traces = Traces::default();
         let each = |(index, class): (usize, &Class)| {
-            Outline::new(&class.workload, Mix::seed_of(*seed, index))
+            Outline::new(&class.workload, &traces, Mix::seed_of(*seed, index))
         };
         let outlines = match &classes[..] {
-            [] => vec![Outline::new(workload, *seed)?],
+            [] => vec![Outline::new(workload, &traces, *seed)?],
             some => some.iter().enumerate().map(each).collect::<Result<_, _>>()?,
         };
         let mix = Mix::of(classes, *seed);
-        Ok(Self { text, target: embedded::configure(text)?, outlines, mix })
+        Ok(Self { text, target: embedded::configure(text)?, outlines, mix, traces })
     }
 
     /// Predicts one operating point.
@@ -174,7 +176,7 @@ impl<'a> Subject<'a> {
     fn witness(&self, scenario: &Scenario) -> Result<(PointPlan, Witness), RunError> {
         let planned = window(&scenario.bounds, Stamp::ZERO);
         let (bounds, seed) = (&scenario.bounds, scenario.seed);
-        let timetable = Timetable::read(scenario)?;
+        let timetable = Timetable::read(scenario, &self.traces)?;
         let alone: TurnsOf = Arc::new(|_| 1);
         let mut engine = embedded::engine(self.text, &self.target, seed)?;
         let mut pacer = Settling {

@@ -15,7 +15,7 @@ use infermark_terms::{Ask, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
 use infermark_wire::{Dialect, LengthFields, UsageFields};
 use infermark_workload::{
     Calibration, Counter, FileTokenizer, Mix, Probe, ProbeError, Reading, Site, Template,
-    TokenizeError, Tokenizer, Workload, fit, probes,
+    TokenizeError, Tokenizer, Traces, Workload, fit, probes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -63,11 +63,15 @@ pub(crate) struct Learned {
 impl Learned {
     /// Prepares what is asked: of each class, or of all requests where there are none. Classes
     /// that ask for a model of their own are counted as the run's is.
-    pub(crate) fn kinds(&self, scenario: &Scenario) -> Result<Vec<Kind>, RunError> {
+    pub(crate) fn kinds(
+        &self,
+        scenario: &Scenario,
+        traces: &Traces,
+    ) -> Result<Vec<Kind>, RunError> {
         let Scenario { workload, sessions, seed, classes, .. } = scenario;
         let prepared = |workload, seed| {
             let (counter, template) = (self.counter.clone(), self.template);
-            Workload::prepare(workload, sessions.as_ref(), counter, template, seed)
+            Workload::prepare(workload, sessions.as_ref(), counter, template, traces, seed)
         };
         if classes.is_empty() {
             let (workload, dialect) = (prepared(workload, *seed)?, self.dialect.clone());

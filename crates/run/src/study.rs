@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::early::Sentry;
+use crate::hub::Shelf;
 use crate::load::{Options, Secrets, Session};
 use crate::recall::is_adopted;
 use crate::{DEFINITIONS, Environment, Measured, RunError, Watch, measure_again};
@@ -138,6 +139,8 @@ pub struct StudyOptions<'a> {
     pub watch: Watch,
     /// Where this machine's generator is exact, where that is known.
     pub calibration: Option<Regions>,
+    /// What the command has at hand.
+    pub shelf: Shelf,
     /// Told of every point.
     pub tell: &'a dyn Fn(Event<'_>),
 }
@@ -197,7 +200,7 @@ impl<'a> Study<'a> {
         base: &Resolved,
         options: StudyOptions<'a>,
     ) -> Result<Self, RunError> {
-        let session = Session::open(base, options.secrets)?;
+        let session = Session::open(base, &options.shelf, options.secrets)?;
         let mut rest = Map::new();
         let _: Option<Value> = rest.insert("kind".to_owned(), json!(kind));
         let header = RunFile {
@@ -284,6 +287,10 @@ impl<'a> Study<'a> {
         (same && whole && measured.point.counts.success > 0).then_some((measured, ended))
     }
 
+    fn session(&self, resolved: &Resolved) -> Result<Session, RunError> {
+        Session::open(resolved, &self.options.shelf, self.options.secrets)
+    }
+
     /// Measures a point whose record goes into `dir`.
     fn measure(
         &mut self,
@@ -292,7 +299,7 @@ impl<'a> Study<'a> {
         early: Early,
     ) -> Result<(Measured, Ended), RunError> {
         if !self.session.as_ref().is_some_and(|session| session.suits(resolved)) {
-            self.session = Some(Session::open(resolved, self.options.secrets)?);
+            self.session = Some(self.session(resolved)?);
         }
         let session = self.session.as_mut().expect("it was just opened");
         let stop = self.options.stop.of_part();
@@ -304,6 +311,7 @@ impl<'a> Study<'a> {
             stop: stop.clone(),
             watch: self.options.watch.clone(),
             calibration: self.options.calibration.clone(),
+            shelf: self.options.shelf.clone(),
         };
         self.options.watch.begin();
         let sentry = Sentry::post(early, self.options.watch.clone(), stop)?;
@@ -317,7 +325,7 @@ impl<'a> Study<'a> {
         }
         if measured.point.counts.success == 0 {
             // A server that went away fails every request. Is it still there?
-            self.session = Some(Session::open(resolved, self.options.secrets)?);
+            self.session = Some(self.session(resolved)?);
         }
         Ok((measured, ended))
     }

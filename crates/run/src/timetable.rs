@@ -9,9 +9,10 @@ use infermark_measure::LoadPlan;
 use infermark_scenario::intent::{Bounds, Load, PromptSource, Scenario};
 use infermark_schedule::{TurnsOf, pacer, replay, sessions};
 use infermark_terms::{Nanos, Pacer, Shard, Stamp};
-use infermark_workload::{Trace, WorkloadError};
+use infermark_workload::{Trace, Traces, WorkloadError};
 
 use crate::RunError;
+use crate::hub::Shelf;
 
 /// The arrivals of a trace since the load's beginning, at the speed of the replay.
 pub(crate) struct Timetable(Arc<[Nanos]>);
@@ -22,12 +23,12 @@ impl Timetable {
     /// # Errors
     ///
     /// If the trace cannot be read.
-    pub(crate) fn read(scenario: &Scenario) -> Result<Self, RunError> {
+    pub(crate) fn read(scenario: &Scenario, traces: &Traces) -> Result<Self, RunError> {
         let Load::Trace { path, speed, .. } = &scenario.load else {
             return Ok(Self(Arc::default()));
         };
         let scaled = |at: Nanos| Nanos::from_secs_f64(at.as_secs_f64() / speed);
-        Ok(Self(read(path)?.instants().map(scaled).collect()))
+        Ok(Self(read(path, traces)?.instants().map(scaled).collect()))
     }
 
     /// Returns the pacer of one shard of the scenario's load; `turns` says how many each session
@@ -82,23 +83,23 @@ impl Timetable {
     }
 }
 
-fn read(path: &Path) -> Result<Trace, RunError> {
-    Trace::read(path).map_err(|error| WorkloadError::from(error).into())
+fn read(path: &Path, traces: &Traces) -> Result<Arc<Trace>, RunError> {
+    traces.read(path).map_err(|error| WorkloadError::from(error).into())
 }
 
 /// Says what was found in the traces that a scenario replays or takes its lengths from; nothing
-/// where it names none.
+/// where it names none. They stay on the shelf.
 ///
 /// # Errors
 ///
 /// If one cannot be read.
-pub fn preview(scenario: &Scenario) -> Result<Option<String>, RunError> {
+pub fn preview(scenario: &Scenario, shelf: &Shelf) -> Result<Option<String>, RunError> {
     let (path, speed) = match (&scenario.load, &scenario.workload.source) {
         (Load::Trace { path, speed, .. }, _) => (path, Some(*speed)),
         (_, PromptSource::Trace { path }) => (path, None),
         _ => return Ok(None),
     };
-    let trace = read(path)?;
+    let trace = read(path, &shelf.traces)?;
     let span = trace.instants().last().unwrap_or_default();
     let time = match speed {
         Some(speed) => format!(" within {:.1} s at {speed}x", span.as_secs_f64() / speed),

@@ -337,7 +337,7 @@ pub static TRACE: Setting = Setting {
            own keys `at_s`, `input_tokens`, `output_tokens` and `blocks` (JSON Lines) are told \
            apart by their columns. Prompts have the trace's lengths and shared beginnings unless \
            `dataset` says otherwise; the run ends with the trace unless `duration` or `requests` \
-           ends it before.",
+           ends it before. `hf:ORG/NAME:FILE` is a file of a dataset on a hub.",
     group: Group::Load,
     form: Form::Once,
 };

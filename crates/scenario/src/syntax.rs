@@ -26,7 +26,7 @@ pub(crate) use load::{ARRIVALS, RAMP, RATE, TIME_SCALE};
 pub(crate) use objectives::SLO;
 pub(crate) use price::{GPUS, PRICE};
 pub(crate) use session::{COUNTED, THINK_TIME, TURNS};
-pub(crate) use source::{DATASET, Dataset, FileKind, TOKENIZER};
+pub(crate) use source::{DATASET, Dataset, FileKind, TOKENIZER, TRACE};
 pub(crate) use target::{METRIC_PAGE, PROXY, REPLICA, TARGET};
 pub(crate) use time::{DURATION, SPAN};
 

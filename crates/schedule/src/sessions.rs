@@ -34,7 +34,8 @@ const THINK_MAX: Nanos = Nanos::from_secs(30 * 24 * 3600);
 
 /// What lets sessions begin.
 pub(crate) enum Starts {
-    /// Arrivals, whatever the server does; the id is the session's number.
+    /// Arrivals, whatever the server does; the id is the session's number. There are no more of
+    /// them than sessions may begin.
     Arrivals(Peekable<Box<dyn Iterator<Item = Due> + Send>>),
     /// Slots, each from when it is free.
     Slots { free: BinaryHeap<Reverse<Stamp>>, counted: Counted },
@@ -82,6 +83,11 @@ impl Sessions {
         shard: Shard,
     ) -> Self {
         let own = |total: Option<u64>| total.map_or(u64::MAX, |total| shard.share(total));
+        let to_begin = match starts {
+            // Which sessions of the whole are a shard's own depends on how many the warm-up took.
+            Starts::Arrivals(_) => u64::MAX,
+            Starts::Slots { .. } => own(plan.limit),
+        };
         Self {
             starts,
             thinking: BinaryHeap::new(),
@@ -91,7 +97,7 @@ impl Sessions {
             seed: seed.named("think time"),
             opens: start + bounds.warmup,
             left: own(bounds.requests),
-            to_begin: own(plan.limit),
+            to_begin,
             session: shard.index().into(),
             id: RequestId(shard.index().into()),
             stride: shard.count().into(),

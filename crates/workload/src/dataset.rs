@@ -9,7 +9,7 @@ mod threads;
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use infermark_scenario::intent::FileLayout;
@@ -47,7 +47,7 @@ impl Census {
 pub(crate) struct Row {
     /// What is asked: text or messages.
     pub(crate) prompt: Prompt,
-    /// The dataset's own answer.
+    /// The dataset's own answer, where it says how long one is to be.
     pub(crate) answer: Option<String>,
     /// What the conversation goes on with, turn by turn.
     pub(crate) later: Vec<Later>,
@@ -58,7 +58,7 @@ pub(crate) struct Row {
 pub(crate) struct Later {
     /// What is said, never nothing.
     pub(crate) messages: Vec<Message>,
-    /// The dataset's own answer.
+    /// The dataset's own answer, where it says how long one is to be.
     pub(crate) answer: Option<String>,
 }
 
@@ -111,12 +111,21 @@ impl Dataset {
     }
 }
 
-/// Opens a file for reading.
+/// What some programs write before UTF-8: the byte-order mark, which is no part of the text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Opens a file for reading, behind its byte-order mark if it has one.
 pub(crate) fn open(path: &Path) -> Result<File, DatasetError> {
     let unreadable = |source| DatasetError::Unreadable { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let mut file = File::open(path).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(unreadable(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    let mut begins = Vec::new();
+    let length = BYTE_ORDER_MARK.len() as u64;
+    let _: usize = (&file).take(length).read_to_end(&mut begins).map_err(unreadable)?;
+    if begins != BYTE_ORDER_MARK {
+        file.rewind().map_err(unreadable)?;
     }
     Ok(file)
 }

@@ -48,7 +48,7 @@ pub use outline::{Outline, Sizes};
 pub use probe::{Probe, ProbeError, Reading, fit, probes};
 pub use recount::recount;
 pub use tokenizer::{FileTokenizer, Site, TokenizeError, Tokenizer, TokenizerError};
-pub use trace::{Trace, TraceLayout};
+pub use trace::{Trace, TraceLayout, Traces};
 pub use workload::{
     Calibration, Counter, FollowUp, Template, Workload, WorkloadError, Yardstick, said,
 };

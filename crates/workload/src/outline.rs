@@ -8,12 +8,14 @@
 //!
 //! Not here: prompts from files, whose lengths only a tokenizer knows.
 
+use std::sync::Arc;
+
 use infermark_scenario::intent::{self, Distribution, PromptSource, SharedPrefix};
 use infermark_terms::{RequestId, Seed};
 
 use crate::compose::group_of;
 use crate::lengths::Lengths;
-use crate::trace::Trace;
+use crate::trace::{Trace, Traces};
 use crate::workload::{WorkloadError, law_max};
 
 /// Output tokens where the scenario leaves them to the model.
@@ -29,7 +31,7 @@ pub struct Outline {
 /// Where input lengths come from.
 enum Source {
     Drawn { input: Lengths, prefix: Option<SharedPrefix> },
-    Recorded(Trace),
+    Recorded(Arc<Trace>),
 }
 
 /// What one request asks, in numbers.
@@ -42,18 +44,22 @@ pub struct Sizes {
 }
 
 impl Outline {
-    /// Returns the outline of this workload.
+    /// Returns the outline of this workload; a trace comes from `traces`.
     ///
     /// # Errors
     /// When prompts come from a file, or no length leaves room beside the shared prefix.
-    pub fn new(intent: &intent::Workload, seed: Seed) -> Result<Self, WorkloadError> {
+    pub fn new(
+        intent: &intent::Workload,
+        traces: &Traces,
+        seed: Seed,
+    ) -> Result<Self, WorkloadError> {
         let lengths = |law: Distribution| Lengths::new(law, 1, seed.named("output lengths"));
         let output = intent.output_tokens.and_then(lengths);
         let (law, prefix) = match &intent.source {
             PromptSource::Synthetic { input_tokens, prefix } => (*input_tokens, *prefix),
             PromptSource::Corpus { input_tokens } => (*input_tokens, None),
             PromptSource::Trace { path } => {
-                return Ok(Self { source: Source::Recorded(Trace::read(path)?), output, seed });
+                return Ok(Self { source: Source::Recorded(traces.read(path)?), output, seed });
             }
             PromptSource::File { path, .. } => {
                 return Err(WorkloadError::NoOutline { path: path.clone() });
@@ -115,9 +121,10 @@ mod tests {
     fn an_outline_has_the_lengths_and_groups_of_the_prompts() {
         let intent = intent(Some(SharedPrefix { tokens: 20, groups: 3 }));
         let counter = Counter::Calibrated(Calibration::ASSUMED);
+        let (template, traces) = (Template::default(), Traces::default());
         let workload =
-            Workload::prepare(&intent, None, counter, Template::default(), Seed(5)).unwrap();
-        let outline = Outline::new(&intent, Seed(5)).unwrap();
+            Workload::prepare(&intent, None, counter, template, &traces, Seed(5)).unwrap();
+        let outline = Outline::new(&intent, &traces, Seed(5)).unwrap();
         let mut beginnings = std::collections::BTreeMap::new();
         for id in (0..50).map(RequestId) {
             let (ask, sizes) = (workload.ask(id).unwrap(), outline.sizes(id));
@@ -137,10 +144,11 @@ mod tests {
     #[test]
     fn a_file_has_no_outline_and_a_prefix_needs_room() {
         let long = intent(Some(SharedPrefix { tokens: 90, groups: 1 }));
-        assert!(matches!(Outline::new(&long, Seed(1)), Err(WorkloadError::NoRoom { .. })));
+        let refusal = |intent| Outline::new(intent, &Traces::default(), Seed(1)).err().unwrap();
+        assert!(matches!(refusal(&long), WorkloadError::NoRoom { .. }));
         let mut file = intent(None);
         file.source =
             PromptSource::File { path: "a.json".into(), layout: intent::FileLayout::ShareGpt };
-        assert!(matches!(Outline::new(&file, Seed(1)), Err(WorkloadError::NoOutline { .. })));
+        assert!(matches!(refusal(&file), WorkloadError::NoOutline { .. }));
     }
 }

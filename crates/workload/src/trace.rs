@@ -27,9 +27,11 @@ mod layouts;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use infermark_scenario::intent::PromptForm;
 use infermark_terms::{Nanos, Prompt, RequestId, Seed};
@@ -76,6 +78,26 @@ pub struct Trace {
     requests: Vec<Recorded>,
     block_tokens: u32,
     skipped: u64,
+}
+
+/// Traces, each read the first time that it is asked for. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Traces(Arc<Mutex<BTreeMap<PathBuf, Arc<Trace>>>>);
+
+impl Traces {
+    /// Returns the trace in a file.
+    ///
+    /// # Errors
+    /// As [`Trace::read`].
+    pub fn read(&self, path: &Path) -> Result<Arc<Trace>, DatasetError> {
+        let mut traces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trace) = traces.get(path) {
+            return Ok(Arc::clone(trace));
+        }
+        let trace = Arc::new(Trace::read(path)?);
+        let _: Option<Arc<Trace>> = traces.insert(path.to_owned(), Arc::clone(&trace));
+        Ok(trace)
+    }
 }
 
 /// One request of a trace.
@@ -181,7 +203,7 @@ impl Trace {
 
 /// Makes prompts of a trace's lengths, alike where the trace's were.
 pub(crate) struct Player {
-    trace: Trace,
+    trace: Arc<Trace>,
     composer: Composer,
     counter: Counter,
     template: Template,
@@ -190,7 +212,7 @@ pub(crate) struct Player {
 
 impl Player {
     pub(crate) fn new(
-        trace: Trace,
+        trace: Arc<Trace>,
         counter: Counter,
         template: Template,
         seed: Seed,

@@ -12,7 +12,7 @@ use crate::dataset::{Census, Dataset, DatasetError, Keep};
 use crate::lengths::Lengths;
 use crate::lexicon::Lexicon;
 use crate::tokenizer::{Site, TokenizeError, Tokenizer};
-use crate::trace::{Player, Trace};
+use crate::trace::{Player, Traces};
 
 /// How lengths are counted on this side.
 #[derive(Clone)]
@@ -145,7 +145,8 @@ struct Maker {
 
 impl Workload {
     /// Gets everything ready that [`Self::ask`] needs: measures words, reads the dataset. With
-    /// `sessions`, [`Self::follow_up`] has turns after a session's first.
+    /// `sessions`, [`Self::follow_up`] has turns after a session's first; a trace comes from
+    /// `traces`.
     ///
     /// Input lengths that would leave no room for a word beside the template and the shared
     /// prefix are not drawn: the distribution's lower bound is raised. (A shared prefix, like
@@ -159,6 +160,7 @@ impl Workload {
         sessions: Option<&intent::Sessions>,
         counter: Counter,
         template: Template,
+        traces: &Traces,
         seed: Seed,
     ) -> Result<Self, WorkloadError> {
         let source = match &intent.source {
@@ -174,7 +176,7 @@ impl Workload {
                 {
                     return Err(WorkloadError::IdsNeedTokenizer);
                 }
-                let trace = Trace::read(path)?;
+                let trace = traces.read(path)?;
                 Source::Played(Box::new(Player::new(trace, counter, template, seed)?))
             }
             PromptSource::File { path, layout } => {
@@ -263,9 +265,8 @@ impl Workload {
             Source::Rows { dataset, tokenizer } => {
                 let row = dataset.row(RequestId(turn.session));
                 let later = &row.later[turn.index as usize - 1];
-                let count = tokenizer.as_deref().zip(later.answer.as_deref());
-                let count = count.map(|(tokenizer, answer)| tokenizer.count(answer));
-                (later.messages.clone(), count.transpose()?.filter(|&tokens| tokens > 0))
+                let answer = later.answer.as_deref();
+                (later.messages.clone(), self.answer_tokens(tokenizer.as_deref(), answer)?)
             }
             Source::Played(_) => panic!("a trace has no sessions"),
         };
@@ -279,6 +280,17 @@ impl Workload {
             Source::Made(_) | Source::Played(_) => None,
             Source::Rows { dataset, .. } => Some(dataset.census()),
         }
+    }
+
+    /// Returns the tokens of a dataset's own answer, where they say how long one is to be.
+    fn answer_tokens(
+        &self,
+        tokenizer: Option<&dyn Tokenizer>,
+        answer: Option<&str>,
+    ) -> Result<Option<u32>, WorkloadError> {
+        let wanted = tokenizer.zip(answer).filter(|_| self.output.is_none());
+        let tokens = wanted.map(|(tokenizer, answer)| tokenizer.count(answer)).transpose()?;
+        Ok(tokens.filter(|&tokens| tokens > 0))
     }
 
     /// Returns the row's prompt, the tokens that the server should count, and the tokens of the
@@ -310,8 +322,7 @@ impl Workload {
                 return Err(WorkloadError::IdsOfMessages);
             }
         };
-        let answer = row.answer.as_deref().map(|answer| tokenizer.count(answer)).transpose()?;
-        let answer = answer.filter(|&tokens| tokens > 0);
+        let answer = self.answer_tokens(Some(tokenizer), row.answer.as_deref())?;
         Ok((prompt, tokens.map(|tokens| tokens + self.template.overhead), answer))
     }
 }

@@ -5,6 +5,7 @@ mod page;
 use anyhow::anyhow;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command};
+use infermark_run::hub::Shelf;
 use infermark_run::predict::{Axis, Loads, predict as predict_run};
 use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Given, Origin, Resolved, resolve};
@@ -13,6 +14,7 @@ use infermark_terms::Seed;
 use crate::arguments;
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::report::{colour, deliver, format, json, vouch};
+use crate::run::fetch_named;
 
 /// The settings of a run that also say something to a prediction.
 static SETTINGS: &[&Setting] = &[
@@ -132,7 +134,8 @@ pub(super) fn predict(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some("rate") => Loads::Sweep(Axis::Rate),
         Some(_) => Loads::Sweep(Axis::Concurrency),
     };
-    let prediction = predict_run(&resolved, loads)?;
+    let local = fetch_named(&resolved.scenario, &Shelf::default())?;
+    let prediction = predict_run(&Resolved { scenario: local, ..resolved }, loads)?;
     let text = match (format(matches), loads) {
         ("json", _) => json(&prediction.header),
         (_, Loads::One) => page::one(&prediction, colour(matches)),

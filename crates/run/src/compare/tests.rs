@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::side::Evidence;
 use super::*;
 use crate::Watch;
+use crate::hub::Shelf;
 use crate::study::{Early, Ended, Kind, Order, Rig, Study, StudyOptions};
 
 fn spot(load: Load, telling: &[(&str, &str)]) -> Spot {
@@ -179,6 +180,7 @@ fn study(dir: &Path, engine: &str, kind: Kind, rungs: &[&str]) {
         stop: Stop::default(),
         watch: Watch::default(),
         calibration: None,
+        shelf: Shelf::default(),
         tell: &|_| (),
     };
     let mut study = Study::create(dir, kind, Value::Null, &base, options).unwrap();

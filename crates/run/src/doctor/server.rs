@@ -6,7 +6,7 @@ use infermark_scenario::intent::{Scenario, Target, TokenizerChoice, Verification
 use infermark_terms::{Ask, Delivery, Metric, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
 
 use super::{Finding, Subject};
-use crate::hub::localised;
+use crate::hub::{Shelf, localised};
 use crate::preflight::{Learned, Usage, learn};
 use crate::target::{Asking, Headers, Reached, endpoint, reach, route};
 use crate::{RunError, Secrets};
@@ -37,7 +37,9 @@ pub(super) fn examine(scenario: &Scenario, secrets: &Secrets<'_>, each: Each<'_>
         Err(error) => return each(failed(subject_of(&error), &error)),
     };
     identify(scenario, &reached, each);
-    let scenario = &match localised(scenario, secrets, &mut |_| {}).map_err(RunError::from) {
+    let scenario = &match localised(scenario, &Shelf::default(), secrets, &mut |_| {})
+        .map_err(RunError::from)
+    {
         Ok(scenario) => scenario,
         Err(error) => return each(failed(subject_of(&error), &error)),
     };

@@ -7,7 +7,7 @@ use infermark_scenario::intent::{
 };
 use infermark_terms::{Nanos, OutputPolicy, Seed, Stamp};
 use infermark_wire::{Api, Delivery, LengthFields, UsageFields};
-use infermark_workload::{Calibration, Counter, Template};
+use infermark_workload::{Calibration, Counter, Template, Traces};
 use serde_json::Value;
 
 use super::*;
@@ -23,8 +23,8 @@ fn clerk(source: PromptSource, turns: TurnCount) -> Arc<Clerk> {
     let think_time = ThinkTime::Fixed(Nanos::ZERO);
     let sessions = Sessions { turns, think_time, counted: Counted::Sessions, limit: None };
     let counter = Counter::Calibrated(Calibration::ASSUMED);
-    let workload =
-        Workload::prepare(&intent, Some(&sessions), counter, Template::default(), Seed(3));
+    let (template, traces) = (Template::default(), Traces::default());
+    let workload = Workload::prepare(&intent, Some(&sessions), counter, template, &traces, Seed(3));
     let dialect = Dialect {
         api: Api::Chat,
         delivery: Delivery::Streamed,

@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
+use infermark_drive::Stop;
 use infermark_scenario::settings::Setting;
 use infermark_scenario::{Given, resolve};
 use infermark_terms::Seed;
+use serde_json::Value;
 
 use super::*;
+use crate::Watch;
+use crate::study::{self, Early, Order, Rig, Study, StudyOptions};
 
 const COMMIT: &str = "0123456789abcdef";
 const ROWS: &str = "{\"prompt\":\"one\"}\n{\"prompt\":\"two\"}\n{\"prompt\":\"three\"}\n";
@@ -28,16 +34,30 @@ struct Mirror {
 impl Mirror {
     /// `cuts` is how many times the content breaks off in the middle.
     fn of(files: &'static [&'static str], cuts: usize) -> Self {
+        Self::holding(files, cuts, || ())
+    }
+
+    /// Calls `hold` before each answer that has content.
+    fn holding(
+        files: &'static [&'static str],
+        cuts: usize,
+        hold: impl Fn() + Send + 'static,
+    ) -> Self {
         let asked = Asked::default();
         let cuts = Mutex::new(cuts);
         let elsewhere = serve(Arc::clone(&asked), move |path, range| {
             assert!(path.starts_with("/content?signature="), "{path}");
+            hold();
             let rest = &ROWS[range..];
             let mut cuts = cuts.lock().unwrap();
             let sent = if *cuts > 0 { rest.len() / 2 } else { rest.len() };
             *cuts = cuts.saturating_sub(1);
-            let status = if range > 0 { "206 Partial Content" } else { "200 OK" };
-            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{}", rest.len(), &rest[..sent])
+            let (status, part) = match range {
+                0 => ("200 OK", String::new()),
+                _ => ("206 Partial Content", format!("Content-Range: bytes {range}-9/10\r\n")),
+            };
+            let length = rest.len();
+            format!("HTTP/1.1 {status}\r\n{part}content-length: {length}\r\n\r\n{}", &rest[..sent])
         });
         let url = serve(Arc::clone(&asked), move |path, _| {
             let answer = |status: &str, field: &str, body: &str| {
@@ -90,7 +110,8 @@ fn localised_with(
     key: &str,
     text: &str,
 ) -> Result<Scenario, HubError> {
-    localised(&scenario(key, text), &|name| variables.get(name).cloned(), &mut |_| {})
+    let secrets = |name: &str| variables.get(name).cloned();
+    localised(&scenario(key, text), &Shelf::default(), &secrets, &mut |_| {})
 }
 
 /// Serves one answer a connection, made of the path and of where the range begins.
@@ -159,6 +180,98 @@ fn what_breaks_off_is_gone_on_with_and_what_is_there_is_not_asked_for() {
     );
     assert_eq!(file_of(&mirror.localised("dataset", "hf:o/n:data/x.jsonl").unwrap()), here);
     assert_eq!(mirror.asked(), []);
+}
+
+#[test]
+fn of_two_who_fetch_a_file_at_once_one_waits_for_the_other() {
+    let ((came, coming), (go, going)) = (channel(), channel());
+    let mirror = Mirror::holding(&["x.jsonl"], 0, move || {
+        came.send(()).unwrap();
+        // Where nobody waits, the other asks too, and that is seen below.
+        let _was_waited_for = going.recv_timeout(Duration::from_secs(5)).is_ok();
+    });
+    let variables = mirror.variables();
+    let named = scenario("dataset", "hf:o/n:x.jsonl");
+    let fetched = |tell: &mut dyn FnMut(&str)| {
+        let secrets = |name: &str| variables.get(name).cloned();
+        file_of(&localised(&named, &Shelf::default(), &secrets, tell).unwrap())
+    };
+    let (first, second) = thread::scope(|scope| {
+        let first = scope.spawn(|| fetched(&mut |_| {}));
+        coming.recv().unwrap();
+        let told = |words: &str| {
+            if words.starts_with("waiting for another process") {
+                go.send(()).unwrap();
+            }
+        };
+        (fetched(&mut { told }), first.join().unwrap())
+    });
+    assert_eq!((&first, fs::read_to_string(&first).unwrap().as_str()), (&second, ROWS));
+    let asked = mirror.asked();
+    let content = asked.iter().filter(|(path, ..)| path.starts_with("/content"));
+    assert_eq!(content.count(), 1, "{asked:?}");
+}
+
+#[test]
+fn a_part_is_put_where_the_server_says_that_it_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.incomplete");
+    let part = |from| Opening { status: 206, from };
+    let kept = |opening| {
+        fs::write(&path, "012345").unwrap();
+        let mut kept = Kept::of_this_process(&path, || ()).unwrap();
+        let taken = kept.take(opening, b"ab", &mut |_| {});
+        let again = taken.and_then(|()| kept.take(opening, b"c", &mut |_| {}));
+        (again.is_ok(), fs::read_to_string(&path).unwrap())
+    };
+    assert_eq!(kept(part(Some(6))), (true, "012345abc".to_owned()));
+    assert_eq!(kept(part(Some(2))), (true, "01abc".to_owned()));
+    assert_eq!(kept(Opening { status: 200, from: None }), (true, "abc".to_owned()));
+    // A gap, or nobody knows where: the next try begins anew.
+    assert_eq!(kept(part(Some(7))), (false, String::new()));
+    assert_eq!(kept(part(None)), (false, String::new()));
+}
+
+#[test]
+fn a_study_asks_the_hub_once_for_all_its_points() {
+    let mirror = Mirror::of(&["x.jsonl"], 0);
+    let variables = mirror.variables();
+    let given = [
+        ("target", "sim:ttft=2ms,itl=1ms"),
+        ("dataset", "hf:o/n"),
+        ("output_tokens", "2"),
+        ("requests", "3"),
+    ];
+    let given = given.map(|(key, text)| Given::flag(Setting::by_key(key).unwrap(), text));
+    let base = resolve(given.to_vec(), Seed(1)).unwrap();
+    let options = StudyOptions {
+        secrets: &|name| variables.get(name).cloned(),
+        stop: Stop::default(),
+        watch: Watch::default(),
+        calibration: None,
+        shelf: Shelf::default(),
+        tell: &|_| (),
+    };
+    let dir = mirror.home.path().join("study");
+    let mut study = Study::create(&dir, study::Kind::Sweep, Value::Null, &base, options).unwrap();
+    for slots in ["1", "2", "3"] {
+        let changes = vec![(Setting::by_key("concurrency").unwrap(), slots.to_owned())];
+        let order = Order { label: slots.to_owned(), changes, early: Early::Never };
+        assert_eq!(study.take(&order).unwrap().point.counts.success, 3);
+    }
+    // Which file is meant, where it is, and the file.
+    assert_eq!(mirror.asked().len(), 4);
+}
+
+#[test]
+fn a_trace_comes_from_a_hub_as_any_file_does() {
+    let mirror = Mirror::of(&["x.jsonl"], 0);
+    for (key, text) in [("trace", "hf:o/n:x.jsonl"), ("dataset", "trace:hf:o/n:x.jsonl")] {
+        let scenario = mirror.localised(key, text).unwrap();
+        let Load::Trace { path, .. } = &scenario.load else { panic!("{:?}", scenario.load) };
+        assert_eq!(fs::read_to_string(path).unwrap(), ROWS);
+        assert_eq!(scenario.workload.source, PromptSource::Trace { path: path.clone() });
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use infermark_scenario::{Given, Resolved, resolve, settings};
 use infermark_terms::Seed;
 
 use super::*;
+use crate::hub::Shelf;
 use crate::study::{Ended, Kind, Study, StudyOptions, Virtual};
 use crate::{Watch, study};
 
@@ -115,6 +116,7 @@ fn runs_are_one_study_whose_percentiles_are_over_all_requests() {
         stop: infermark_drive::Stop::default(),
         watch: Watch::default(),
         calibration: None,
+        shelf: Shelf::default(),
         tell: &|_| (),
     };
     let base = base("sim:ttft=2ms,itl=1ms", "60");

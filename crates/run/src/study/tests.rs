@@ -32,6 +32,7 @@ fn options<'a>(stop: &Stop, tell: &'a dyn Fn(Event<'_>)) -> StudyOptions<'a> {
         stop: stop.clone(),
         watch: Watch::default(),
         calibration: None,
+        shelf: Shelf::default(),
         tell,
     }
 }

@@ -10,6 +10,7 @@ use infermark_terms::{Seed, Trust};
 use serde_json::json;
 
 use super::*;
+use crate::hub::Shelf;
 use crate::study::{Kind, Order, Study, StudyOptions};
 use crate::{Watch, rule};
 
@@ -82,6 +83,7 @@ fn outcome(told: &Told, users: &[Given], trust: Trust) -> (Validation, Vec<serde
         stop: Stop::default(),
         watch: Watch::default(),
         calibration: None,
+        shelf: Shelf::default(),
         tell: &|_| (),
     };
     let dir = root.path().join("study");

@@ -39,7 +39,7 @@ pub(super) fn load(desk: &mut Desk, dataset: Option<&Dataset>) -> Load {
         Some(Dataset::File { kind: FileKind::Trace, path }) => Some(path.clone()),
         Some(Dataset::Synthetic | Dataset::Corpus | Dataset::File { .. }) | None => None,
     };
-    let trace = desk.one(&TRACE, &syntax::PATH);
+    let trace = desk.one(&TRACE, &syntax::TRACE);
     let speed = desk.one(&TIME_SCALE, &syntax::TIME_SCALE);
     let unasked = if recorded.is_some() { &TRACE } else { &CONCURRENCY };
     check(desk, &asked, unasked);
@@ -52,7 +52,7 @@ pub(super) fn load(desk: &mut Desk, dataset: Option<&Dataset>) -> Load {
         return Load::Throughput { max_concurrency };
     }
     let unsaid = recorded.filter(|_| asked.is_empty());
-    let trace = trace.or_else(|| Some(desk.fall_back(&TRACE, &syntax::PATH, unsaid?)));
+    let trace = trace.or_else(|| Some(desk.fall_back(&TRACE, &syntax::TRACE, unsaid?)));
     if let Some(path) = trace {
         let speed = speed.unwrap_or_else(|| desk.default_of(&TIME_SCALE, &syntax::TIME_SCALE));
         return Load::Trace { path, speed, max_concurrency };

@@ -58,9 +58,6 @@ fn parse_dataset(text: &str) -> Result<Dataset, Fault> {
         let path = path.trim();
         if path.starts_with(HubName::SCHEME) {
             let _: HubName = on_hub(path)?;
-            if *kind == FileKind::Trace {
-                return Err(fault("a trace must be a file on this machine"));
-            }
         }
         return match path {
             "" => Err(fault("no path")),
@@ -91,6 +88,15 @@ fn parse_dataset(text: &str) -> Result<Dataset, Fault> {
     };
     Ok(Dataset::File { kind, path })
 }
+
+/// A recorded trace.
+pub(crate) const TRACE: Codec<PathBuf> = Codec {
+    parse: |text| match parse_line(text)? {
+        name if name.starts_with(HubName::SCHEME) => on_hub(name).map(|_| PathBuf::from(name)),
+        path => Ok(PathBuf::from(path)),
+    },
+    print: |path| print_path(path),
+};
 
 /// Reads a name on a hub.
 fn on_hub(text: &str) -> Result<HubName, Fault> {

@@ -192,6 +192,26 @@ fn so_many_sessions_are_led_to_their_end_and_then_it_is_done() {
 }
 
 #[test]
+fn shards_begin_as_many_sessions_as_asked_whatever_the_warm_up_took() {
+    for warmup in 1..12 {
+        let mut begun = BTreeSet::new();
+        for index in 0..3 {
+            let mut talk = Talk::open(2.0);
+            talk.plan.limit = Some(7);
+            talk.bounds.warmup = Nanos::from_secs(warmup);
+            talk.shard = Shard::new(index, 3).unwrap();
+            let trip = talk.run(1000, uneven);
+            assert!(trip.done);
+            let opens = START + talk.bounds.warmup;
+            let first = |(due, _): &(Due, Stamp)| due.at >= opens && due.turn.unwrap().index == 0;
+            let sessions = trip.seen.iter().filter(|turn| first(turn));
+            begun.extend(sessions.map(|(due, _)| due.turn.unwrap().session));
+        }
+        assert_eq!(begun.len(), 7, "after {warmup} s");
+    }
+}
+
+#[test]
 fn a_bound_on_requests_counts_turns_that_are_due_after_the_warm_up() {
     for mut talk in [Talk::closed(3), Talk::open(2.0)] {
         talk.bounds.requests = Some(20);

@@ -91,6 +91,20 @@ fn rows_beyond_the_bound_are_counted_and_the_first_are_kept() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_what_follows() {
+    for (layout, content) in [
+        (jsonl(), "{\"prompt\":\"x\"}\n"),
+        (csv(), "prompt\nx\n"),
+        (FileLayout::ShareGpt, r#"[{"conversations": [{"from": "human", "value": "x"}]}]"#),
+    ] {
+        let marked = read(&layout, format!("\u{feff}{content}")).unwrap();
+        assert_eq!(texts(&marked), ["x"], "{layout:?}");
+    }
+    // Two bytes of it are none.
+    assert!(read(&jsonl(), b"\xef\xbb{\"prompt\":\"x\"}\n").is_err());
+}
+
+#[test]
 fn csv_fields_may_hold_commas_quotes_and_lines() {
     let content = "id,prompt\n1,\"a, \"\"b\"\"\nc\"\n2,\n3,d\n";
     let dataset = read(&csv(), content).unwrap();
@@ -158,7 +172,8 @@ fn a_conversation_goes_on_turn_by_turn() {
         {"role": "user", "content": "Really?"}, {"role": "assistant", "content": "Yes."},
         {"role": "assistant", "content": "Twice."},
         {"role": "user", "content": "Oh."}, {"role": "user", "content": "Well."}]}]"#;
-    assert_eq!(read(&FileLayout::Conversations, content).unwrap().rows[0].later, later);
+    let unanswered = later.clone().map(|turn| Later { answer: None, ..turn });
+    assert_eq!(read(&FileLayout::Conversations, content).unwrap().rows[0].later, unanswered);
     let share_gpt = content.replace("assistant", "gpt").replace("user", "human");
     let share_gpt = share_gpt.replace("role", "from").replace("content", "value");
     assert_eq!(read(&FileLayout::ShareGpt, share_gpt).unwrap().rows[0].later, later);

@@ -54,7 +54,8 @@ pub(super) fn share_gpt(
     })
 }
 
-/// Reads conversations of messages with roles: those before the first assistant's are asked.
+/// Reads conversations of messages with roles: those before the first assistant's are asked. Its
+/// answers only part the turns.
 pub(super) fn conversations(
     path: &Path,
     file: File,
@@ -67,7 +68,11 @@ pub(super) fn conversations(
         while let Some(message) = messages.next_if(|message| message.role != ASSISTANT) {
             asked.push(message);
         }
-        let later = later(messages.skip_while(|message| message.role == ASSISTANT), keep);
+        let mut later = later(messages.skip_while(|message| message.role == ASSISTANT), keep);
+        // Answers are asked for as long as the scenario says, the first and all others alike.
+        for turn in &mut later {
+            turn.answer = None;
+        }
         rows.push(Row { prompt: Prompt::Messages(asked), answer: None, later });
     })
 }

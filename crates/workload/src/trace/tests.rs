@@ -118,8 +118,11 @@ fn workload(counter: Counter, template: Template) -> (Workload, Outline) {
         output_policy: OutputPolicy::Exact,
         form: PromptForm::TokenIds,
     };
-    let outline = Outline::new(&intent, Seed(5)).unwrap();
-    (Workload::prepare(&intent, None, counter, template, Seed(5)).unwrap(), outline)
+    let traces = Traces::default();
+    let outline = Outline::new(&intent, &traces, Seed(5)).unwrap();
+    // Whoever asks for it again gets what was read.
+    std::fs::remove_file(folder.path().join("trace")).unwrap();
+    (Workload::prepare(&intent, None, counter, template, &traces, Seed(5)).unwrap(), outline)
 }
 
 fn alike<T: PartialEq>(one: &[T], two: &[T]) -> usize {
@@ -164,9 +167,9 @@ fn token_ids_of_a_trace_need_a_tokenizer() {
         form,
     };
     let counter = Counter::Calibrated(Calibration::ASSUMED);
-    let prepare = |form| {
-        Workload::prepare(&intent(form), None, counter.clone(), Template::default(), Seed(1))
-    };
+    let (template, traces) = (Template::default(), Traces::default());
+    let prepare =
+        |form| Workload::prepare(&intent(form), None, counter.clone(), template, &traces, Seed(1));
     assert!(matches!(prepare(PromptForm::TokenIds), Err(WorkloadError::IdsNeedTokenizer)));
     let ask = prepare(PromptForm::Text).unwrap().ask(RequestId(1)).unwrap();
     let Prompt::Text(text) = ask.prompt else { panic!("a text was asked for") };

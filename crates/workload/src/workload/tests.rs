@@ -1,6 +1,7 @@
 //! What the ask says about its prompt, and what is refused.
 
 use infermark_scenario::intent::{FileLayout, SharedPrefix};
+use infermark_terms::Nanos;
 
 use super::*;
 use crate::samples;
@@ -15,11 +16,19 @@ fn synthetic(input_tokens: Distribution) -> intent::Workload {
 }
 
 fn prepare(intent: &intent::Workload, counter: Counter, overhead: u32) -> Workload {
-    Workload::prepare(intent, None, counter, Template { overhead }, Seed(2)).unwrap()
+    Workload::prepare(intent, None, counter, Template { overhead }, &Traces::default(), Seed(2))
+        .unwrap()
 }
 
 fn refusal(intent: &intent::Workload, counter: Counter, overhead: u32) -> String {
-    let prepared = Workload::prepare(intent, None, counter, Template { overhead }, Seed(2));
+    let prepared = Workload::prepare(
+        intent,
+        None,
+        counter,
+        Template { overhead },
+        &Traces::default(),
+        Seed(2),
+    );
     let error = prepared.err().unwrap();
     assert!(error.hint().is_some());
     error.to_string()
@@ -73,8 +82,9 @@ fn prompt_and_template_sum_to_the_length_that_was_drawn() {
 fn asks_depend_on_seed_and_id_alone() {
     let intent = synthetic(Distribution::LogNormal { mean: 40.0, sd: 20.0, min: 5, max: 200 });
     let asks = |seed, ids: &mut dyn Iterator<Item = u64>| -> Vec<Ask> {
-        let workload =
-            Workload::prepare(&intent, None, tokenizer(), Template::default(), seed).unwrap();
+        let (template, traces) = (Template::default(), Traces::default());
+        let workload = Workload::prepare(&intent, None, tokenizer(), template, &traces, seed);
+        let workload = workload.unwrap();
         ids.map(|id| workload.ask(RequestId(id)).unwrap()).collect()
     };
     let whole = asks(Seed(1), &mut (0..40));
@@ -176,6 +186,42 @@ fn rows_are_counted_where_there_is_a_tokenizer() {
     intent.output_tokens = Some(Distribution::Fixed(7));
     let ask = prepare(&intent, tokenizer(), 3).ask(RequestId(9)).unwrap();
     assert_eq!(ask.output_tokens, Some(7));
+}
+
+/// Counts, but for what is an answer.
+struct AskedOnly(Arc<dyn Tokenizer>);
+
+impl Tokenizer for AskedOnly {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        assert!(!text.contains("time"), "`{text}` need not be counted");
+        self.0.encode(text)
+    }
+
+    fn site(&self) -> Site {
+        Site::Local
+    }
+}
+
+#[test]
+fn a_datasets_answers_are_not_counted_where_the_length_is_said() {
+    let content = r#"[{"conversations": [
+        {"from": "human", "value": "the man"}, {"from": "gpt", "value": "the time"},
+        {"from": "human", "value": "the man"}, {"from": "gpt", "value": "the time"}]}]"#;
+    let (_folder, mut intent) = file(content, FileLayout::ShareGpt);
+    intent.output_tokens = Some(Distribution::Fixed(7));
+    let counter = Counter::by(Arc::new(AskedOnly(samples::small())));
+    let all = intent::Sessions {
+        turns: TurnCount::All,
+        think_time: intent::ThinkTime::Fixed(Nanos::ZERO),
+        counted: intent::Counted::Sessions,
+        limit: None,
+    };
+    let (template, traces) = (Template::default(), Traces::default());
+    let prepared = Workload::prepare(&intent, Some(&all), counter, template, &traces, Seed(2));
+    let workload = prepared.unwrap();
+    assert_eq!(workload.ask(RequestId(0)).unwrap().output_tokens, Some(7));
+    let turn = Turn { session: 0, index: 1 };
+    assert_eq!(workload.follow_up(turn).unwrap().output_tokens, Some(7));
 }
 
 #[test]
