@@ -170,11 +170,12 @@ pub(crate) fn argument(setting: &'static Setting) -> Arg {
 }
 
 /// Returns what the command line gave of these settings, and what the environment gives beside.
+/// Variables that look like ours and are none are warned of.
 pub(crate) fn given(
     settings: &[&'static Setting],
     matches: &ArgMatches,
-    env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<Given>, Failure> {
+    warn_of_strangers();
     let mut given = Vec::new();
     for setting in settings {
         if matches.value_source(setting.key) == Some(ValueSource::CommandLine) {
@@ -182,7 +183,7 @@ pub(crate) fn given(
             given.extend(values.map(|text| Given::flag(setting, text)));
         }
         // An empty variable is one that was unset in passing.
-        if let Some(text) = env(setting.env).filter(|text| !text.is_empty()) {
+        if let Some(text) = std::env::var_os(setting.env).filter(|text| !text.is_empty()) {
             let text = text.into_string().map_err(|_| {
                 Failure::usage(anyhow::anyhow!("the variable `{}` is not UTF-8", setting.env))
             })?;
@@ -199,7 +200,7 @@ const PREFIX: &str = "INFERMARK_";
 const FURTHER: [&str; 2] = ["runs", "calibration"];
 
 /// Warns of variables that look like ours and are none.
-pub(crate) fn warn_of_strangers() {
+fn warn_of_strangers() {
     for warning in strangers(std::env::vars_os().map(|(name, _)| name)) {
         say(&warning);
     }

@@ -11,11 +11,13 @@ use infermark_run::capacity::{
 };
 use infermark_run::study::Kind;
 use infermark_scenario::settings::{self, Group, Setting};
+use infermark_terms::notation;
 use serde_json::json;
 
 use crate::arguments::{argument, output, quiet, record, scenario_file};
 use crate::exit::{EXIT_CODES, Exit, Failure};
-use crate::repeat::{lasting, short};
+use crate::progress::clock;
+use crate::repeat::short;
 use crate::run::{given, settle};
 use crate::say;
 use crate::study::{self, Asked};
@@ -118,10 +120,8 @@ fn asked(matches: &ArgMatches) -> Result<Asked, Failure> {
 }
 
 fn precision(text: &str) -> Result<f64, String> {
-    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
-    percent
-        .filter(|percent| (0.5..=50.0).contains(percent))
-        .map(|percent| percent / 100.0)
+    notation::share(text)
+        .filter(|share| (0.005..=0.5).contains(share))
         .ok_or_else(|| "expected a share from 0.5% to 50%, such as `5%`".to_owned())
 }
 
@@ -133,7 +133,7 @@ fn foretold(forecast: &Forecast, axis: LoadAxis) -> String {
         short(low, 3),
         short(high, 3),
         unit(axis),
-        lasting(seconds)
+        clock(seconds)
     )
 }
 

@@ -15,8 +15,8 @@ use infermark_report::{
 };
 use infermark_run::compare::{Contrasted, Difference, Side, Spot, contrast, pair};
 use infermark_scenario::gate::Gate;
-use infermark_terms::Trust;
 use infermark_terms::slo::Subject;
+use infermark_terms::{Trust, notation};
 use serde_json::{Value, json};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
@@ -97,10 +97,8 @@ fn figure(text: &str) -> Result<Subject, String> {
 
 /// Reads a share in per cent.
 pub(crate) fn share(text: &str) -> Result<f64, String> {
-    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
-    percent
-        .filter(|percent| (0.0..100.0).contains(percent))
-        .map(|percent| percent / 100.0)
+    notation::share(text)
+        .filter(|share| *share < 1.0)
         .ok_or_else(|| "expected a share such as `2%`".to_owned())
 }
 

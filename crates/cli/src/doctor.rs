@@ -12,6 +12,7 @@ use infermark_terms::Seed;
 use serde::Serialize;
 
 use crate::arguments;
+use crate::before::variable;
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::report::{deliver, format, json};
 use crate::say;
@@ -44,19 +45,17 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
 }
 
 /// Examines, and prints what was found.
-#[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
 pub(crate) fn doctor(matches: &ArgMatches) -> Result<Exit, Failure> {
     let settings: Vec<_> = settings().collect();
-    let given = arguments::given(&settings, matches, &|name| std::env::var_os(name))?;
-    arguments::warn_of_strangers();
+    let given = arguments::given(&settings, matches)?;
     let named = given.iter().any(|given| given.setting().key == "target");
     let seed = Seed(RandomState::new().hash_one("seed") >> 32);
     let resolved = resolve(given, seed).map_err(|all| Failure::usage(anyhow!("{all}")))?;
     let mut findings = machine();
     if named {
-        let secrets = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         say("examining the target…\n");
-        target(&resolved, &secrets, &mut |finding| findings.push(finding));
+        let fetching = &mut |words: &str| say(&format!("{words}\n"));
+        target(&resolved, &variable, fetching, &mut |finding| findings.push(finding));
     }
     let text = match format(matches) {
         "json" => json(&Examined { schema: "infermark.doctor/1", findings: &findings }),

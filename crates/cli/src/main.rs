@@ -4,6 +4,7 @@
 //! environment and exit codes known.
 
 mod arguments;
+mod before;
 mod calibrate;
 mod capacity;
 mod compare;

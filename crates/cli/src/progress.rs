@@ -232,7 +232,7 @@ fn time_words(progress: &Progress) -> String {
 }
 
 /// Returns a time as people say it.
-fn clock(seconds: f64) -> String {
+pub(crate) fn clock(seconds: f64) -> String {
     match seconds {
         s if s < 99.5 => format!("{s:.0} s"),
         s if s < 5970.0 => format!("{:.0} min", s / 60.0),

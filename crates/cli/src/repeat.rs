@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::compare::share;
 use crate::exit::{Exit, Failure};
+use crate::progress::clock;
 use crate::run::scenario;
 use crate::say;
 use crate::study::{self, Asked};
@@ -115,7 +116,7 @@ fn foretold(forecast: &Forecast, runs_max: u32) -> String {
     let goal = percent(asked.share);
     match (runs, seconds) {
         (Some(runs), Some(seconds)) => {
-            let long = lasting(*seconds);
+            let long = clock(*seconds);
             let beyond = if *runs > u64::from(runs_max) {
                 format!("; it ends after {runs_max}")
             } else {
@@ -185,15 +186,6 @@ fn spread(across: &Across) -> String {
 
 fn percent(share: f64) -> String {
     format!("{} %", short(100.0 * share, 2))
-}
-
-/// Writes a duration as one would say it.
-pub(crate) fn lasting(seconds: f64) -> String {
-    match seconds {
-        short if short < 120.0 => format!("{short:.0} s"),
-        some if some < 7200.0 => format!("{:.0} min", some / 60.0),
-        long => format!("{:.1} h", long / 3600.0),
-    }
 }
 
 /// Writes a number with so many significant digits at least, and no exponent.

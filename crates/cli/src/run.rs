@@ -3,24 +3,22 @@
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context, anyhow};
 use clap::ArgMatches;
 use infermark_drive::Stop;
-use infermark_measure::region::Regions;
-use infermark_run::calibration::{self, OUTSIDE_HINT};
-use infermark_run::hub::{Shelf, localised};
-use infermark_run::{Measured, Options, RunError, Watch, catalogue, execute, preview};
-use infermark_scenario::intent::{Scenario, Verification};
+use infermark_run::{Measured, Options, Watch, catalogue, execute};
 use infermark_scenario::settings::{SETTINGS, Setting};
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
 use infermark_terms::{Caveat, CaveatCode, Seed};
 
+use crate::before::{Before, Telling, variable};
 use crate::exit::{Exit, Failure};
 use crate::progress::Live;
 use crate::report::{claim, leave_page, show, vouch};
-use crate::{arguments, calibrate, place, repeat, say, subject};
+use crate::{arguments, place, repeat, say, subject};
 
 /// Makes a run and prints its result.
 pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
@@ -29,22 +27,14 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     }
     let resolved = scenario(matches)?;
     let quiet = matches.get_flag("quiet");
-    if resolved.scenario.access.verification == Verification::Off {
-        say("warning: the server's certificate is not checked (--insecure)\n");
-    }
     let id = id(resolved.scenario.seed);
     let record = matches.get_one::<PathBuf>("record");
     let dir = record.cloned().unwrap_or_else(|| place::root(matches).join(&id));
     claim(matches)?;
-    let shelf = Shelf::default();
-    let local = fetch_named(&resolved.scenario, &shelf)?;
-    if let Some(words) = preview(&local, &shelf)?.filter(|_| !quiet) {
-        say(&format!("{words}\n"));
-    }
-    let calibration = calibrate::known();
-    if let Some(regions) = calibration.as_ref().filter(|_| !quiet) {
-        warn(&resolved, regions)?;
-    }
+    let before = Before::new(Telling::of(matches));
+    before.prepare(slice::from_ref(&resolved.scenario), &say)?;
+    before.warn_of_load(&resolved.scenario, &say)?;
+    let Before { calibration, shelf, .. } = before;
     let stop = Stop::default();
     let watch = Watch::default();
     listen_for_interrupts(stop.clone(), watch.clone())?;
@@ -75,30 +65,6 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     Ok(exit(&measured, &stop, printed))
 }
 
-/// Looks up a variable that holds something.
-#[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// Fetches what the scenario names on a hub and is not on this machine, and says so. Returns the
-/// scenario with files in place of the names.
-pub(crate) fn fetch_named(scenario: &Scenario, shelf: &Shelf) -> Result<Scenario, Failure> {
-    let local = localised(scenario, shelf, &variable, &mut |words| say(&format!("{words}\n")));
-    local.map_err(|error| RunError::from(error).into())
-}
-
-/// Says before a run that its load lies outside what this machine is known to measure.
-fn warn(resolved: &Resolved, regions: &Regions) -> Result<(), Failure> {
-    if let Some(outside) = calibration::outside(&resolved.scenario, regions)? {
-        say(&format!(
-            "warning: this machine's calibration ends before this load: {outside}\n\
-             hint: {OUTSIDE_HINT}\n"
-        ));
-    }
-    Ok(())
-}
-
 fn exit(measured: &Measured, stop: &Stop, printed: Exit) -> Exit {
     if stop.is_asked() { Exit::Interrupted } else { vouch(&measured.point, printed) }
 }
@@ -113,8 +79,7 @@ pub(crate) fn given(
     settings: &[&'static Setting],
     matches: &ArgMatches,
 ) -> Result<Vec<Given>, Failure> {
-    let mut given = arguments::given(settings, matches, &|name| std::env::var_os(name))?;
-    arguments::warn_of_strangers();
+    let mut given = arguments::given(settings, matches)?;
     if let Some(path) = matches.get_one::<PathBuf>("scenario") {
         given.extend(file(path)?);
     }

@@ -7,27 +7,27 @@ use infermark_drive::Stop;
 use infermark_measure::Decision;
 use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
 use infermark_run::capacity::Capacity;
-use infermark_run::hub::Shelf;
 use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
-use infermark_run::study::{Event, Kind, Studied, Study, StudyOptions, Taken, read};
+use infermark_run::study::{Event, Kind, Rig, Studied, Study, StudyOptions, Taken, read};
 use infermark_run::suite::Passed;
 use infermark_run::{RunError, Watch, catalogue};
 use infermark_scenario::Resolved;
-use infermark_scenario::intent::{Scenario, Verification as Checked};
+use infermark_scenario::intent::Scenario;
 use infermark_scenario::settings::Setting;
 use infermark_terms::Trust;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::before::{Before, Telling, variable};
 use crate::exit::{Exit, Failure};
 use crate::progress::Live;
 use crate::report::{claim, colour, deliver, format, json, leave_page};
-use crate::run::{fetch_named, id, listen_for_interrupts};
+use crate::run::{id, listen_for_interrupts};
 use crate::sweep::LOADS;
 use crate::validate::{self, Form};
-use crate::{calibrate, capacity, place, repeat, say, sheet, subject};
+use crate::{capacity, place, repeat, say, sheet, subject};
 
 /// What a new study was asked for.
 pub(crate) struct Asked {
@@ -57,7 +57,6 @@ pub(crate) fn told<T: DeserializeOwned>(rig: &Study<'_>, plan: Value) -> Result<
 
 /// Conducts a study, new or resumed, and prints it. What was measured is printed whatever ends
 /// it.
-#[expect(clippy::disallowed_methods, reason = "configuration and secrets enter here")]
 pub(crate) fn conduct(
     matches: &ArgMatches,
     kind: Kind,
@@ -66,30 +65,40 @@ pub(crate) fn conduct(
 ) -> Result<Exit, Failure> {
     let quiet = matches.get_flag("quiet");
     claim(matches)?;
-    let shelf = Shelf::default();
-    if let Some(asked) = &asked {
-        let _: Scenario = fetch_named(&asked.base.scenario, &shelf)?;
-    }
     let (stop, watch) = (Stop::default(), Watch::default());
     listen_for_interrupts(stop.clone(), watch.clone())?;
     let live = (!quiet).then(|| Live::begin(watch.clone()));
+    let say = |text: &str| match &live {
+        Some(live) => live.say(text),
+        None => say(text),
+    };
+    let before = Before::new(Telling::of(matches));
     let options = StudyOptions {
-        secrets: &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
+        secrets: &variable,
         stop,
         watch,
-        calibration: calibrate::known(),
-        shelf,
+        calibration: before.calibration.clone(),
+        shelf: before.shelf.clone(),
         tell: &|event| {
-            if let Some(live) = &live {
-                live.say(&told_of(event));
+            if live.is_some() {
+                say(&told_of(event));
+            }
+            if let Event::Begins { scenario, .. } = event {
+                // What cannot be told now ends the point.
+                drop(before.warn_of_load(scenario, &say));
             }
         },
     };
+    let prepare =
+        |base: &Resolved, plan: &Value| before.prepare(&scenarios(kind, base, plan)?, &say);
     let mut study = if let Some(asked) = asked {
+        prepare(&asked.base, &asked.plan)?;
         create(matches, kind, &asked, options)?
     } else {
         let dir = matches.get_one::<PathBuf>("resume").expect("else there is something asked");
-        Study::resume(dir, options)?
+        let study = Study::resume(dir, options)?;
+        prepare(study.base(), study.plan())?;
+        study
     };
     let dir = study.dir().to_owned();
     let plan = study.plan().clone();
@@ -129,17 +138,21 @@ fn show(studied: &Studied, matches: &ArgMatches) -> Result<Exit, Failure> {
     deliver(&text, matches)
 }
 
+/// Returns what a study will ask, as far as it is known before.
+fn scenarios(kind: Kind, base: &Resolved, plan: &Value) -> Result<Vec<Scenario>, Failure> {
+    match kind {
+        Kind::Validate => validate::scenarios(base, plan),
+        Kind::Sweep | Kind::Capacity | Kind::Repeat => Ok(vec![base.scenario.clone()]),
+    }
+}
+
 fn create<'a>(
     matches: &ArgMatches,
     kind: Kind,
     asked: &Asked,
     options: StudyOptions<'a>,
 ) -> Result<Study<'a>, Failure> {
-    let scenario = &asked.base.scenario;
-    if scenario.access.verification == Checked::Off {
-        say("warning: the server's certificate is not checked (--insecure)\n");
-    }
-    let default = || place::root(matches).join(id(scenario.seed));
+    let default = || place::root(matches).join(id(asked.base.scenario.seed));
     let dir = matches.get_one::<PathBuf>("record").cloned().unwrap_or_else(default);
     Ok(Study::create(&dir, kind, asked.plan.clone(), &asked.base, options)?)
 }
@@ -154,7 +167,7 @@ fn told_of(event: Event<'_>) -> String {
         format!("{output:.0} tok/s{}", ttft.unwrap_or_default())
     };
     match event {
-        Event::Begins { index, label } => format!("point {index}: {label} …\n"),
+        Event::Begins { index, label, .. } => format!("point {index}: {label} …\n"),
         Event::Measured(taken) => format!("  {}\n", end(taken)),
         Event::Found(taken) => format!("{}: measured before · {}\n", taken.label, end(taken)),
     }

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use infermark_run::study::{Kind, Studied, Taken};
-use infermark_run::suite::{Length, NamedTarget, Told, Validation, validate as conduct};
+use infermark_run::suite::{self, Length, NamedTarget, Told, Validation, validate as conduct};
 use infermark_run::{RunError, rule};
+use infermark_scenario::intent::Scenario;
 use infermark_scenario::settings::{self, Group, SETTINGS, Setting};
 use infermark_scenario::suite::{Suite, Targets, parse_suite};
 use infermark_scenario::{Given, Resolved};
 use infermark_terms::Slo;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::{argument, output, quiet, record};
 use crate::exit::{EXIT_CODES, Exit, Failure};
@@ -144,6 +145,18 @@ fn measure(matches: &ArgMatches, asked: Option<Asked>) -> Result<Exit, Failure> 
     })
 }
 
+/// Returns a scenario for each workload and load of the suite that a plan tells of, over what the
+/// user says.
+pub(crate) fn scenarios(base: &Resolved, plan: &Value) -> Result<Vec<Scenario>, Failure> {
+    let told: Told = serde_json::from_value(plan.clone())
+        .context("the study's plan cannot be read")
+        .map_err(Failure::usage)?;
+    let suite = parse_suite(&told.path, &told.text);
+    let wrong = |problems| Failure::usage(anyhow!("{problems}"));
+    let all = suite::scenarios(base, &suite.map_err(wrong)?, &told).map_err(wrong)?;
+    Ok(all.into_iter().map(|resolved| resolved.scenario).collect())
+}
+
 /// Returns what came of a suite, if that is what this study measured and it came to its end.
 pub(crate) fn found(studied: &Studied) -> Option<Validation> {
     serde_json::from_value(studied.header.rest.get(VALIDATION)?.clone()).ok()
@@ -230,16 +243,10 @@ fn target(text: &str) -> Result<NamedTarget, Failure> {
 
 /// Makes the scenario that the suite's points change: what the user says, of the first target.
 fn scenario(matches: &ArgMatches, told: &Told) -> Result<Resolved, Failure> {
-    let mut given = arguments::given(&settings(), matches, &|name| std::env::var_os(name))?;
+    let mut given = arguments::given(&settings(), matches)?;
     if let Some(first) = told.targets.first() {
         given.retain(|given| *given.setting() != settings::TARGET);
         given.push(Given::flag(&settings::TARGET, &first.target));
     }
-    // Each of the others is checked before anything is measured.
-    let base = settle(given)?;
-    for other in told.targets.iter().skip(1) {
-        let changed = base.with(&[(&settings::TARGET, other.target.clone())]);
-        drop(changed.map_err(|problems| Failure::usage(anyhow!("{problems}")))?);
-    }
-    Ok(base)
+    settle(given)
 }

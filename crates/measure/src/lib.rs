@@ -80,7 +80,7 @@ pub use plan::{
     WindowSearch,
 };
 pub use point::{
-    Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure, measure_in_detail,
+    Found, Latency, Point, Stamps, Tokens, Verdict, Window, measure, measure_in_detail, rulings,
 };
 pub use rates::{Rates, WholeRun};
 pub use ruling::{Decision, Ruling};

@@ -3,7 +3,7 @@
 //! A class is measured as the whole is, by its own objectives. Of a turn there are no gaps between
 //! tokens, rates and objectives.
 
-use infermark_terms::{ChunkRow, RequestRow, Slo};
+use infermark_terms::{ChunkRow, RequestRow};
 use serde::{Deserialize, Serialize};
 
 use crate::point::{Latency, Tokens};
@@ -65,12 +65,11 @@ impl Part {
     }
 
     fn of(name: String, population: &Population<'_>, streams: &Streams) -> Self {
-        let slo = Slo::default();
         let stall = |member: &Member<'_>| streams.stall(member.place);
         Self {
             name,
             counts: Counts::of(population),
-            latency: Latency::of_requests(population, stall, &mut Bench::new(&slo)),
+            latency: Latency::of_requests(population, stall, &mut Bench::new(&[])),
             tokens: Tokens::of(population),
             rates: None,
             slo: Vec::new(),

@@ -2,7 +2,7 @@
 
 use infermark_terms::slo::{LatencyFigure, Level, Subject};
 use infermark_terms::{
-    Caveat, ChunkRow, ConnectPhases, Nanos, Price, RequestRow, Stamp, StampSource, Trust,
+    Caveat, ChunkRow, ConnectPhases, Nanos, Price, RequestRow, Slo, Stamp, StampSource, Trust,
 };
 use serde::{Deserialize, Serialize};
 
@@ -280,12 +280,36 @@ pub fn measure(
     measure_in_detail(plan, requests, chunks).0
 }
 
+/// Judges one operating point by each of these objectives in place of its plan's, in one pass.
+pub fn rulings(
+    plan: &PointPlan,
+    slos: &[Slo],
+    requests: &[RequestRow],
+    chunks: impl IntoIterator<Item = ChunkRow>,
+) -> Vec<Vec<Ruling>> {
+    weigh(plan, &slos.iter().collect::<Vec<_>>(), requests, chunks).2
+}
+
 /// Measures one operating point likewise, and draws it for a report, in the same pass.
 pub fn measure_in_detail(
     plan: &PointPlan,
     requests: &[RequestRow],
     chunks: impl IntoIterator<Item = ChunkRow>,
 ) -> (Point, Details) {
+    let (mut point, details, mut rulings) = weigh(plan, &[&plan.slo], requests, chunks);
+    // There is one objective.
+    point.slo = rulings.pop().unwrap_or_default();
+    (point, details)
+}
+
+/// Measures and draws one operating point, and judges it by each of these objectives. The point
+/// has the goodput of the first, and no rulings.
+fn weigh(
+    plan: &PointPlan,
+    slos: &[&Slo],
+    requests: &[RequestRow],
+    chunks: impl IntoIterator<Item = ChunkRow>,
+) -> (Point, Details, Vec<Vec<Ruling>>) {
     let run = Span::whole_run(requests.iter());
     let roster = &Roster::new(requests);
     let (window, found) = find(plan, requests, roster);
@@ -298,8 +322,8 @@ pub fn measure_in_detail(
     let delays = streams.delays.observations();
     let read_delay_ms = delays.as_ref().map(Estimate::of);
     let read_delay_low = delays.and_then(|delays| delays.percentile_ends(Percentile::P99)[0]);
-    let goodput = Goodput::of(&plan.slo, population, &streams);
-    let mut bench = Bench::new(&plan.slo);
+    let goodputs: Vec<_> = slos.iter().map(|slo| Goodput::of(slo, population, &streams)).collect();
+    let mut bench = Bench::new(slos);
     let turns = parts::turns(population, &streams);
     let (latency, gaps) = Latency::of(population, streams, &mut bench);
     let counts = Counts::of(population);
@@ -308,17 +332,18 @@ pub fn measure_in_detail(
         rates
             .shared(latency.tpot_ms.map(|tpot| tpot.mean), plan.gpus)
             .with_spread(spread)
-            .with_goodput(goodput.as_ref(), seconds)
+            .with_goodput(goodputs.first().and_then(Option::as_ref), seconds)
     });
-    let slo = bench.rule(&Levels {
+    let levels = Levels {
         counts: &counts,
         rates,
         spread,
-        goodput: goodput.as_ref(),
+        goodput: None,
         tpot_ms: latency.tpot_ms,
         seconds: window.seconds(),
         gpus: plan.gpus,
-    });
+    };
+    let rulings = bench.rule(&goodputs, &levels);
     let saturation = saturation::backlog(plan.load, roster, population);
     let mut point = Point {
         load: plan.load,
@@ -336,7 +361,7 @@ pub fn measure_in_detail(
         stamps: Stamps::of(population),
         cost: None,
         saturated: saturation.is_some(),
-        slo,
+        slo: Vec::new(),
         client: None,
         server: None,
         gpus: Vec::new(),
@@ -350,7 +375,7 @@ pub fn measure_in_detail(
     let read_delay_low = read_delay_low.map(|low| millis(low as f64));
     let evidence = Evidence { plan, point: &point, roster, population, saturation, read_delay_low };
     point.trust = Verdict::of(audit(&evidence));
-    (point, Details::of(population, gaps, sketch.finish()))
+    (point, Details::of(population, gaps, sketch.finish()), rulings)
 }
 
 fn connect_ms(population: &Population<'_>) -> Option<Estimate> {

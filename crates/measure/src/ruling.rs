@@ -113,15 +113,16 @@ impl Tested {
     }
 }
 
-/// The bench of one point: it judges bounds as their figures become known.
+/// The bench of one point: it judges the bounds of several objectives as their figures become
+/// known.
 pub(crate) struct Bench<'a> {
-    slo: &'a Slo,
-    latencies: Vec<(Subject, Tested)>,
+    slos: &'a [&'a Slo],
+    latencies: Vec<(Bound, Tested)>,
 }
 
 impl<'a> Bench<'a> {
-    pub(crate) fn new(slo: &'a Slo) -> Self {
-        Self { slo, latencies: Vec::new() }
+    pub(crate) fn new(slos: &'a [&'a Slo]) -> Self {
+        Self { slos, latencies: Vec::new() }
     }
 
     /// Returns the estimate of a latency, and judges the bounds on its statistics.
@@ -132,26 +133,43 @@ impl<'a> Bench<'a> {
     ) -> Option<Estimate> {
         let sample = sample?;
         let estimate = Estimate::of(&sample);
-        for bound in self.slo.bounds() {
+        for bound in self.slos.iter().flat_map(|slo| slo.bounds()) {
             if let Subject::Latency(of, statistic) = bound.subject
                 && of == figure
+                && self.tested(bound).is_none()
             {
                 let tested = test(&sample, &estimate, statistic, bound.limit);
-                self.latencies.push((bound.subject, tested));
+                self.latencies.push((*bound, tested));
             }
         }
         Some(estimate)
     }
 
-    /// Returns the ruling on every bound but those of each request, in the objective's order.
-    pub(crate) fn rule(&self, levels: &Levels<'_>) -> Vec<Ruling> {
-        let ruled = self.slo.bounds().iter().filter_map(|bound| {
+    fn tested(&self, bound: &Bound) -> Option<Tested> {
+        self.latencies.iter().find(|(known, _)| known == bound).map(|(_, tested)| *tested)
+    }
+
+    /// Returns the ruling on every bound but those of each request, objective by objective, each
+    /// in its order. Each objective has its own good requests, in the order of the objectives.
+    pub(crate) fn rule(
+        &self,
+        goodputs: &[Option<Goodput>],
+        levels: &Levels<'_>,
+    ) -> Vec<Vec<Ruling>> {
+        let ruled = self.slos.iter().zip(goodputs).map(|(slo, goodput)| {
+            let goodput = goodput.as_ref();
+            let known = levels.rates.zip(levels.seconds);
+            let rates = known.map(|(rates, seconds)| rates.with_goodput(goodput, seconds));
+            self.rule_one(slo, &Levels { rates, goodput, ..*levels })
+        });
+        ruled.collect()
+    }
+
+    fn rule_one(&self, slo: &Slo, levels: &Levels<'_>) -> Vec<Ruling> {
+        let ruled = slo.bounds().iter().filter_map(|bound| {
             let tested = match bound.subject {
                 Subject::Each(_) => return None,
-                Subject::Latency(..) => {
-                    let known = self.latencies.iter().find(|known| known.0 == bound.subject);
-                    known.map_or(Tested::default(), |known| known.1)
-                }
+                Subject::Latency(..) => self.tested(bound).unwrap_or_default(),
                 Subject::Level(level) => levels.test(level, bound.limit),
             };
             Some(tested.rule(*bound))
@@ -193,6 +211,7 @@ fn ends(interval: Option<[f64; 2]>) -> [Option<f64>; 2] {
 }
 
 /// What rates and shares are judged by.
+#[derive(Clone, Copy)]
 pub(crate) struct Levels<'a> {
     pub(crate) counts: &'a Counts,
     pub(crate) rates: Option<Rates>,

@@ -735,6 +735,22 @@ proptest! {
     }
 
     #[test]
+    fn several_objectives_in_one_pass_are_judged_as_each_alone(run in any_run()) {
+        let slos = [
+            "ttft:p50<=60ms,failure_rate<=10%",
+            // The same figures with other limits, and limits of each request of their own.
+            "ttft:p50<=40ms,itl:mean<=30ms,output_tokens_per_s>=20",
+            "ttft<=50ms,good_share>=50%",
+            "tpot<=20ms,good_share>=50%,goodput_rps>=2",
+        ];
+        let slos = slos.map(|slo| slo.parse::<Slo>().unwrap());
+        let plan = plan(500, 2500);
+        let alone = slos.clone().map(|slo| run.measure(&PointPlan { slo, ..plan.clone() }).slo);
+        let together = super::rulings(&plan, &slos, &run.rows, run.chunks.iter().copied());
+        prop_assert_eq!(&together[..], &alone[..]);
+    }
+
+    #[test]
     fn a_slower_clock_stretches_every_figure_alike(run in any_run(), factor in 2_u64..9) {
         let mut slow = run.clone();
         let stretch = |at: &mut Stamp| at.0 *= factor;

@@ -24,6 +24,7 @@ mod contrasted;
 mod differences;
 mod pairing;
 mod quoted;
+mod shared;
 mod side;
 
 pub use self::contrasted::{Contrasted, contrast};

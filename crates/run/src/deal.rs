@@ -5,7 +5,7 @@
 //! however they are strided [Knuth, The Art of Computer Programming 3, section 6.4]; each server
 //! owns a stretch of the unit interval as long as its share.
 
-use infermark_terms::RequestId;
+use infermark_terms::{RequestId, Seed};
 
 /// 2^64 ÷ the golden section, rounded to an odd number.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -32,8 +32,7 @@ impl Deal {
 
     /// Returns the server of an arrival.
     pub(crate) fn server(&self, id: RequestId) -> u32 {
-        // The upper 53 bits, which are exact in a float.
-        let at = (id.0.wrapping_mul(GOLDEN) >> 11) as f64 / (1_u64 << 53) as f64;
+        let at = Seed(id.0.wrapping_mul(GOLDEN)).unit();
         self.ends.partition_point(|&end| end <= at) as u32
     }
 }

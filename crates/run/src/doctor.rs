@@ -111,7 +111,12 @@ pub fn machine() -> Vec<Finding> {
 }
 
 /// Examines a target. Each finding goes to `each` as soon as it is made; what cannot be looked at
-/// because something before it failed is left out.
-pub fn target(resolved: &Resolved, secrets: &Secrets<'_>, each: &mut dyn FnMut(Finding)) {
-    server::examine(&resolved.scenario, secrets, each);
+/// because something before it failed is left out. `tell` hears of what is fetched, in words.
+pub fn target(
+    resolved: &Resolved,
+    secrets: &Secrets<'_>,
+    tell: &mut dyn FnMut(&str),
+    each: &mut dyn FnMut(Finding),
+) {
+    server::examine(&resolved.scenario, secrets, tell, each);
 }

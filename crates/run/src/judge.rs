@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use infermark_measure::{
     ClassPlan, Client, Details, Observations, Part, Physics, Point, PointPlan, Ruling, WindowPlan,
-    WindowSearch, attest, measure, measure_in_detail, observe, spread,
+    WindowSearch, attest, measure_in_detail, observe, rulings, spread,
 };
 use infermark_store::{KeepChunks, RunFile, RunWriter, State, StoredRun, open};
 use infermark_terms::{
@@ -104,13 +104,7 @@ pub fn rule(dir: &Path, point: &Point, slos: &[Slo]) -> Result<Vec<Vec<Ruling>>,
     let run = open(dir)?;
     let plan = plan_of(dir, &run.header, point)?;
     let rows = run.requests()?;
-    let judged = slos.iter().map(|slo| {
-        let mut failure = None;
-        let chunks = run.chunks()?.map_while(|row| row.map_err(|error| failure = Some(error)).ok());
-        let point = measure(&PointPlan { slo: slo.clone(), ..plan.clone() }, &rows, chunks);
-        failure.map_or(Ok(point.slo), |error| Err(error.into()))
-    });
-    judged.collect()
+    with_chunks(&run, &mut Recounts::default(), |chunks| rulings(&plan, slos, &rows, chunks))
 }
 
 /// Returns the plan of a record, over the window that was measured, whichever way it was found.

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use infermark_drive::Stop;
 use infermark_measure::Point;
 use infermark_measure::region::Regions;
+use infermark_scenario::intent::Scenario;
 use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Resolved, parse_file, resolve};
 use infermark_store::{Hold, RunFile};
@@ -122,6 +123,8 @@ pub enum Event<'a> {
         index: usize,
         /// What a person calls it.
         label: &'a str,
+        /// What is asked.
+        scenario: &'a Scenario,
     },
     /// A point was measured.
     Measured(&'a Taken),
@@ -381,7 +384,8 @@ impl Rig for Study<'_> {
             found
         } else {
             clear(&dir)?;
-            (self.options.tell)(Event::Begins { index, label: &order.label });
+            let (label, scenario) = (&order.label, &resolved.scenario);
+            (self.options.tell)(Event::Begins { index, label, scenario });
             self.measure(&dir, &resolved, order.early)?
         };
         let (label, point) = (order.label.clone(), measured.point);

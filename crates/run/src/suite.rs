@@ -11,6 +11,7 @@
 //! Deliberately not here: what the shipped suites are, and words for people.
 
 mod contest;
+mod script;
 mod take;
 mod verdict;
 
@@ -25,6 +26,8 @@ use crate::RunError;
 use crate::study::{Rig, Taken};
 
 pub use self::contest::{Cell, Clear, Contest, Row};
+use self::script::Script;
+pub use self::script::scenarios;
 use self::take::Bench;
 use self::verdict::lines;
 
@@ -188,9 +191,9 @@ pub fn validate(
     suite: &Suite,
     told: &Told,
 ) -> Result<Validation, RunError> {
-    let mut bench = Bench::new(rig, judge, suite, told);
-    let batches = bench.batches()?;
-    let overridden = bench.overridden();
+    let script = Script::new(rig.base(), suite, told);
+    let batches = Bench::new(rig, judge, &script).batches()?;
+    let overridden = script.overridden();
     let chosen = suite.references.iter().find(|known| Some(&known.name) == told.reference.as_ref());
     let mut all = Vec::new();
     for batch in &batches {

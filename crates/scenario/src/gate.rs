@@ -16,6 +16,7 @@
 
 use std::path::Path;
 
+use infermark_terms::notation::share;
 use infermark_terms::slo::{Bound, Side, SloFault, Subject};
 
 use crate::file::{Entry, Flaw, Node, Scalar, yaml};
@@ -201,12 +202,13 @@ fn rule(text: &str) -> Result<Rule, SloFault> {
         let expected = format!("`{figure} {}` and the change", figure.side());
         return Err(fault(at..at + mark.len(), "bounded from the wrong side", expected));
     }
-    let number = limit.replace('−', "-");
-    let percent = number.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
-    let fits = percent.filter(|percent| percent.is_finite() && percent.abs() <= 1000.0);
-    let percent = fits
+    let mut unsigned = limit.chars();
+    let sign = if unsigned.next() == Some('+') { 1.0 } else { -1.0 };
+    let change = share(unsigned.as_str().trim_start());
+    let change = change
+        .filter(|change| *change <= 10.0)
         .ok_or_else(|| fault(span, "not a change", "a change such as `+3%` or `-5%`".to_owned()))?;
-    Ok(Rule::Change { figure, limit: percent / 100.0 })
+    Ok(Rule::Change { figure, limit: sign * change })
 }
 
 #[cfg(test)]

@@ -173,6 +173,15 @@ impl Load {
             Self::Peak { .. } => vec![PEAK],
         }
     }
+
+    /// Returns what it sets; of several points, beside their loads.
+    pub fn changes(&self) -> &Changes {
+        match self {
+            Self::Point { changes, .. }
+            | Self::Sweep { changes, .. }
+            | Self::Peak { changes, .. } => changes,
+        }
+    }
 }
 
 /// Something that must hold.

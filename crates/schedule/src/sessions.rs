@@ -170,9 +170,8 @@ impl Sessions {
 
     /// Returns how long the user thinks before this turn.
     fn think(&self, turn: Turn) -> Nanos {
-        let bits = self.seed.at(turn.session).at(turn.index.into()).0;
-        // In (0, 1], so that its logarithm exists.
-        let share = ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        // Above 0, so that its logarithm exists.
+        let share = self.seed.at(turn.session).at(turn.index.into()).unit_above_zero();
         let time = match self.think_time {
             ThinkTime::Fixed(time) => time,
             ThinkTime::Uniform { min, max } => {

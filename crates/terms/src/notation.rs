@@ -45,6 +45,11 @@ pub fn decimal(text: &str) -> Option<f64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
+/// Reads a share in per cent, such as `2.5%`, which is 0.025.
+pub fn share(text: &str) -> Option<f64> {
+    decimal(text.strip_suffix('%')?.trim()).map(|percent| percent / 100.0)
+}
+
 /// Reads a decimal number and a unit, such as `30s`, `5m`, `1.5s` or `500ms`, exactly.
 ///
 /// # Errors

@@ -26,7 +26,25 @@ impl Seed {
     pub fn at(self, index: u64) -> Self {
         Self(mix(self.0.wrapping_add(mix(index.wrapping_add(0x9e37_79b9_7f4a_7c15)))))
     }
+
+    /// Returns a number from 0 up to but not 1, in steps of 2⁻⁵³.
+    pub const fn unit(self) -> f64 {
+        self.top() as f64 / STEPS
+    }
+
+    /// Returns a number above 0 and up to 1, in steps of 2⁻⁵³: one whose logarithm exists.
+    pub const fn unit_above_zero(self) -> f64 {
+        (self.top() + 1) as f64 / STEPS
+    }
+
+    /// Returns as many of its bits as a float holds exactly.
+    const fn top(self) -> u64 {
+        self.0 >> 11
+    }
 }
+
+/// How many numbers from 0 to 1 a seed can stand for: 2⁵³.
+const STEPS: f64 = (1_u64 << 53) as f64;
 
 /// Mixes all bits of `x` (the finalizer of `SplitMix64`, Steele et al. 2014).
 fn mix(mut x: u64) -> u64 {
@@ -39,6 +57,14 @@ fn mix(mut x: u64) -> u64 {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_seed_stands_for_a_number_from_0_to_1() {
+        assert_eq!((Seed(0).unit(), Seed(0).unit_above_zero()), (0.0, 1.0 / STEPS));
+        let last = Seed(u64::MAX);
+        assert_eq!((last.unit(), last.unit_above_zero()), (1.0 - 1.0 / STEPS, 1.0));
+        assert_eq!(Seed(1 << 63).unit().to_bits(), 0.5_f64.to_bits());
+    }
 
     #[test]
     fn streams_differ_by_name_and_by_index() {

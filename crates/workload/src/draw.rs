@@ -26,7 +26,7 @@ impl Draws {
 
     /// Draws from (0, 1], in steps of 2⁻⁵³; never 0, so that its logarithm exists.
     pub(crate) fn unit(&mut self) -> f64 {
-        ((self.0.next_u64() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+        Seed(self.0.next_u64()).unit_above_zero()
     }
 
     /// Draws from the standard normal distribution (Box and Muller 1958).

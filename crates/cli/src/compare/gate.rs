@@ -7,12 +7,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use infermark_measure::Decision;
 use infermark_measure::compare::{Figure, Finding, Standing, is_comparable};
+use infermark_measure::{Decision, Ruling};
 use infermark_report::{GateLine, Passed, change, change_interval};
 use infermark_run::compare::Contrasted;
 use infermark_scenario::gate::{Clause, Gate, Rule, Undecided, parse_gate};
-use infermark_terms::slo::{self, Bound, Subject};
+use infermark_terms::slo::{self, Subject};
 
 use crate::exit::Failure;
 
@@ -51,6 +51,11 @@ pub(super) fn judge(gate: &Gate, found: &Contrasted) -> Result<Vec<GateLine>, Fa
         Undecided::Pass => Passed::Undecided,
         Undecided::Fail => Passed::No,
     };
+    let bounds = gate.clauses.iter().filter_map(|clause| match clause.rule {
+        Rule::Bound(bound) => Some(bound),
+        Rule::NotWorse(_) | Rule::Change { .. } => None,
+    });
+    let mut ruled = found.rule(&bounds.collect::<Vec<_>>())?.into_iter();
     let mut lines = Vec::new();
     for clause in &gate.clauses {
         let finding = |figure| {
@@ -63,7 +68,7 @@ pub(super) fn judge(gate: &Gate, found: &Contrasted) -> Result<Vec<GateLine>, Fa
             }
             Rule::Change { figure, limit } => finding(figure)
                 .map_or_else(|| untested(figure, found), |finding| within(finding, limit)),
-            Rule::Bound(bound) => bounded(bound, found)?,
+            Rule::Bound(_) => bounded(ruled.next().expect("each bound is ruled, in order")),
         };
         let passed = match decision {
             Decision::Met => Passed::Yes,
@@ -116,12 +121,12 @@ fn told(found: &Finding) -> String {
     format!("{by} ({})", change_interval(found.change_ci95))
 }
 
-fn bounded(bound: Bound, found: &Contrasted) -> Result<(Decision, String), Failure> {
-    let Some(ruling) = found.rule(bound)? else {
-        return Ok((Decision::Undecided, "not observed".to_owned()));
+fn bounded(ruling: Option<Ruling>) -> (Decision, String) {
+    let Some(ruling) = ruling else {
+        return (Decision::Undecided, "not observed".to_owned());
     };
     let figure = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.4}"));
     let [low, high] = ruling.ci95;
     let detail = format!("{} ({} … {})", figure(ruling.value), figure(low), figure(high));
-    Ok((ruling.verdict, detail))
+    (ruling.verdict, detail)
 }

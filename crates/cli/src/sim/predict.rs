@@ -11,10 +11,10 @@ use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Given, Origin, Resolved, resolve};
 use infermark_terms::Seed;
 
-use crate::arguments;
+use crate::before::fetch_named;
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::report::{colour, deliver, format, json, vouch};
-use crate::run::fetch_named;
+use crate::{arguments, say};
 
 /// The settings of a run that also say something to a prediction.
 static SETTINGS: &[&Setting] = &[
@@ -134,7 +134,7 @@ pub(super) fn predict(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some("rate") => Loads::Sweep(Axis::Rate),
         Some(_) => Loads::Sweep(Axis::Concurrency),
     };
-    let local = fetch_named(&resolved.scenario, &Shelf::default())?;
+    let local = fetch_named(&resolved.scenario, &Shelf::default(), &say)?;
     let prediction = predict_run(&Resolved { scenario: local, ..resolved }, loads)?;
     let text = match (format(matches), loads) {
         ("json", _) => json(&prediction.header),
@@ -150,7 +150,7 @@ pub(super) fn predict(matches: &ArgMatches) -> Result<Exit, Failure> {
 
 /// Makes the scenario that a run of the same words would have.
 fn scenario(matches: &ArgMatches) -> Result<Resolved, Failure> {
-    let mut given = arguments::given(SETTINGS, matches, &|name| std::env::var_os(name))?;
+    let mut given = arguments::given(SETTINGS, matches)?;
     let bounded = [&settings::REQUESTS, &settings::DURATION];
     let unbounded = !given.iter().any(|given| bounded.contains(&given.setting()));
     if unbounded {

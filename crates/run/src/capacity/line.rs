@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn normal(seed: Seed, index: u64) -> f64 {
-        let uniform = |i| (seed.at(2 * index + i).0 >> 11) as f64 / (1_u64 << 53) as f64;
+        let uniform = |i| seed.at(2 * index + i).unit();
         (-2.0 * (1.0 - uniform(0)).ln()).sqrt() * (std::f64::consts::TAU * uniform(1)).cos()
     }
 

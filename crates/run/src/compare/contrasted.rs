@@ -1,6 +1,6 @@
 //! One pair of points, compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use infermark_measure::compare::{
@@ -15,40 +15,11 @@ use serde_json::Value;
 
 use super::differences::{Difference, differing};
 use super::quoted::{Tools, quotes};
+use super::shared::{self, shared};
 use super::side::{Evidence, Spot};
 use crate::judge::{plan_of, rule};
 use crate::study::{Ended, ended};
 use crate::{Measured, RunError, measure_again};
-
-/// Settings that say what is asked, and when: where all are equal, the requests are the same.
-const ASKING: [&str; 26] = [
-    "seed",
-    "classes",
-    "concurrency",
-    "concurrency_of",
-    "sessions",
-    "turns",
-    "think_time",
-    "rate",
-    "ramp",
-    "throughput",
-    "trace",
-    "time_scale",
-    "arrivals",
-    "max_concurrency",
-    "requests",
-    "duration",
-    "warmup",
-    "dataset",
-    "column",
-    "input_tokens",
-    "output_tokens",
-    "output_length",
-    "prefix_tokens",
-    "prefix_groups",
-    "prompt_form",
-    "tokenizer",
-];
 
 /// One pair of points, compared.
 #[derive(Clone, Debug)]
@@ -101,9 +72,9 @@ pub fn contrast(
 }
 
 impl Contrasted {
-    /// Judges the candidate by a bound of one's own: whether it is kept, and what was found. Of
+    /// Judges the candidate by bounds of one's own: whether each is kept, and what was found. Of
     /// repeats, the worst decides. A figure that was only quoted has no interval, and so decides
-    /// nothing.
+    /// nothing; one that was not even quoted has no ruling.
     ///
     /// # Errors
     ///
@@ -112,25 +83,34 @@ impl Contrasted {
     /// # Panics
     ///
     /// Never: a bound reads back as it is written.
-    pub fn rule(&self, bound: Bound) -> Result<Option<Ruling>, RunError> {
+    pub fn rule(&self, bounds: &[Bound]) -> Result<Vec<Option<Ruling>>, RunError> {
         let dirs = match &self.candidate {
             Evidence::Quoted(points) => {
-                let stated = quotes([points, points], Tools::Different).into_iter();
-                let wanted = |figure: &Figure| *figure == Figure::Ours(bound.subject);
-                let found = stated.into_iter().find(|quote| wanted(&quote.figure));
-                let value = found.and_then(|quote| quote.values[0].first().copied());
-                return Ok(value.map(|value| undecided(bound, value)));
+                let stated = quotes([points, points], Tools::Different);
+                let ruled = bounds.iter().map(|bound| {
+                    let figure = Figure::Ours(bound.subject);
+                    let found = stated.iter().find(|quote| quote.figure == figure)?;
+                    found.values[0].first().map(|&value| undecided(*bound, value))
+                });
+                return Ok(ruled.collect());
             }
+            Evidence::Records(_) if bounds.is_empty() => return Ok(Vec::new()),
             Evidence::Records(dirs) => dirs,
         };
-        let slo: Slo = bound.to_string().parse().expect("a bound reads back as it is written");
-        let mut rulings = Vec::new();
+        let slo = |bound: &Bound| bound.to_string().parse();
+        let slos: Result<Vec<Slo>, _> = bounds.iter().map(slo).collect();
+        let slos = slos.expect("a bound reads back as it is written");
+        let mut worst = vec![None; bounds.len()];
         for dir in dirs {
             let measured = measure_again(dir)?;
-            let ruled = rule(dir, &measured.point, std::slice::from_ref(&slo))?;
-            rulings.extend(ruled.into_iter().flatten());
+            let ruled = rule(dir, &measured.point, &slos)?;
+            for (worst, ruled) in worst.iter_mut().zip(ruled) {
+                // An objective of one bound has one ruling.
+                let all = worst.take().into_iter().chain(ruled);
+                *worst = all.max_by_key(|ruling: &Ruling| ruling.verdict);
+            }
         }
-        Ok(rulings.into_iter().max_by_key(|ruling| ruling.verdict))
+        Ok(worst)
     }
 }
 
@@ -186,7 +166,7 @@ fn observed(
         dirs.iter().map(|dir| Record::read(dir)).collect()
     };
     let sides = [read(sides[0])?, read(sides[1])?];
-    let shared = shared(&sides);
+    let shared = shared(&sides.each_ref().map(|side| side.iter().map(Record::requests).collect()));
     let observations = |side: &[Record]| -> Result<Vec<Observations>, RunError> {
         let these = |at: usize| shared.as_ref().map(|shared| &shared[at]);
         side.iter().enumerate().map(|(at, record)| record.observations(these(at))).collect()
@@ -225,9 +205,9 @@ impl Record {
         self.measured.point.saturated || ended(&self.measured.header) == Ended::Saturated
     }
 
-    /// Returns the requests that latencies are over.
-    fn due(&self) -> BTreeSet<RequestId> {
-        due_in_window(&self.plan, &self.rows)
+    fn requests(&self) -> shared::Requests<'_> {
+        let due = due_in_window(&self.plan, &self.rows);
+        shared::Requests::of(&self.measured.header, &self.rows, due)
     }
 
     /// Returns the observations, of `these` requests where any are named.
@@ -242,30 +222,4 @@ impl Record {
         };
         failure.map_or(Ok(observations), |error| Err(error.into()))
     }
-
-    /// Returns what was asked, and when.
-    fn asked(&self) -> BTreeMap<&str, Vec<&str>> {
-        let values = self.measured.header.scenario["values"].as_array().into_iter().flatten();
-        let asking = values.filter_map(|value| Some((value["key"].as_str()?, value)));
-        let asking = asking.filter(|(key, _)| ASKING.contains(key));
-        let mut asked = BTreeMap::<_, Vec<_>>::new();
-        for (key, value) in asking {
-            asked.entry(key).or_default().extend(value["text"].as_str());
-        }
-        asked
-    }
-}
-
-/// Returns the requests that the records of both sides have, pair by pair, where both were asked
-/// the very same; else nothing.
-fn shared([ours, theirs]: &[Vec<Record>; 2]) -> Option<Vec<BTreeSet<RequestId>>> {
-    let same = |(one, other): (&Record, &Record)| {
-        let asked = one.asked();
-        let equal = asked == other.asked() && asked.contains_key("seed");
-        // Turns are numbered as they come, which hangs on when the answers before them ended.
-        let equal = equal && one.rows.iter().all(|row| row.turn.is_none());
-        equal.then(|| one.due().intersection(&other.due()).copied().collect())
-    };
-    let pairs = ours.iter().zip(theirs);
-    (ours.len() == theirs.len()).then(|| pairs.map(same).collect()).flatten()
 }

@@ -59,6 +59,8 @@ pub(super) fn facts(header: &RunFile) -> BTreeMap<String, String> {
             all.push_str(text);
         }
     }
+    // What names on a hub stood for: the same name may be another commit later.
+    collect(&mut facts, "snapshot", &header.scenario["snapshots"]);
     collect(&mut facts, "target", &header.target);
     collect(&mut facts, "client", &header.environment);
     // The setting says it already.
@@ -114,5 +116,38 @@ mod tests {
         let absent = RunFile { environment: json!({}), ..run("0.31", "1", "2/s") };
         let listed = differences(&absent, &run("0.31", "1", "2/s"));
         assert_eq!((listed.len(), listed[0].baseline.as_deref()), (1, None));
+    }
+
+    fn asked(values: &[(&str, &str)], snapshots: &Value) -> RunFile {
+        let values: Vec<_> =
+            values.iter().map(|(key, text)| json!({ "key": key, "text": text })).collect();
+        let scenario = json!({ "values": values, "snapshots": snapshots });
+        RunFile { scenario, ..RunFile::default() }
+    }
+
+    #[test]
+    fn another_commit_of_a_dataset_of_the_same_name_is_a_difference() {
+        let run = |commit: &str| {
+            let was = format!("{commit}/data.jsonl");
+            asked(&[("dataset", "hf:o/n")], &json!({ "hf:o/n": was }))
+        };
+        let [found] = &differences(&run("aaaa"), &run("bbbb"))[..] else { panic!("one") };
+        assert_eq!(found.name, "snapshot.hf:o/n");
+        assert_eq!(found.baseline.as_deref(), Some("aaaa/data.jsonl"));
+        assert_eq!(found.candidate.as_deref(), Some("bbbb/data.jsonl"));
+        assert!(differences(&run("aaaa"), &run("aaaa")).is_empty());
+    }
+
+    #[test]
+    fn a_setting_that_is_given_several_times_is_one_difference_with_all_its_values() {
+        let chat = "name=chat,share=3";
+        let one = asked(&[("classes", chat), ("classes", "name=code,share=1")], &Value::Null);
+        let other = asked(&[("classes", chat), ("classes", "name=code,share=2")], &Value::Null);
+        let [found] = &differences(&one, &other)[..] else { panic!("one") };
+        assert_eq!(found.name, "classes");
+        assert_eq!(found.baseline.as_deref(), Some("name=chat,share=3, name=code,share=1"));
+        assert_eq!(found.candidate.as_deref(), Some("name=chat,share=3, name=code,share=2"));
+        let turned = asked(&[("classes", "name=code,share=1"), ("classes", chat)], &Value::Null);
+        assert_eq!(differences(&one, &turned).len(), 1, "their order tells requests apart");
     }
 }

@@ -137,7 +137,8 @@ fn one_tools_figures_are_compared_as_it_defines_them_and_judged_by_nobody() {
     let differs: Vec<_> = found.differences.iter().map(|d| d.name.as_str()).collect();
     assert_eq!(differs, ["definitions"]);
     // A bound on a figure without an interval decides nothing.
-    let ruling = found.rule("service_ttft:mean<=10ms".parse().unwrap()).unwrap().unwrap();
+    let bounds = ["service_ttft:mean<=10ms", "ttft:p50<=10ms"].map(|text| text.parse().unwrap());
+    let [Some(ruling), None] = found.rule(&bounds).unwrap()[..] else { panic!("one is stated") };
     assert_eq!(
         (ruling.value, ruling.verdict),
         (Some(40.0), infermark_measure::Decision::Undecided)

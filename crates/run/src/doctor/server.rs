@@ -26,7 +26,12 @@ const SKEW_MAX_S: i64 = 2;
 /// Takes findings as they are made.
 type Each<'a> = &'a mut dyn FnMut(Finding);
 
-pub(super) fn examine(scenario: &Scenario, secrets: &Secrets<'_>, each: Each<'_>) {
+pub(super) fn examine(
+    scenario: &Scenario,
+    secrets: &Secrets<'_>,
+    tell: &mut dyn FnMut(&str),
+    each: Each<'_>,
+) {
     if let Target::Url(_) = scenario.target
         && !is_reachable(scenario, secrets, each)
     {
@@ -37,9 +42,8 @@ pub(super) fn examine(scenario: &Scenario, secrets: &Secrets<'_>, each: Each<'_>
         Err(error) => return each(failed(subject_of(&error), &error)),
     };
     identify(scenario, &reached, each);
-    let scenario = &match localised(scenario, &Shelf::default(), secrets, &mut |_| {})
-        .map_err(RunError::from)
-    {
+    let shelf = &Shelf::default();
+    let scenario = &match localised(scenario, shelf, secrets, tell).map_err(RunError::from) {
         Ok(scenario) => scenario,
         Err(error) => return each(failed(subject_of(&error), &error)),
     };

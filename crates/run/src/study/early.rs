@@ -144,10 +144,7 @@ mod tests {
     /// A queue of `servers` that each take `mean` seconds in the mean (exponential), under Poisson
     /// arrivals at `rate`; returns whether and when it was called saturated within `seconds`.
     fn called(rate: f64, servers: usize, mean: f64, seconds: f64, seed: Seed) -> Option<f64> {
-        let draw = |name: &str, i: u64| {
-            let uniform = (seed.named(name).at(i).0 >> 11) as f64 / (1_u64 << 53) as f64;
-            -(1.0 - uniform).ln()
-        };
+        let draw = |name: &str, i: u64| -(1.0 - seed.named(name).at(i).unit()).ln();
         let mut free = vec![0.0_f64; servers];
         let (mut due, mut spans) = (0.0, Vec::new());
         for i in 0.. {

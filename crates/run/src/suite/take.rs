@@ -1,92 +1,47 @@
 //! Takes a suite's points, one after another.
 
-use infermark_scenario::Origin;
-use infermark_scenario::settings::{self, Setting};
-use infermark_scenario::suite::{
-    Changes, IDLE, Load, PEAK, Rates, Step, Suite, THROUGHPUT, Workload,
-};
+use infermark_scenario::settings;
+use infermark_scenario::suite::{Changes, IDLE, Load, PEAK, Rates, Step, THROUGHPUT, Workload};
 
+use super::script::{Script, over};
 use super::verdict::holds;
-use super::{Batch, Judge, Length, NamedTarget, Placed, Told};
+use super::{Batch, Judge, Length, NamedTarget, Placed};
 use crate::RunError;
 use crate::study::{Early, Ended, Order, Rig};
 use crate::sweep::short;
 
-/// How long all loads of a quick validation last together, in milliseconds. What comes before and
-/// after each load takes the rest of a minute.
-const QUICK_MS: u64 = 40_000;
-/// The shortest load, and the longest wait for what is in flight at its end.
-const QUICK_LOAD_MS_MIN: u64 = 500;
-const QUICK_DRAIN: &str = "5s";
-/// About as many points fit into a minute.
-const QUICK_POINTS: u32 = 24;
-
 /// The most trials of a search for a peak, and the requests of each: with 10 of 1000 over its limit
 /// a 99th percentile is at it.
-const TRIALS_MAX: u32 = 14;
+pub(super) const TRIALS_MAX: u32 = 14;
 const TRIAL_REQUESTS: u64 = 1000;
 const QUICK_TRIAL_REQUESTS: u64 = 40;
 /// Where so many halvings find no rate that holds, none is looked for below.
 const HALVINGS_MAX: u32 = 7;
+/// What is asked for at once is short, and its beginning and end, when the target is not full,
+/// make its rate too low: by a half at times, and never by so many doublings.
+const DOUBLINGS_MAX: u32 = 3;
 /// The least rate that is asked for, where a target carries next to nothing.
 const RATE_MIN: f64 = 0.001;
-
-/// What the shape of a dataset's prompts takes the place of.
-const LENGTHS: [&Setting; 4] = [
-    &settings::INPUT_TOKENS,
-    &settings::PREFIX_TOKENS,
-    &settings::PREFIX_GROUPS,
-    &settings::PROMPT_FORM,
-];
 
 /// Takes points.
 pub(super) struct Bench<'a, 'r> {
     rig: &'r mut dyn Rig,
-    suite: &'a Suite,
-    told: &'a Told,
+    script: &'r Script<'a>,
     judge: &'r Judge<'r>,
-    /// Keys that the user set, which the suite therefore does not.
-    users: Vec<&'static str>,
     taken: usize,
 }
 
 impl<'a, 'r> Bench<'a, 'r> {
-    pub(super) fn new(
-        rig: &'r mut dyn Rig,
-        judge: &'r Judge<'r>,
-        suite: &'a Suite,
-        told: &'a Told,
-    ) -> Self {
-        let values = rig.base().values.iter();
-        let given = values.filter(|value| value.origin != Origin::Default).map(|value| value.key);
-        let mut users: Vec<_> = given.filter(|key| *key != settings::TARGET.key).collect();
-        if users.contains(&settings::DATASET.key) {
-            users.extend(LENGTHS.map(|setting| setting.key));
-        }
-        Self { rig, suite, told, judge, users, taken: 0 }
-    }
-
-    /// Returns the settings of the suite that the user set otherwise.
-    pub(super) fn overridden(&self) -> Vec<String> {
-        let set = |key: &&str| {
-            let workloads = self.suite.workloads.iter();
-            workloads
-                .flat_map(|workload| &workload.settings)
-                .any(|(setting, _)| setting.key == *key)
-        };
-        self.users.iter().filter(|key| set(key)).map(|key| (*key).to_owned()).collect()
+    pub(super) fn new(rig: &'r mut dyn Rig, judge: &'r Judge<'r>, script: &'r Script<'a>) -> Self {
+        Self { rig, script, judge, taken: 0 }
     }
 
     /// Takes all points.
     pub(super) fn batches(&mut self) -> Result<Vec<Batch<'a>>, RunError> {
-        let (suite, told) = (self.suite, self.told);
-        let targets: Vec<Option<&NamedTarget>> = match &told.targets[..] {
-            [] => vec![None],
-            several => several.iter().map(Some).collect(),
-        };
+        let script = self.script;
         let mut batches = Vec::new();
-        for target in targets {
-            for workload in &suite.workloads {
+        for target in script.targets() {
+            for workload in &script.suite.workloads {
                 let points = self.points(target, workload)?;
                 batches.push(Batch { target, workload, points });
             }
@@ -123,7 +78,7 @@ impl<'a, 'r> Bench<'a, 'r> {
         rates: Rates,
         changes: &Changes,
     ) -> Result<Vec<Placed>, RunError> {
-        let rates = self.affordable(rates);
+        let rates = self.script.affordable(rates);
         let mut step = |step: Step<'_>, label: &str, early| {
             let taken = changes.iter().filter(|(setting, _)| step.takes(setting));
             let changes: Changes = taken.cloned().chain([step.load()]).collect();
@@ -146,8 +101,9 @@ impl<'a, 'r> Bench<'a, 'r> {
     }
 
     /// Searches for the highest rate at which the checks of the peak hold, and measures it. After
-    /// `LoadGen`'s `FindPeakPerformance`, but from above: what a target does as fast as it can
-    /// bounds the rate, which is halved until it holds; then the stretch between is halved.
+    /// `LoadGen`'s `FindPeakPerformance`, but from where the target is when it is asked for all at
+    /// once: from there the rate is doubled while it holds or halved until it does, and then the
+    /// stretch between is halved.
     fn peak(
         &mut self,
         target: Option<&NamedTarget>,
@@ -160,13 +116,10 @@ impl<'a, 'r> Bench<'a, 'r> {
         flood.retain(|(setting, _)| Step::Throughput.takes(setting));
         flood.push(Step::Throughput.load());
         let flood = self.take(target, workload, "search at throughput", &flood, Early::Never)?;
-        let mut high = short(requests_per_s(&flood));
-        let mut low = None;
-        let mut tried = high;
+        let mut between = Stretch::default();
+        let mut tried = short(requests_per_s(&flood));
         for trial_index in 0..TRIALS_MAX {
-            let near = low.is_some_and(|low: f64| high - low <= low * precision);
-            let hopeless = low.is_none() && trial_index >= HALVINGS_MAX;
-            if near || hopeless || tried <= 0.0 {
+            if tried <= 0.0 || between.is_enough(precision, trial_index) {
                 break;
             }
             let rate = format!("{tried}/s");
@@ -175,19 +128,19 @@ impl<'a, 'r> Bench<'a, 'r> {
             let placed = self.take(target, workload, &label, &load, Early::WhenSaturated)?;
             let saturated = placed.taken.ended == Ended::Saturated;
             if !saturated && holds(workload, &placed, self.judge)? {
-                low = Some(tried);
+                between.low = Some(tried);
             } else {
-                high = tried;
+                between.high = Some(tried);
             }
-            tried = short(low.map_or(high / 2.0, |low| f64::midpoint(low, high)));
+            tried = short(between.next());
         }
-        let rate = format!("{}/s", low.unwrap_or(high).max(RATE_MIN));
+        let rate = format!("{}/s", between.low.or(between.high).unwrap_or_default().max(RATE_MIN));
         let load = over(changes, &[Step::Rate(&rate).load()]);
         self.take(target, workload, PEAK, &load, Early::Never)
     }
 
     fn trial_requests(&self) -> u64 {
-        match self.told.length {
+        match self.script.told.length {
             Length::Whole => TRIAL_REQUESTS,
             Length::Quick => QUICK_TRIAL_REQUESTS,
         }
@@ -201,66 +154,49 @@ impl<'a, 'r> Bench<'a, 'r> {
         load: &Changes,
         early: Early,
     ) -> Result<Placed, RunError> {
-        let mut all = workload.settings.clone();
-        all = over(&all, load);
-        if self.told.length == Length::Quick {
-            all = self.hurried(&over(&all, &workload.quick));
-        }
-        all.retain(|(setting, _)| !self.users.contains(&setting.key));
-        if let Some(target) = target {
-            all.push((&settings::TARGET, target.target.clone()));
-        }
+        let changes = self.script.settings(target, workload, load);
         let names = [
             target.map(|target| target.name.as_str()),
-            (self.suite.workloads.len() > 1).then_some(workload.name.as_str()),
+            (self.script.suite.workloads.len() > 1).then_some(workload.name.as_str()),
             Some(label),
         ];
         let names: Vec<_> = names.into_iter().flatten().collect();
-        let order = Order { label: names.join(" · "), changes: all, early };
+        let order = Order { label: names.join(" · "), changes, early };
         let taken = self.rig.take(&order)?;
         self.taken += 1;
         Ok(Placed { index: self.taken - 1, label: label.to_owned(), taken })
     }
+}
 
-    /// Returns a sweep of as many rates as there is time for.
-    fn affordable(&self, rates: Rates) -> Rates {
-        if self.told.length == Length::Whole {
-            return rates;
-        }
-        let loads = self.suite.workloads.iter().flat_map(|workload| &workload.loads);
-        let sweeps = loads.filter(|load| matches!(load, Load::Sweep { .. })).count();
-        let sweeps = (sweeps * self.told.targets.len().max(1)).max(1) as u32;
-        // A sweep has two points beside its rates, or one.
-        let most = (QUICK_POINTS / sweeps).saturating_sub(2).max(1);
-        match rates {
-            Rates::Between(count) => Rates::Between(count.min(most)),
-            Rates::UpTo(count, share) => Rates::UpTo(count.min(most), share),
+/// Between which rates a search for a peak is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stretch {
+    /// The highest that holds.
+    low: Option<f64>,
+    /// The lowest that does not.
+    high: Option<f64>,
+}
+
+impl Stretch {
+    /// Says whether a search may end after so many trials: its ends are near each other, or there
+    /// is no end to be found.
+    fn is_enough(self, precision: f64, trials: u32) -> bool {
+        match (self.low, self.high) {
+            (Some(low), Some(high)) => high - low <= low * precision,
+            (Some(_), None) => trials > DOUBLINGS_MAX,
+            (None, Some(_)) => trials >= HALVINGS_MAX,
+            (None, None) => false,
         }
     }
 
-    /// Returns these settings, made quick.
-    fn hurried(&self, given: &Changes) -> Changes {
-        let points = |load: &Load| match load {
-            Load::Point { .. } => 1,
-            Load::Sweep { rates, .. } => match self.affordable(*rates) {
-                Rates::Between(count) => u64::from(count) + 2,
-                Rates::UpTo(count, _) => u64::from(count) + 1,
-            },
-            Load::Peak { .. } => u64::from(TRIALS_MAX) + 2,
-        };
-        let loads = self.suite.workloads.iter().flat_map(|workload| &workload.loads);
-        let count = loads.map(points).sum::<u64>() * self.told.targets.len().max(1) as u64;
-        let each = (QUICK_MS / count.max(1)).max(QUICK_LOAD_MS_MIN);
-        let has = |setting: &Setting| given.iter().any(|(known, _)| **known == *setting);
-        let mut hurried =
-            vec![(&settings::WARMUP, "0s".to_owned()), (&settings::DRAIN, QUICK_DRAIN.to_owned())];
-        // What is asked at once ends with its last request: cut short, nothing would have ended.
-        if has(&settings::THROUGHPUT) && has(&settings::REQUESTS) {
-            let kept = given.iter().filter(|(known, _)| **known != settings::DURATION);
-            return over(&kept.cloned().collect::<Vec<_>>(), &hurried);
+    /// Returns the rate to try next, once one was tried.
+    fn next(self) -> f64 {
+        match (self.low, self.high) {
+            (Some(low), Some(high)) => f64::midpoint(low, high),
+            (Some(low), None) => 2.0 * low,
+            (None, Some(high)) => high / 2.0,
+            (None, None) => 0.0,
         }
-        hurried.push((&settings::DURATION, format!("{each}ms")));
-        over(given, &hurried)
     }
 }
 
@@ -278,13 +214,6 @@ fn spread(rates: Rates, least: f64, most: f64) -> Vec<f64> {
     rates
 }
 
-/// Returns the first settings, with the second in place of those that both have.
-fn over(below: &[(&'static Setting, String)], above: &[(&'static Setting, String)]) -> Changes {
-    let replaced = |key: &str| above.iter().any(|(setting, _)| setting.key == key);
-    let kept = below.iter().filter(|(setting, _)| !replaced(setting.key));
-    kept.chain(above).cloned().collect()
-}
-
 fn requests_per_s(placed: &Placed) -> f64 {
     placed.taken.point.rates.map_or(0.0, |rates| rates.requests_per_s)
 }
@@ -299,5 +228,36 @@ mod tests {
         assert_eq!(spread(Rates::UpTo(4, 1.2), 0.0, 10.0), [3.0, 6.0, 9.0, 12.0]);
         assert_eq!(spread(Rates::Between(3), 2.0, 1.5), [2.0]);
         assert!(spread(Rates::UpTo(3, 1.0), 0.0, 0.0).is_empty());
+    }
+
+    /// Returns what is tried where rates hold up to this one, and where it ends.
+    fn searched(first: f64, peak: f64) -> (Vec<f64>, Stretch) {
+        let (mut between, mut tried, mut rates) = (Stretch::default(), first, Vec::new());
+        while !between.is_enough(0.05, rates.len() as u32) {
+            rates.push(tried);
+            let end = if tried <= peak { &mut between.low } else { &mut between.high };
+            *end = Some(tried);
+            tried = between.next();
+        }
+        (rates, between)
+    }
+
+    #[test]
+    fn a_peak_is_found_below_and_above_where_the_search_begins() {
+        for (first, peak) in [(100.0, 93.0), (100.0, 31.0), (16.6, 30.0), (16.6, 16.6)] {
+            let (rates, found) = searched(first, peak);
+            let (low, high) = (found.low.unwrap(), found.high.unwrap());
+            assert!(low <= peak && peak < high && high - low <= 0.05 * low, "{found:?}");
+            assert!(rates.len() < TRIALS_MAX as usize, "{rates:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_without_an_end_gives_up() {
+        let (rates, found) = searched(10.0, 1e9);
+        assert_eq!(rates, [10.0, 20.0, 40.0, 80.0]);
+        assert_eq!((found.low, found.high), (Some(80.0), None));
+        let (rates, found) = searched(64.0, 0.0);
+        assert_eq!((rates.len(), found.low), (HALVINGS_MAX as usize, None));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use infermark_terms::notation::duration;
+use infermark_terms::notation::{duration, share};
 use infermark_terms::slo::{Bound, LatencyFigure, Slo, Statistic, Subject};
 use infermark_terms::{Nanos, Seed};
 
@@ -94,8 +94,7 @@ impl Reader {
         self.slate.refuse(name, None, flaw);
     }
 
-    /// Takes a mapping apart. Keys that are not among `keys` are refused, unless `others` says
-    /// that they may stand there.
+    /// Takes what is known out of a mapping, by its keys; what else stands there is left.
     fn fields(&mut self, branch: Branch, what: &str, known: impl Fn(&str) -> bool) -> Fields {
         let start = branch.span();
         let mut fields = Fields { by_key: BTreeMap::new(), start };
@@ -393,7 +392,8 @@ impl Reader {
     fn share(&mut self, scalar: &Scalar, name: &str) -> Option<f64> {
         let share = percent(&scalar.text);
         if share.is_none() {
-            let flaw = Flaw::new(scalar.span.clone(), "not a share").expected("such as `5%`");
+            let flaw =
+                Flaw::new(scalar.span.clone(), "not a share").expected("a share such as `5%`");
             self.slate.refuse(name, Some(&scalar.text), flaw);
         }
         share
@@ -434,7 +434,11 @@ impl Reader {
                 Ok(span) if span > Nanos::ZERO => Some(Rule::MinDuration(span)),
                 Ok(_) | Err(_) => {
                     let flaw = Flaw::new(scalar.span.clone(), "not a duration");
-                    self.slate.refuse(key, Some(&scalar.text), flaw.expected("such as `600s`"));
+                    self.slate.refuse(
+                        key,
+                        Some(&scalar.text),
+                        flaw.expected("a duration such as `600s`"),
+                    );
                     None
                 }
             },
@@ -442,7 +446,11 @@ impl Reader {
                 let count = scalar.text.parse().ok().filter(|&count: &u64| count > 0);
                 if count.is_none() {
                     let flaw = Flaw::new(scalar.span.clone(), "not a number of requests");
-                    self.slate.refuse(key, Some(&scalar.text), flaw.expected("such as `1000`"));
+                    self.slate.refuse(
+                        key,
+                        Some(&scalar.text),
+                        flaw.expected("a number such as `1000`"),
+                    );
                 }
                 count.map(Rule::MinRequests)
             }
@@ -503,12 +511,15 @@ impl Reader {
             return None;
         };
         let at = self.at(&mut fields, &workload.loads);
-        let figures = self.required(&mut fields, "figures")?;
-        let figures = self.slo("figures", &figures)?;
+        let text = self.required(&mut fields, "figures")?;
+        let figures = self.slo("figures", &text)?;
         if let Some(bound) = figures.bounds().iter().find(|b| matches!(b.subject, Subject::Each(_)))
         {
             let found = format!("`{bound}` is no figure of a point");
-            self.refuse("figures", Flaw::new(scalar.span, found).expected("such as `ttft:mean`"));
+            self.refuse(
+                "figures",
+                Flaw::new(text.span, found).expected("a statistic such as `ttft:mean`"),
+            );
         }
         Some(Claim { workload: workload.name.clone(), at: at?, figures })
     }
@@ -530,9 +541,7 @@ fn tail(bound: &Bound) -> Option<Tail> {
 
 /// Reads a share in per cent: above 0, and at most 1000 %.
 fn percent(text: &str) -> Option<f64> {
-    let number = text.trim().strip_suffix('%')?.trim();
-    let percent = number.parse::<f64>().ok()?;
-    (percent > 0.0 && percent <= 1000.0).then_some(percent / 100.0)
+    share(text.trim()).filter(|share| *share > 0.0 && *share <= 10.0)
 }
 
 /// Returns the first settings, with the second in place of those that both have.

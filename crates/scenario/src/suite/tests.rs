@@ -90,6 +90,7 @@ fn each_mistake_has_its_line() {
         ("workload: chat", "workload: talk", 24, "no such workload"),
         ("at: burst", "at: bursts", 24, "no such load"),
         ("figures: 'ttft:mean<=", "figures: 'ttft:meen<=", 24, "no such statistic"),
+        ("figures: 'ttft:mean<=", "figures: 'ttft<=", 24, "`ttft<=61.8ms` is no figure"),
     ] {
         let (found, message) = wrong(from, to);
         assert!(message.contains(part), "{to}: {message}");
@@ -104,4 +105,11 @@ fn what_is_no_suite_at_all_is_refused() {
     }
     let deep = format!("suite: {}", "[".repeat(10_000));
     assert!(read(&deep).is_err());
+}
+
+#[test]
+fn a_flaw_in_published_figures_is_shown_where_they_stand() {
+    let text =
+        GOOD.replace("figures: 'ttft:mean<=61.8ms,requests", "figures: 'ttft<=61.8ms,requests");
+    insta::assert_snapshot!(read(&text).expect_err("a bound of each request").to_string());
 }

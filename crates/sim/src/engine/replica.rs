@@ -666,10 +666,7 @@ impl Replica {
             return 1;
         };
         let draws = self.seed.named("accept").at(sequence.key.1).at(u64::from(sequence.generated));
-        let lucky = |index: u32| {
-            let uniform = (draws.at(u64::from(index)).0 >> 11) as f64 / (1_u64 << 53) as f64;
-            uniform < speculation.acceptance
-        };
+        let lucky = |index: u32| draws.at(u64::from(index)).unit() < speculation.acceptance;
         1 + (0..checked).take_while(|&index| lucky(index)).count() as u32
     }
 

@@ -61,7 +61,7 @@ impl Stream {
     fn gap(&self) -> Nanos {
         match self.load {
             Load::Poisson { rate } => {
-                let gap = -(1.0 - uniform(self.seed.at(self.sent))).ln() / rate;
+                let gap = -(1.0 - self.seed.at(self.sent).unit()).ln() / rate;
                 Nanos::from_secs_f64(gap)
             }
             Load::Constant { rate } if self.sent > 0 => Nanos::from_secs_f64(1.0 / rate),
@@ -140,7 +140,7 @@ impl Lengths {
             Self::Fixed(tokens) => tokens,
             Self::Spread { mean, cv, max } => {
                 let variance = (1.0 + cv * cv).ln();
-                let (u, v) = (1.0 - uniform(seed.at(0)), uniform(seed.at(1)));
+                let (u, v) = (1.0 - seed.at(0).unit(), seed.at(1).unit());
                 let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
                 let length = (mean.ln() - variance / 2.0 + variance.sqrt() * normal).exp();
                 length.round().clamp(1.0, f64::from(max)) as u32
@@ -158,9 +158,4 @@ impl Lengths {
             priority: 0,
         }
     }
-}
-
-/// A number from 0 up to but not 1, from a seed.
-fn uniform(seed: Seed) -> f64 {
-    (seed.0 >> 11) as f64 / (1_u64 << 53) as f64
 }

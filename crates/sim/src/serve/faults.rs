@@ -160,7 +160,7 @@ impl FaultPlan {
 impl Chance {
     fn strikes(self, seed: Seed, index: u64) -> bool {
         match self {
-            Self::Probability(p) => ((seed.at(index).0 >> 11) as f64) < p * (1_u64 << 53) as f64,
+            Self::Probability(p) => seed.at(index).unit() < p,
             Self::Every(count) => (index + 1).is_multiple_of(count),
         }
     }

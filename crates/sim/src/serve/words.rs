@@ -161,8 +161,7 @@ impl Voice {
     /// Returns after how many tokens the answer ends by itself: exponentially distributed with a
     /// mean of 256, at least 1.
     pub fn natural_length(self) -> u32 {
-        // In (0, 1]: the logarithm is finite.
-        let uniform = ((self.0.named("length").0 >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        let uniform = self.0.named("length").unit_above_zero();
         (-uniform.ln() * NATURAL_MEAN).ceil().max(1.0) as u32
     }
 }
