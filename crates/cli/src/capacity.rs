@@ -18,10 +18,10 @@ use crate::arguments::{argument, output, quiet, record, scenario_file};
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::progress::clock;
 use crate::repeat::short;
-use crate::run::{given, settle};
+use crate::run::given;
 use crate::say;
 use crate::study::{self, Asked};
-use crate::sweep::study_settings;
+use crate::sweep::{settle_study, study_settings};
 
 /// The most runs of a search.
 const RUNS_MAX: u32 = 60;
@@ -106,7 +106,7 @@ pub(crate) fn capacity(matches: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 fn asked(matches: &ArgMatches) -> Result<Asked, Failure> {
-    let base = settle(given(&settings(), matches)?)?;
+    let base = settle_study(given(&settings(), matches)?)?;
     check(&base.scenario.slo)
         .map_err(|(found, hint)| Failure::usage(anyhow!("--slo: {found}")).hint(hint))?;
     let axis: &String = matches.get_one("axis").expect("it has a default");

@@ -1,5 +1,6 @@
 //! Where runs are kept, and which of them a word on the command line means.
 
+use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
@@ -8,6 +9,7 @@ use clap::{Arg, ArgMatches, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use infermark_run::RunError;
 use infermark_run::catalogue::{self, Entry, Meant};
+use jiff::Timestamp;
 
 use crate::exit::Failure;
 
@@ -21,8 +23,8 @@ const VARIABLE: &str = "INFERMARK_RUNS";
 const NAMES_MAX: usize = 5;
 
 /// What `--help` says of a run.
-pub(crate) const RUN_HELP: &str =
-    "Directories of runs, or their names, of which a beginning or end that only one has will do";
+pub(crate) const RUN_HELP: &str = "Directories of runs, or their names, of which a beginning or end that only one has will do; \
+     `latest` is the newest, `latest~1` the one before";
 
 /// The argument that says where runs are kept.
 pub(crate) fn argument() -> Arg {
@@ -57,6 +59,9 @@ fn record(root: &Path, named: &Path) -> Result<PathBuf, Failure> {
         return Ok(named.to_owned());
     }
     let text = OsStr::to_string_lossy(name);
+    if let Some(back) = back_from_latest(&text) {
+        return nth_newest(root, back);
+    }
     match catalogue::find(root, &text).map_err(RunError::from)? {
         Meant::One(dir) => Ok(dir),
         Meant::Several(all) => {
@@ -73,6 +78,34 @@ fn record(root: &Path, named: &Path) -> Result<PathBuf, Failure> {
             Err(Failure::usage(error).hint("`infermark runs ls` lists them"))
         }
     }
+}
+
+/// Reads how many runs before the newest `latest` or `latest~N` means.
+fn back_from_latest(text: &str) -> Option<usize> {
+    match text.strip_prefix("latest")? {
+        "" => Some(0),
+        rest => rest.strip_prefix('~')?.parse().ok(),
+    }
+}
+
+fn nth_newest(root: &Path, back: usize) -> Result<PathBuf, Failure> {
+    let mut entries = list(root)?;
+    newest_first(&mut entries);
+    entries.get(back).map(|entry| root.join(&entry.name)).ok_or_else(|| {
+        let count = entries.len();
+        let error = anyhow!("there are {count} runs in {}, none so far back", root.display());
+        Failure::usage(error).hint("`infermark runs ls` lists them")
+    })
+}
+
+/// Orders runs by when they began, the newest first; those that do not say come last.
+pub(crate) fn newest_first(entries: &mut [Entry]) {
+    entries.sort_by_cached_key(|entry| Reverse((began(entry), entry.name.clone())));
+}
+
+/// Returns when a run began, where its header says so.
+pub(crate) fn began(entry: &Entry) -> Option<Timestamp> {
+    entry.created.parse().ok()
 }
 
 /// Lists all runs. Where that takes long because they are not catalogued yet, a terminal shows

@@ -110,7 +110,8 @@ fn import_command() -> Command {
 
 fn run_argument() -> Arg {
     Arg::new("run").value_name("RUN").required(true).value_parser(value_parser!(PathBuf)).help(
-        "A run's directory, or its name, of which a beginning or end that only it has will do",
+        "A run's directory, or its name, of which a beginning or end that only it has will do; \
+             `latest` is the newest",
     )
 }
 

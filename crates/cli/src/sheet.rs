@@ -6,7 +6,7 @@ use infermark_run::Measured;
 use serde_json::Value;
 
 /// Settings that say what was asked, in the order in which they are shown.
-const ASKED: [&str; 31] = [
+const ASKED: [&str; 32] = [
     "replica",
     "concurrency",
     "rate",
@@ -25,6 +25,7 @@ const ASKED: [&str; 31] = [
     "stream",
     "connections",
     "retries",
+    "profile",
     "dataset",
     "turns",
     "think_time",

@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use infermark_run::study::Kind;
 use infermark_run::sweep::{Axis, SweepPlan, found, sweep as climb};
 use infermark_scenario::settings::{self, Group, SETTINGS, Setting};
-use infermark_scenario::{Given, Resolved};
+use infermark_scenario::{Given, Resolved, Value};
 use serde_json::json;
 
 use crate::arguments::{argument, output, quiet, record, scenario_file};
@@ -19,12 +19,38 @@ use crate::study::{self, Asked};
 const BETWEEN: &str = "10";
 
 /// Settings of the load, in whose place a study sets its own.
-pub(crate) static LOADS: [&Setting; 4] =
-    [&settings::CONCURRENCY, &settings::RATE, &settings::RAMP, &settings::THROUGHPUT];
+pub(crate) static LOADS: [&Setting; 6] = [
+    &settings::CONCURRENCY,
+    &settings::RATE,
+    &settings::RAMP,
+    &settings::THROUGHPUT,
+    &settings::TRACE,
+    &settings::TIME_SCALE,
+];
 
 /// The settings that a study takes.
 pub(crate) fn study_settings() -> Vec<&'static Setting> {
     SETTINGS.iter().copied().filter(|setting| !LOADS.contains(setting)).collect()
+}
+
+/// Returns the scenario of a study that sets its own loads.
+///
+/// # Errors
+///
+/// As [`settle`]; if a file or a variable asks for the replay of a trace, whose arrivals the
+/// study's own would take the place of.
+pub(crate) fn settle_study(given: Vec<Given>) -> Result<Resolved, Failure> {
+    let base = settle(given)?;
+    let replays = |value: &Value| value.key == settings::TRACE.key && value.origin.is_given();
+    match base.values.iter().find(|value| replays(value)) {
+        None => Ok(base),
+        Some(trace) => {
+            let found = anyhow!("trace `{}`: a search sets its own arrivals", trace.text);
+            let hint = "for a trace's lengths give `--dataset trace:FILE`; \
+                        `infermark run --trace FILE --time-scale 2x` replays its arrivals";
+            Err(Failure::usage(found).hint(hint))
+        }
+    }
 }
 
 /// The command's arguments.
@@ -94,7 +120,7 @@ fn asked(matches: &ArgMatches) -> Result<Asked, Failure> {
         input_tokens: take_list(&mut given, &settings::INPUT_TOKENS),
         output_tokens: take_list(&mut given, &settings::OUTPUT_TOKENS),
     };
-    let base: Resolved = settle(given)?;
+    let base = settle_study(given)?;
     Ok(Asked { base, plan: json!(plan) })
 }
 

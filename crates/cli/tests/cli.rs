@@ -624,6 +624,11 @@ fn runs_are_listed_shown_found_by_name_and_removed() {
     assert!(text(&runs(&dir, &["show", end])).contains("requests.parquet"));
     let reported = infermark(&dir).args(["report", "--format", "json", end]).output().unwrap();
     assert_eq!(json(&reported)["id"], *first);
+    for (word, meant) in [("latest", &second), ("latest~1", &first)] {
+        let reported = infermark(&dir).args(["report", "--format", "json", word]).output().unwrap();
+        assert_eq!(json(&reported)["id"], **meant);
+    }
+    fails(&runs(&dir, &["show", "latest~2"]), 2, &["there are 2 runs", "none so far back"]);
     fails(&runs(&dir, &["show", "2"]), 2, &["`2` may be", &first, &second, "hint: "]);
     fails(&runs(&dir, &["show", "x"]), 2, &["there is no run `x`", "`infermark runs ls`"]);
     let elsewhere = runs(&dir, &["--runs", "elsewhere", "show", end]);
@@ -895,6 +900,17 @@ fn a_sweep_prints_its_curve_and_goes_on_where_it_was_interrupted() {
 fn a_wrong_ladder_is_refused() {
     let output = infermark(&fresh()).args(["sweep", "--concurrency", "1,many"]).output().unwrap();
     fails(&output, 2, &["--concurrency `1,many`", "hint: for example"]);
+}
+
+#[test]
+fn a_search_for_a_load_replays_no_trace() {
+    let dir = fresh();
+    let at = dir.path().join("s.yaml");
+    std::fs::write(&at, "trace: recorded.jsonl\nslo: ttft:p99<=1s\n").unwrap();
+    for command in ["sweep", "capacity"] {
+        let output = infermark(&dir).args([command, "--scenario", "s.yaml"]).output().unwrap();
+        fails(&output, 2, &["trace `recorded.jsonl`", "hint: ", "--dataset trace:"]);
+    }
 }
 
 /// A suite of one point, with a line that holds and one that does not.

@@ -27,6 +27,8 @@ enum Layer {
     File(Spot),
     /// A scenario that was resolved before, with where the value came from then.
     Resolved(Origin),
+    /// The profile that stands there. It is weaker than what its own layer says itself.
+    Profile(Box<Given>),
 }
 
 /// Where a value came from.
@@ -48,8 +50,20 @@ pub enum Origin {
     },
     /// The study that the point belongs to.
     Study,
+    /// The profile that was given.
+    Profile,
     /// Nobody gave it.
     Default,
+}
+
+impl Origin {
+    /// Whether somebody gave the value itself; else it follows from others, and changes with them.
+    pub fn is_given(&self) -> bool {
+        match self {
+            Self::Flag | Self::Env | Self::File { .. } | Self::Study => true,
+            Self::Default | Self::Profile => false,
+        }
+    }
 }
 
 impl Given {
@@ -71,6 +85,12 @@ impl Given {
     /// A value of a scenario that was resolved before.
     pub(crate) fn resolved(setting: &'static Setting, text: String, origin: Origin) -> Self {
         Self { setting, text, layer: Layer::Resolved(origin) }
+    }
+
+    /// What a given profile says of a setting.
+    pub(crate) fn profile(setting: &'static Setting, text: &str, profile: &Self) -> Self {
+        let layer = Layer::Profile(Box::new(profile.clone()));
+        Self { setting, text: text.to_owned(), layer }
     }
 
     pub(crate) fn file(setting: &'static Setting, text: String, spot: Spot) -> Self {
@@ -106,6 +126,7 @@ impl Given {
             Layer::Resolved(origin) => origin.clone(),
             Layer::Flag => Origin::Flag,
             Layer::Env => Origin::Env,
+            Layer::Profile(_) => Origin::Profile,
             Layer::File(spot) => {
                 let (line, column) = spot.position();
                 Origin::File { path: spot.source.path.clone(), line, column }
@@ -115,12 +136,13 @@ impl Given {
 
     /// Returns the layer's rank: the least wins.
     pub(crate) fn rank(&self) -> u8 {
-        match self.layer {
+        match &self.layer {
             Layer::Study => 0,
-            Layer::Flag => 1,
-            Layer::Env => 2,
-            Layer::File(_) => 3,
-            Layer::Resolved(_) => 4,
+            Layer::Flag => 2,
+            Layer::Env => 4,
+            Layer::File(_) => 6,
+            Layer::Resolved(_) => 8,
+            Layer::Profile(profile) => profile.rank() + 1,
         }
     }
 
@@ -132,6 +154,7 @@ impl Given {
     /// Returns where a stretch of its text stands; nothing stands for all of it.
     pub(crate) fn place_of(&self, part: Option<Range<usize>>, echo: Echo) -> Place {
         let (name, spot) = match &self.layer {
+            Layer::Profile(profile) => return profile.place_of(None, echo),
             Layer::Flag if self.setting.form == Form::Positional => {
                 (self.setting.flag.to_owned(), None)
             }

@@ -81,7 +81,7 @@ impl Resolved {
     ///
     /// As [`resolve()`], where a value does not go with the rest.
     pub fn with(&self, changes: &[(&'static Setting, String)]) -> Result<Self, Problems> {
-        let kept = self.values.iter().filter(|value| value.origin != Origin::Default);
+        let kept = self.values.iter().filter(|value| value.origin.is_given());
         let kept = kept.filter_map(|value| {
             let setting = Setting::by_key(value.key)?;
             Some(Given::resolved(setting, value.text.clone(), value.origin.clone()))
@@ -98,7 +98,8 @@ impl Resolved {
 ///
 /// Every malformed value and every contradiction, each with its places.
 pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems> {
-    let mut desk = Desk::new(given);
+    let mut desk = Desk::new(unfold(given));
+    let _ = desk.one(&settings::PROFILE, &syntax::PROFILE);
     let target = desk.one_or_default(&settings::TARGET, &syntax::TARGET);
     let api = desk.one_or_default(&settings::API, &syntax::API);
     let tokenizer = desk.one_or_default(&settings::TOKENIZER, &syntax::TOKENIZER);
@@ -142,6 +143,19 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
         resolved.scenario.workload.output_policy = class.workload.output_policy;
     }
     Ok(resolved)
+}
+
+/// Adds to what was given what its profiles stand for.
+fn unfold(mut given: Vec<Given>) -> Vec<Given> {
+    let profiles = given.iter().filter(|given| *given.setting() == settings::PROFILE);
+    let unfolded: Vec<_> = profiles
+        .filter_map(|given| Some((given, (syntax::PROFILE.parse)(given.text().trim()).ok()?)))
+        .flat_map(|(given, profile)| {
+            profile.settings().map(|(setting, text)| Given::profile(setting, text, given))
+        })
+        .collect();
+    given.extend(unfolded);
+    given
 }
 
 /// Returns where prompts come from when nobody says: a trace's own, where one is replayed.

@@ -125,6 +125,7 @@ pub static SETTINGS: &[&Setting] = &[
     &WINDOW,
     &DRAIN,
     &SLO,
+    &PROFILE,
     &DATASET,
     &COLUMN,
     &TURNS,
@@ -493,6 +494,23 @@ pub static SLO: Setting = Setting {
            code is 3 when one is missed.",
     group: Group::Objectives,
     form: Form::Repeated,
+};
+
+/// A workload by its name.
+pub static PROFILE: Setting = Setting {
+    key: "profile",
+    flag: "profile",
+    env: "INFERMARK_PROFILE",
+    value_name: "NAME",
+    default: None,
+    help: "Lengths of a well-known workload: `chat`, `rag`, `code-generation`, `classification`, \
+           `summarization` or `fixed`",
+    more: "Input and output tokens: chat 512 ± 128 and 256 ± 64, rag 4,096 ± 512 and 512 ± 128, \
+           code-generation 4,096 and 50 ± 10, classification 10,000 and 50 ± 10, summarization \
+           1,000 and 200, fixed 200 and 800. `input_tokens` and `output_tokens` win over it where \
+           they are given at least as strongly.",
+    group: Group::Workload,
+    form: Form::Once,
 };
 
 /// Where prompts come from.

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, ToSpan};
 
 use crate::exit::Failure;
+use crate::place;
 
 /// The arguments that choose runs.
 pub(super) fn arguments() -> [Arg; 6] {
@@ -69,7 +70,7 @@ impl Filter {
             text.as_ref().is_some_and(|text| text.to_lowercase().contains(part))
         };
         let tagged = |(key, value): &(String, String)| entry.tags.get(key) == Some(value);
-        let began = began(entry);
+        let began = place::began(entry);
         self.tags.iter().all(tagged)
             && contains(&entry.model, &self.model)
             && contains(&entry.gpu, &self.gpu)
@@ -77,11 +78,6 @@ impl Filter {
             && self.since.is_none_or(|since| began.is_some_and(|began| began >= since))
             && self.until.is_none_or(|until| began.is_some_and(|began| began < until))
     }
-}
-
-/// Returns when a run began, where its header says so.
-pub(super) fn began(entry: &Entry) -> Option<Timestamp> {
-    entry.created.parse().ok()
 }
 
 /// Which end of a day a date means.

@@ -54,7 +54,7 @@ pub(super) fn ls(matches: &ArgMatches) -> Result<Exit, Failure> {
     let all = place::list(&root)?;
     let count = all.len();
     let mut entries: Vec<Entry> = all.into_iter().filter(|entry| filter.holds(entry)).collect();
-    newest_first(&mut entries);
+    place::newest_first(&mut entries);
     if let Some(limit) = matches.get_one::<u32>("limit") {
         entries.truncate(*limit as usize);
     }
@@ -74,12 +74,6 @@ pub(super) fn ls(matches: &ArgMatches) -> Result<Exit, Failure> {
         }
     }
     deliver(&text, matches)
-}
-
-/// Orders runs by when they began, the newest first; those that do not say come last.
-pub(super) fn newest_first(entries: &mut [Entry]) {
-    entries
-        .sort_by_cached_key(|entry| std::cmp::Reverse((filter::began(entry), entry.name.clone())));
 }
 
 const HEADINGS: [&str; 12] = [
@@ -103,7 +97,7 @@ fn table(entries: &[Entry]) -> String {
 }
 
 fn row(entry: &Entry) -> Vec<Cell> {
-    let began = filter::began(entry).map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
+    let began = place::began(entry).map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
     let kind = if entry.points > 1 {
         format!("{} of {}", entry.kind, entry.points)
     } else {

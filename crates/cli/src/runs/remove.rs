@@ -10,7 +10,7 @@ use infermark_run::catalogue::{self, Entry, Standing};
 use jiff::{SignedDuration, Timestamp};
 
 use super::filter::{self, Filter};
-use super::list::{files, newest_first};
+use super::list::files;
 use super::run_argument;
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::{place, print, say};
@@ -117,7 +117,7 @@ pub(super) fn prune(matches: &ArgMatches) -> Result<Exit, Failure> {
     entries.retain(|entry| {
         filter.holds(entry) && matches!(entry.state, Standing::Complete | Standing::Partial)
     });
-    newest_first(&mut entries);
+    place::newest_first(&mut entries);
     let which = if let Some(keep) = matches.get_one::<u32>("keep") {
         Which::Beyond(*keep as usize)
     } else if let Some(older) = matches.get_one::<SignedDuration>("older") {
@@ -152,7 +152,7 @@ impl Which {
     fn of<'a>(&self, newest_first: &'a [Entry]) -> Vec<&'a Entry> {
         let chosen = newest_first.iter().enumerate().filter(|(place, entry)| match self {
             Self::Beyond(keep) => place >= keep,
-            Self::Before(when) => filter::began(entry).is_some_and(|began| began < *when),
+            Self::Before(when) => place::began(entry).is_some_and(|began| began < *when),
             Self::Partial => entry.state == Standing::Partial,
         });
         chosen.map(|(_, entry)| entry).collect()
@@ -177,7 +177,7 @@ mod tests {
             entry("b", "02", Standing::Complete),
             entry("undated", "x", Standing::Complete),
         ];
-        newest_first(&mut entries);
+        place::newest_first(&mut entries);
         let chosen = |which: Which| -> Vec<String> {
             which.of(&entries).iter().map(|entry| entry.name.clone()).collect()
         };

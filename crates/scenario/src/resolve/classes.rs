@@ -2,7 +2,7 @@
 //! before what the run says.
 
 use super::{Resolved, resolve};
-use crate::given::{Given, Origin};
+use crate::given::Given;
 use crate::intent::Class;
 use crate::problem::{Place, Problem, Problems};
 use crate::settings::{CLASSES, SLO, Setting};
@@ -39,7 +39,7 @@ pub(super) fn classes(run: &Resolved, named: &[Named]) -> Result<Vec<Class>, Pro
 }
 
 fn class(run: &Resolved, named: &Named) -> Result<Class, Problems> {
-    let kept = run.values.iter().filter(|value| value.origin != Origin::Default);
+    let kept = run.values.iter().filter(|value| value.origin.is_given());
     let kept = kept.filter_map(|value| {
         let setting = Setting::by_key(value.key).filter(|s| **s != CLASSES && **s != SLO)?;
         Some(Given::resolved(setting, value.text.clone(), value.origin.clone()))

@@ -676,6 +676,54 @@ fn a_points_scenario_differs_from_its_studys_in_what_was_changed_and_says_so() {
 }
 
 #[test]
+fn a_profile_says_lengths_unless_they_are_said_as_strongly() {
+    let lengths = |resolved: &Resolved| {
+        let of = |key| resolved.values.iter().find(|value| value.key == key).unwrap();
+        ["input_tokens", "output_tokens"].map(|key| (of(key).text.clone(), of(key).origin.clone()))
+    };
+    let said = |text: &str, origin| (text.to_owned(), origin);
+    let rag_in = || said("normal(4096,512,2048..6144)", Origin::Profile);
+    let rag_out = || said("normal(512,128,1..1024)", Origin::Profile);
+    let rag = resolved(&["profile=rag"]);
+    assert_eq!(lengths(&rag), [rag_in(), rag_out()]);
+    let short = resolved(&["output_tokens=5", "profile=rag"]);
+    assert_eq!(lengths(&short), [rag_in(), said("5", Origin::Flag)]);
+
+    // A flag's profile is stronger than a file's lengths, and weaker than a point's.
+    let file = parse_file(Path::new("f.yaml"), "input_tokens: 7\nprofile: chat\n").unwrap();
+    let both = file.into_iter().chain(flags(&["profile=rag"])).collect();
+    let both = resolve(both, FRESH).unwrap();
+    assert_eq!(lengths(&both), [rag_in(), rag_out()]);
+    let point = both.with(&[(setting("input_tokens"), "9".to_owned())]).unwrap();
+    assert_eq!(lengths(&point), [said("9", Origin::Study), rag_out()]);
+    let other = both.with(&[(setting("profile"), "fixed".to_owned())]).unwrap();
+    let fixed = ["200", "800"].map(|text| said(text, Origin::Profile));
+    assert_eq!(lengths(&other), fixed);
+
+    // Written down, the lengths stay, whatever becomes of the profile.
+    let again = parse_file(Path::new("f.yaml"), &rag.to_yaml()).unwrap();
+    assert_eq!(resolve(again, FRESH).unwrap().scenario, rag.scenario);
+
+    let wrong = |words| resolve(flags(words), FRESH).unwrap_err().to_string();
+    let typo = wrong(&["profile=chatt"]);
+    assert!(typo.contains("--profile `chatt`: no such profile; expected chat, rag"), "{typo}");
+    assert!(typo.ends_with("hint: did you mean `chat`?"), "{typo}");
+    let file = wrong(&["profile=chat", "dataset=a.jsonl"]);
+    assert!(file.contains("--profile `chat`") && file.contains("their own lengths"), "{file}");
+}
+
+#[test]
+fn every_profile_is_well_formed_and_a_class_may_have_its_own() {
+    for name in ["chat", "rag", "code-generation", "classification", "summarization", "fixed"] {
+        let _ = resolved(&[&format!("profile={name}")]);
+    }
+    let mixed = resolved(&["classes=name=talk; profile=chat", "classes=name=look-up; profile=rag"]);
+    let sources = mixed.scenario.classes.iter().map(|class| class.workload.source.clone());
+    let alone = |name| resolved(&[name]).scenario.workload.source;
+    assert_eq!(sources.collect::<Vec<_>>(), [alone("profile=chat"), alone("profile=rag")]);
+}
+
+#[test]
 fn turns_make_sessions_of_what_has_turns() {
     let plain = resolved(&["turns=4"]);
     let expected = Sessions {

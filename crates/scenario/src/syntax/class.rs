@@ -6,12 +6,13 @@ use super::{Codec, Fault, parse_line};
 use crate::nearest::nearest;
 use crate::settings::{
     COLUMN, DATASET, INPUT_TOKENS, MODEL, OUTPUT_LENGTH, OUTPUT_TOKENS, PREFIX_GROUPS,
-    PREFIX_TOKENS, SLO, Setting,
+    PREFIX_TOKENS, PROFILE, SLO, Setting,
 };
 
 /// Settings of which a class may have its own.
-static OWN: [&Setting; 9] = [
+static OWN: [&Setting; 10] = [
     &MODEL,
+    &PROFILE,
     &DATASET,
     &COLUMN,
     &INPUT_TOKENS,
