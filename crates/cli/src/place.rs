@@ -23,8 +23,9 @@ const VARIABLE: &str = "INFERMARK_RUNS";
 const NAMES_MAX: usize = 5;
 
 /// What `--help` says of a run.
-pub(crate) const RUN_HELP: &str = "Directories of runs, or their names, of which a beginning or end that only one has will do; \
-     `latest` is the newest, `latest~1` the one before";
+pub(crate) const RUN_HELP: &str = "Directories of runs, or their names, of which a beginning or \
+                                   end that only one has will do; `latest` is the newest, \
+                                   `latest~1` the one before";
 
 /// The argument that says where runs are kept.
 pub(crate) fn argument() -> Arg {
