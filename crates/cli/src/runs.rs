@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use infermark_measure::{ArrivalLaw, LoadPlan};
-use infermark_peers::{Facts, Format, Import, Load, Origin, Record, export, import};
+use infermark_peers::{Facts, Format, Import, Load, Origin, PeersError, Record, export, import};
 use infermark_run::{Foreign, Measured, adopt, recall};
 use infermark_terms::{Nanos, Stamp};
 use serde_json::{Value, json};
@@ -207,13 +207,29 @@ fn import_files(matches: &ArgMatches) -> Result<Exit, Failure> {
     let into = matches.get_one::<PathBuf>("into").cloned();
     let into = into.unwrap_or_else(|| place::root(matches));
     for file in matches.get_many::<PathBuf>("file").expect("clap requires one") {
-        let named = || format!("cannot import {}", file.display());
-        let bytes = fs::read(file).with_context(named).map_err(Failure::usage)?;
-        let read = import(&bytes).with_context(named).map_err(Failure::usage)?;
+        let read = foreign(file, "import")?;
         let dir = keep(&read, file, &into)?;
         let _: Exit = print(&format!("{}\n", dir.display()))?;
     }
     Ok(Exit::Done)
+}
+
+/// Reads another tool's result file, to do something with it.
+pub(crate) fn foreign(file: &Path, doing: &str) -> Result<Import, Failure> {
+    let named = || format!("cannot {doing} {}", file.display());
+    let bytes = fs::read(file).with_context(named).map_err(Failure::usage)?;
+    import(&bytes).map_err(|error| {
+        let of_ours = file.with_file_name("run.json").is_file();
+        let hint = match error {
+            _ if of_ours => "a run of infermark's is named by its directory",
+            PeersError::Unknown { .. } => "docs/peers.md says which files of each tool are read",
+            PeersError::Json(_) => "the file may have been cut short",
+            PeersError::Missing { .. } | PeersError::Sqlite(_) | PeersError::Nothing { .. } | _ => {
+                "the tool may have changed its format; docs/peers.md says which is read"
+            }
+        };
+        Failure::usage(anyhow::Error::new(error).context(named())).hint(hint)
+    })
 }
 
 /// Returns whose definitions a result has, and in which version.

@@ -583,7 +583,7 @@ fn a_file_of_no_peer_is_refused_by_name() {
     let dir = fresh();
     std::fs::write(dir.path().join("x.json"), "{}").unwrap();
     let output = infermark(&dir).args(["runs", "import", "x.json"]).output().unwrap();
-    fails(&output, 2, &["cannot import x.json", "guidellm"]);
+    fails(&output, 2, &["cannot import x.json", "GuideLLM"]);
     assert!(!dir.path().join("infermark-runs").exists());
 }
 
@@ -862,9 +862,86 @@ fn studies_and_other_tools_files_are_compared_load_by_load() {
     let figures = found["findings"].as_array().unwrap().iter().map(|f| f["figure"].as_str());
     let figures: Vec<_> = figures.flatten().collect();
     assert!(figures.contains(&"service_ttft:mean") && figures.contains(&"tpot:p99"), "{figures:?}");
-    let output = compare(&[&ours, &file("README.md")]);
-    assert!(errors(&output).contains("README.md"), "{}", errors(&output));
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(found["baseline"]["definitions"], "vllm");
+}
+
+/// Every tool's file is compared with another of its own, and with a run, by its definitions.
+#[test]
+fn every_tools_files_are_compared_by_its_own_definitions() {
+    let dir = fresh();
+    let (ours, other) = (
+        recorded(&dir, "ours", "sim:ttft=2ms,itl=2ms"),
+        recorded(&dir, "other", "sim:ttft=6ms,itl=2ms"),
+    );
+    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/../peers/testdata/");
+    let aiperf = format!("{peers}aiperf/profile_export_aiperf.json");
+    let stage = format!("{peers}inference-perf/stage_0_lifecycle_metrics.json");
+    let exported = |run: &str, format: &str| {
+        let file = format!("{run}.{format}");
+        drop(done(&dir, &["runs", "export", run, "--as", format, "--output", &file]));
+        file
+    };
+    // Of whose definitions there is a view, the run is measured again by them; else the figures
+    // that both define alike are left.
+    for (tool, format, own, view) in [
+        ("aiperf/0.13.0", "", "time_to_first_output_token:mean", "aiperf"),
+        ("inference-perf", "", "inter_token_latency:p99", "inference-perf"),
+        ("hf", "hf", "e2e_latency_ms:p90", "hf"),
+        ("compressa-perf", "compressa", "LATENCY:p95", "infermark.metrics/1"),
+        ("llm-d", "llm-d", "inter_token_latency:mean", "infermark.metrics/1"),
+    ] {
+        let files = match tool {
+            "aiperf/0.13.0" => [aiperf.clone(), aiperf.clone()],
+            "inference-perf" => [stage.clone(), stage.clone()],
+            _ => [exported("ours", format), exported("other", format)],
+        };
+        let compare = |sides: [&str; 2]| {
+            let output = done(&dir, &["compare", sides[0], sides[1], "--format=json"]);
+            json(&output)["comparisons"][0].clone()
+        };
+        let figures = |found: &Value| -> Vec<String> {
+            let all = found["findings"].as_array().unwrap().iter();
+            all.map(|finding| finding["figure"].as_str().unwrap().to_owned()).collect()
+        };
+        let theirs = compare([&files[0], &files[1]]);
+        assert_eq!(theirs["baseline"]["definitions"], tool);
+        assert_eq!(theirs["candidate"]["definitions"], tool);
+        assert!(figures(&theirs).iter().any(|figure| figure == own), "{:?}", figures(&theirs));
+        let mut verdicts = theirs["findings"].as_array().unwrap().iter().map(|f| &f["verdict"]);
+        assert!(verdicts.all(|verdict| verdict == "cannot_tell"), "{theirs}");
+        let mixed = compare([&files[0], &other]);
+        assert_eq!(mixed["candidate"]["definitions"], view, "{tool}");
+        let shared = figures(&mixed);
+        assert!(shared.iter().any(|figure| figure == "service_ttft:mean"), "{tool}: {shared:?}");
+        let page = done(&dir, &["compare", &files[0], &ours]).stdout;
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains(&format!("by the definitions of {tool}")), "{page}");
+        assert!(page.contains("by the tools' own definitions"), "{page}");
+    }
+}
+
+#[test]
+fn a_file_of_nobodys_is_refused_with_what_can_be_compared() {
+    let dir = fresh();
+    let ours = recorded(&dir, "ours", "sim:ttft=2ms,itl=2ms");
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("x.csv", "a,b\n");
+    write("x.json", "{\"a\": 1}");
+    write("empty", "");
+    write("cut.json", "{\"completed\": 1, ");
+    let nobodys = "not a result file of vLLM's client, GuideLLM, AIPerf, inference-perf, \
+                   inference-benchmarker, compressa-perf, llm-d";
+    for (file, words) in [
+        ("x.csv", [nobodys, "hint: docs/peers.md says which files"]),
+        ("x.json", [nobodys, "hint: docs/peers.md says which files"]),
+        ("empty", [nobodys, "hint: docs/peers.md says which files"]),
+        ("cut.json", ["not valid JSON", "hint: the file may have been cut short"]),
+        ("ours/run.json", [nobodys, "hint: a run of infermark's is named by its directory"]),
+        ("ours/requests.parquet", [nobodys, "named by its directory"]),
+    ] {
+        let output = infermark(&dir).args(["compare", &ours, file]).output().unwrap();
+        fails(&output, 2, &[&[&*format!("cannot compare {file}")], &words[..]].concat());
+    }
 }
 
 #[test]

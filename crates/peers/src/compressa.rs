@@ -6,7 +6,7 @@
 use rusqlite::{Connection, params};
 
 use crate::PeersError;
-use crate::import::{Import, Origin};
+use crate::import::{Import, Origin, unknown};
 use crate::point::{Counts, Point, Unit};
 use crate::record::{Load, Record};
 use crate::stats::{Stats, linear, sorted};
@@ -281,6 +281,10 @@ fn grid(columns: &[(&str, Vec<String>)]) -> String {
 pub(crate) fn read(bytes: &[u8]) -> Result<Import, PeersError> {
     let mut db = Connection::open_in_memory()?;
     db.deserialize_read_exact("main", bytes, bytes.len(), true)?;
+    let its_own = "SELECT count(*) FROM sqlite_master WHERE name IN ('Experiments', 'Metrics')";
+    if db.query_row(its_own, [], |row| row.get::<_, u32>(0))? < 2 {
+        return Err(unknown());
+    }
     let mut import = Import::new(Origin::Compressa);
     let mut all =
         db.prepare("SELECT id, experiment_name, experiment_date FROM Experiments ORDER BY id")?;
@@ -379,6 +383,15 @@ fn point(
 mod tests {
     use super::*;
     use crate::samples::record;
+
+    #[test]
+    fn a_database_of_something_else_is_nobodys_result() {
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE Experiments (id)").unwrap();
+        let bytes = db.serialize("main").unwrap().to_vec();
+        let refused = crate::import(&bytes);
+        assert!(matches!(refused, Err(PeersError::Unknown { .. })), "{refused:?}");
+    }
 
     #[test]
     fn a_database_reads_back_with_the_figures_of_its_record() {

@@ -49,6 +49,19 @@ impl Origin {
             Self::Llmd => "llm-d",
         }
     }
+
+    /// Returns what people call the tool.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Vllm => "vLLM's client",
+            Self::Guidellm => "GuideLLM",
+            Self::Aiperf => "AIPerf",
+            Self::InferencePerf => "inference-perf",
+            Self::Hf => "inference-benchmarker",
+            Self::Compressa => "compressa-perf",
+            Self::Llmd => "llm-d",
+        }
+    }
 }
 
 /// What a file says.
@@ -80,22 +93,27 @@ impl Import {
 ///
 /// [`PeersError::Unknown`] for bytes that are no known peer's, otherwise what is wrong with them.
 pub fn import(bytes: &[u8]) -> Result<Import, PeersError> {
+    let is_json = bytes.trim_ascii_start().starts_with(b"{");
     let mut import = if bytes.starts_with(b"SQLite format 3\0") {
         compressa::read(bytes)?
-    } else {
+    } else if is_json {
         json(bytes)?
+    } else {
+        return Err(unknown());
     };
     import.created = import.created.and_then(|said| wall(&said));
     Ok(import)
 }
 
+/// Refuses what is nobody's result.
+pub(crate) fn unknown() -> PeersError {
+    let known: Vec<_> = Origin::ALL.iter().map(|origin| origin.title()).collect();
+    PeersError::Unknown { known: known.join(", ") }
+}
+
 fn json(bytes: &[u8]) -> Result<Import, PeersError> {
     let texts = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
     let results: Vec<Value> = texts.collect::<Result<_, _>>()?;
-    let unknown = || {
-        let known: Vec<_> = Origin::ALL.iter().map(|origin| origin.name()).collect();
-        PeersError::Unknown { known: known.join(", ") }
-    };
     let first = results.first().ok_or_else(unknown)?;
     match origin(first).ok_or_else(unknown)? {
         Origin::Vllm => vllm_results(&results),
@@ -362,10 +380,10 @@ mod tests {
 
     #[test]
     fn what_is_no_peers_file_is_said_to_be_none() {
-        for bytes in [&b"{}"[..], b"[1]", b""] {
+        for bytes in [&b"{}"[..], b"[1]", b"", b"not json", b"a,b\n1,2\n"] {
             let error = import(bytes).unwrap_err();
-            assert!(error.to_string().contains("guidellm"), "{error}");
+            assert!(error.to_string().contains("GuideLLM"), "{error}");
         }
-        assert!(matches!(import(b"not json"), Err(PeersError::Json(_))));
+        assert!(matches!(import(b" {\"cut"), Err(PeersError::Json(_))));
     }
 }

@@ -1,11 +1,9 @@
 //! The sides of a comparison: runs and studies of ours, and other tools' result files.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::Context;
 use clap::ArgMatches;
-use infermark_peers::{View, import};
+use infermark_peers::View;
 use infermark_run::compare::Side;
 use infermark_run::{Measured, RunFile};
 use serde_json::{Value, json};
@@ -27,9 +25,7 @@ pub(super) fn open(matches: &ArgMatches) -> Result<Vec<Side>, Failure> {
 
 /// Reads another tool's result file.
 fn foreign(path: &Path) -> Result<Side, Failure> {
-    let named = || format!("cannot compare {}", path.display());
-    let bytes = fs::read(path).with_context(named).map_err(Failure::usage)?;
-    let read = import(&bytes).with_context(named).map_err(Failure::usage)?;
+    let read = runs::foreign(path, "compare")?;
     let header = RunFile {
         id: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         definitions: runs::definitions(&read),

@@ -131,3 +131,157 @@ fn parameters(studied: &Studied, place: usize, validation: &Validation) -> Vec<S
 fn millis(text: &str) -> Option<String> {
     Some((duration(text).ok()?.0 / 1_000_000).to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use infermark_measure::Ruling;
+    use infermark_run::RunFile;
+    use infermark_run::study::Ended;
+    use infermark_run::suite::{Group, Length, LineKind};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An estimate whose figures can be told from each other, and from those of another base.
+    fn estimate(base: f64) -> Value {
+        json!({
+            "n": 2000, "mean": base + 0.5, "mean_ci95": [base, base + 1.0], "stddev": 0.25,
+            "min": base, "max": base + 9.0, "p50": base + 1.0, "p90": base + 2.0,
+            "p95": base + 3.0, "p99": base + 4.0, "p999": base + 5.0,
+        })
+    }
+
+    fn point() -> Value {
+        json!({
+            "load": { "kind": "open", "rate_rps": 16.5, "arrivals": "poisson", "course": "steady" },
+            "window": { "start_s": 0.0, "end_s": 600.0, "found": "given" },
+            "counts": {
+                "due": 2000, "success": 2000, "failed": 0, "failure_rate": 0.0, "finished": 2000,
+                "refused": 0, "severed": 0, "garbled": 0, "errored": 0, "expired": 0, "shed": 0,
+                "abandoned": 0,
+            },
+            "latency": {
+                "e2e_ms": estimate(3000.0), "ttft_ms": estimate(200.0), "tpot_ms": estimate(30.0),
+            },
+            "rates": {
+                "requests_per_s": 16.25, "output_tokens_per_s": 2080.5, "elapsed_s": 600.0,
+            },
+            "tokens": { "input_total": 0, "output_total": 1, "source": "server" },
+            "trust": { "verdict": "sound", "caveats": [] },
+        })
+    }
+
+    fn studied(changed: &Value) -> Studied {
+        let read = serde_json::from_value(point());
+        let taken = Taken {
+            label: "peak".to_owned(),
+            point: read.unwrap_or_else(|error| panic!("{error}")),
+            ended: Ended::Whole,
+            record: None,
+        };
+        let header = RunFile {
+            target: json!({ "model": "org/model" }),
+            points: vec![json!({ "changed": changed, "seed": 42 })],
+            ..RunFile::default()
+        };
+        Studied { dir: "study".into(), header, points: vec![taken] }
+    }
+
+    /// A line with a verdict, and with the limit that it is about where it is about one.
+    fn line(name: &str, verdict: Passed, bound: Option<&str>) -> Line {
+        let ruling = |bound: &str| Ruling {
+            bound: bound.parse().unwrap(),
+            value: None,
+            ci95: [None; 2],
+            beyond: None,
+            verdict: if verdict == Passed::Fail { Decision::Missed } else { Decision::Met },
+            margin: None,
+            more_requests: None,
+        };
+        Line {
+            kind: LineKind::Check,
+            target: None,
+            workload: "w".to_owned(),
+            name: name.to_owned(),
+            rule: String::new(),
+            at: "peak".to_owned(),
+            verdict,
+            load: None,
+            rulings: bound.map(ruling).into_iter().collect(),
+            detail: bound.map(|bound| format!("{bound}: 3 of 2000 over the limit")),
+        }
+    }
+
+    fn validation(suite: &str, verdict: Passed, lines: Vec<Line>) -> Validation {
+        Validation {
+            suite: suite.to_owned(),
+            title: String::new(),
+            source: None,
+            notes: Vec::new(),
+            length: Length::Whole,
+            overridden: Vec::new(),
+            references: Vec::new(),
+            verdict,
+            lines,
+            groups: vec![Group {
+                target: None,
+                workload: "w".to_owned(),
+                points: vec![(0, "peak".to_owned())],
+            }],
+            contests: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_server_result_has_load_gens_fields_and_says_that_it_is_no_submission() {
+        let lines = vec![
+            line("time to first token", Passed::Pass, Some("ttft:p99<=2s")),
+            line("time per output token", Passed::Pass, Some("tpot:p99<=100ms")),
+            line("min duration", Passed::Pass, None),
+            line("min queries", Passed::Pass, None),
+        ];
+        let changed = json!({ "rate": "16.5/s", "duration": "600s" });
+        let all = validation("mlperf:llama3.1-8b:server", Passed::Pass, lines);
+        insta::assert_snapshot!(summary(&studied(&changed), &all).unwrap());
+    }
+
+    #[test]
+    fn a_server_result_beyond_a_limit_is_invalid() {
+        let lines = vec![
+            line("time to first token", Passed::Pass, Some("ttft:p99<=2s")),
+            line("time per output token", Passed::Fail, Some("tpot:p99<=30ms")),
+            line("min duration", Passed::Fail, None),
+            line("min queries", Passed::Pass, None),
+        ];
+        let all = validation("mlperf:llama3.1-8b:interactive", Passed::Fail, lines);
+        let text = summary(&studied(&json!({ "rate": "16.5/s" })), &all).unwrap();
+        for words in [
+            "Scenario : Server",
+            "Result is : INVALID",
+            "  Performance constraints satisfied : NO",
+            "  Min duration satisfied : NO",
+            "  Min queries satisfied : Yes",
+            "  Early stopping satisfied : NO",
+        ] {
+            assert!(text.contains(words), "no `{words}` in {text}");
+        }
+    }
+
+    #[test]
+    fn an_offline_result_is_in_samples_and_has_no_limits() {
+        let lines =
+            vec![line("min duration", Passed::Fail, None), line("min queries", Passed::Pass, None)];
+        let changed = json!({ "max_concurrency": "1024", "requests": "13368" });
+        let all = validation("mlperf:llama3.1-8b:offline", Passed::Fail, lines);
+        insta::assert_snapshot!(summary(&studied(&changed), &all).unwrap());
+    }
+
+    #[test]
+    fn other_suites_and_studies_without_points_have_no_summary() {
+        let other = validation("ai-factory", Passed::Pass, Vec::new());
+        assert_eq!(summary(&studied(&json!({})), &other), None);
+        let mut none = validation("mlperf:llama3.1-8b:server", Passed::Undecided, Vec::new());
+        none.groups.clear();
+        assert_eq!(summary(&studied(&json!({})), &none), None);
+    }
+}
