@@ -6,6 +6,7 @@ mod shipped;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -191,8 +192,13 @@ fn suite_text(matches: &ArgMatches) -> Result<(PathBuf, String), Failure> {
         return Ok((PathBuf::from(name), text));
     }
     let path = PathBuf::from(name);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read the suite {name}"));
+    let text = fs::read_to_string(&path);
     let text = text.map_err(|error| {
+        let is_there = error.kind() != io::ErrorKind::NotFound;
+        let error = anyhow::Error::new(error).context(format!("cannot read the suite {name}"));
+        if is_there {
+            return Failure::usage(error);
+        }
         let names = shipped::names();
         let known = names.iter().map(String::as_str);
         let near = infermark_scenario::closest(name, known, 3).join(", ");

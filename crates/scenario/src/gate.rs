@@ -92,7 +92,8 @@ pub fn parse_gate(path: &Path, text: &str) -> Result<Gate, Problems> {
     let mut reader = Reader { slate: Slate::of(path, text, "gate")? };
     let (entries, flaws) = yaml::entries(text);
     for flaw in flaws {
-        reader.refuse("gate", None, flaw);
+        // Its hint is about scenarios.
+        reader.refuse("gate", None, Flaw { hint: None, ..flaw });
     }
     let (mut clauses, mut undecided) = (None, None);
     for Entry { key, span, value } in entries {
@@ -137,7 +138,8 @@ impl Reader {
                 return Vec::new();
             }
             Node::Odd(flaw) | Node::Maps(_, flaw) => {
-                self.refuse("clauses", None, flaw);
+                let flaw = Flaw { hint: None, ..flaw };
+                self.refuse("clauses", None, flaw.expected("a list such as `- e2e:p50 <= +3%`"));
                 return Vec::new();
             }
         };
@@ -159,17 +161,17 @@ impl Reader {
 
     fn undecided(&mut self, value: Node) -> Undecided {
         let (span, text) = match value {
-            Node::Scalar(scalar) => (scalar.span, scalar.text),
-            Node::Empty(span) => (span, String::new()),
-            Node::List(items) => (items.first().map_or(0..0, |i| i.span.clone()), String::new()),
-            Node::Odd(flaw) | Node::Maps(_, flaw) => (flaw.span, String::new()),
+            Node::Scalar(scalar) => (scalar.span, Some(scalar.text)),
+            Node::Empty(span) => (span, None),
+            Node::List(items) => (items.first().map_or(0..0, |i| i.span.clone()), None),
+            Node::Odd(flaw) | Node::Maps(_, flaw) => (flaw.span, None),
         };
-        match text.as_str() {
-            "pass" => Undecided::Pass,
-            "fail" => Undecided::Fail,
-            _ => {
+        match text.as_deref() {
+            Some("pass") => Undecided::Pass,
+            Some("fail") => Undecided::Fail,
+            text => {
                 let flaw = Flaw::new(span, "no such choice").expected("`pass` or `fail`");
-                self.refuse("undecided", Some(&text), flaw);
+                self.refuse("undecided", text, flaw);
                 Undecided::Pass
             }
         }
@@ -180,7 +182,12 @@ impl Reader {
 fn rule(text: &str) -> Result<Rule, SloFault> {
     let mark = ["<=", "≤", ">=", "≥"].into_iter().find_map(|mark| Some((text.find(mark)?, mark)));
     let Some((at, mark)) = mark else {
-        return text.parse().map(Rule::NotWorse);
+        // As a bound, `<` alone is refused as what it is.
+        return if text.contains(['<', '>', '=']) {
+            text.parse().map(Rule::Bound)
+        } else {
+            text.parse().map(Rule::NotWorse)
+        };
     };
     let rest = &text[at + mark.len()..];
     let limit = rest.trim();
@@ -255,6 +262,10 @@ mod tests {
             ("clauses:\n  - tpot:mean >= +3%\n", 2, "from the wrong side"),
             ("clauses:\n  - ttft:p99 <= 200\n", 2, "expected a duration"),
             ("clauses:\n  - e2e:p50\nundecided: maybe\n", 3, "expected `pass` or `fail`"),
+            ("clauses:\n  - ttft:p99 < +3%\n", 2, "`<` is no bound"),
+            ("clauses:\n  - tpot:mean <= +-3%\n", 2, "not a change"),
+            ("clauses: {a: b}\n", 1, "expected a list such as"),
+            ("clauses:\n  - e2e:p50\nundecided: [pass]\n", 3, "undecided: no such choice"),
             ("clause:\n  - e2e:p50\n", 1, "did you mean `clauses`?"),
             ("clauses:\n  - e2e:p50\nclauses: []\n", 3, "the key stands twice"),
             ("clauses:\n", 1, "no clauses"),

@@ -22,6 +22,10 @@ use crate::slate::Slate;
 
 /// The most workloads, loads of each, checks, references and claims.
 const LIST_MAX: usize = 256;
+/// What a load must have.
+const A_LOAD: &str =
+    "one of `concurrency`, `rate`, `ramp`, `throughput`, `trace`, `sweep` and `peak`";
+
 /// The most rates of a sweep.
 const RATES_MAX: u32 = 100;
 
@@ -95,7 +99,12 @@ impl Reader {
     }
 
     /// Takes what is known out of a mapping, by its keys; what else stands there is left.
-    fn fields(&mut self, branch: Branch, what: &str, known: impl Fn(&str) -> bool) -> Fields {
+    fn fields(
+        &mut self,
+        branch: Branch,
+        what: &str,
+        known: impl Fn(&str) -> bool,
+    ) -> Option<Fields> {
         let start = branch.span();
         let mut fields = Fields { by_key: BTreeMap::new(), start };
         match branch {
@@ -114,13 +123,14 @@ impl Reader {
             Branch::Scalar(_) | Branch::List(..) | Branch::Empty(_) => {
                 let flaw = Flaw::new(fields.start.clone(), "not a mapping");
                 self.refuse(what, flaw.expected("`key: value` pairs"));
+                return None;
             }
         }
-        fields
+        Some(fields)
     }
 
     /// Takes a mapping apart that has just these keys.
-    fn exactly(&mut self, branch: Branch, what: &str, keys: &[&str]) -> Fields {
+    fn exactly(&mut self, branch: Branch, what: &str, keys: &[&str]) -> Option<Fields> {
         if let Branch::Map(entries, _) = &branch {
             for (key, _) in entries.iter().filter(|(key, _)| !keys.contains(&key.text.as_str())) {
                 self.slate.refuse_key(&key.text, key.span.clone(), keys);
@@ -154,7 +164,12 @@ impl Reader {
             let flaw = Flaw::new(fields.start.clone(), format!("no `{key}`"));
             self.refuse(key, flaw.expected(&format!("`{key}: …`")));
         }
-        self.text(fields, key)
+        let scalar = self.text(fields, key)?;
+        if scalar.text.is_empty() {
+            self.refuse(key, Flaw::new(scalar.span, "no text"));
+            return None;
+        }
+        Some(scalar)
     }
 
     /// Returns the members of a list; a single value stands for a list of one.
@@ -178,7 +193,7 @@ impl Reader {
     }
 
     fn suite(&mut self, tree: Branch) -> Option<Suite> {
-        let mut fields = self.exactly(tree, "suite", &SUITE);
+        let mut fields = self.exactly(tree, "suite", &SUITE)?;
         let name = self.required(&mut fields, "suite");
         let title = self.required(&mut fields, "title");
         let source = self.text(&mut fields, "source").map(|scalar| scalar.text);
@@ -282,7 +297,7 @@ impl Reader {
         shared: &[Given],
         shared_quick: &[Given],
     ) -> Option<Workload> {
-        let mut fields = self.exactly(branch, "workload", &WORKLOAD);
+        let mut fields = self.exactly(branch, "workload", &WORKLOAD)?;
         let name = self.required(&mut fields, "name");
         let own = self.givens(fields.take("scenario"), "scenario");
         let own_quick = self.givens(fields.take("quick"), "quick");
@@ -297,7 +312,7 @@ impl Reader {
         let mut loads: Vec<Load> = Vec::new();
         for branch in listed {
             let span = branch.span();
-            let Some((load, givens)) = self.load(branch) else { continue };
+            let Some((load, givens)) = self.load(branch, &settings) else { continue };
             match load {
                 Load::Point { .. } => self.try_out(&settings, &quick, &givens),
                 Load::Sweep { .. } | Load::Peak { .. } => {
@@ -336,7 +351,8 @@ impl Reader {
         }
     }
 
-    fn load(&mut self, branch: Branch) -> Option<(Load, Givens)> {
+    /// Reads a load of a workload with these settings, among which its kind may be.
+    fn load(&mut self, branch: Branch, settings: &[Given]) -> Option<(Load, Givens)> {
         let start = branch.span();
         let Branch::Map(entries, span) = branch else {
             let expected = "a mapping such as `concurrency: 8` or `sweep: 9`";
@@ -346,28 +362,50 @@ impl Reader {
         let of_ours = |key: &str| matches!(key, "name" | "sweep" | "peak");
         let (ours, others): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(key, _)| of_ours(&key.text));
+        let is_known = others.iter().all(|(key, _)| Setting::by_key(&key.text).is_some());
         let givens = self.givens(Some(Branch::Map(others, span.clone())), "loads");
-        let mut fields = self.fields(Branch::Map(ours, span), "loads", |_| true);
-        let name = self.text(&mut fields, "name").map(|scalar| scalar.text);
+        let mut fields = self.fields(Branch::Map(ours, span), "loads", |_| true)?;
+        let name = self.text(&mut fields, "name");
         let sweep = self.text(&mut fields, "sweep");
         let peak = self.text(&mut fields, "peak");
         let changes = changes(&givens);
-        let load = match (sweep, peak, name.or_else(|| label(&changes))) {
-            (Some(_), Some(peak), _) => {
+        let load = match (sweep, peak) {
+            (Some(_), Some(peak)) => {
                 self.refuse("loads", Flaw::new(peak.span, "both a sweep and a peak"));
                 return None;
             }
-            (Some(sweep), None, _) => Load::Sweep { rates: self.rates(&sweep)?, changes },
-            (None, Some(peak), _) => Load::Peak { precision: self.share(&peak, "peak")?, changes },
-            (None, None, Some(label)) => Load::Point { label, changes },
-            (None, None, None) => {
-                let expected = "one of `concurrency`, `rate`, `ramp`, `throughput`, `sweep` and \
-                                `peak`";
-                self.refuse("loads", Flaw::new(start, "no load").expected(expected));
-                return None;
+            (Some(sweep), None) => Load::Sweep { rates: self.rates(&sweep)?, changes },
+            (None, Some(peak)) => Load::Peak { precision: self.share(&peak, "peak")?, changes },
+            (None, None) => {
+                let has_kind = givens.iter().chain(settings).any(|given| is_load(given.setting()));
+                let label = self.label(name, &changes)?;
+                let Some(label) = label.filter(|_| has_kind) else {
+                    // A kind that is misspelt is refused as what it is.
+                    if is_known {
+                        self.refuse("loads", Flaw::new(start, "no load").expected(A_LOAD));
+                    }
+                    return None;
+                };
+                Load::Point { label, changes }
             }
         };
         Some((load, givens))
+    }
+
+    /// Returns what a load is called: by its name, else by its settings. Nothing where there is no
+    /// such name; an outer nothing where there is a wrong one.
+    #[expect(clippy::option_option, reason = "no name is not a wrong name")]
+    fn label(&mut self, name: Option<Scalar>, changes: &Changes) -> Option<Option<String>> {
+        match name {
+            None => Some(label(changes)),
+            Some(name) if ["", "any", "every"].contains(&name.text.as_str()) => {
+                let flaw = Flaw::new(name.span, "no name of a load");
+                let expected = "a name, but not `any` or `every`, which checks say of loads";
+                self.slate.refuse("name", Some(&name.text), flaw.expected(expected));
+                None
+            }
+            Some(name) => Some(Some(name.text)),
+        }
     }
 
     fn rates(&mut self, scalar: &Scalar) -> Option<Rates> {
@@ -401,7 +439,7 @@ impl Reader {
 
     fn check(&mut self, branch: Branch, loads: &[Load]) -> Option<Check> {
         let start = branch.span();
-        let mut fields = self.exactly(branch, "check", &CHECK);
+        let mut fields = self.exactly(branch, "check", &CHECK)?;
         let name = self.required(&mut fields, "name");
         let at = self.at(&mut fields, loads);
         let mut rules = Vec::new();
@@ -486,7 +524,7 @@ impl Reader {
     }
 
     fn reference(&mut self, branch: Branch, workloads: &[Workload]) -> Option<Reference> {
-        let mut fields = self.exactly(branch, "reference", &REFERENCE);
+        let mut fields = self.exactly(branch, "reference", &REFERENCE)?;
         let name = self.required(&mut fields, "name");
         let about = self.text(&mut fields, "about").map(|scalar| scalar.text);
         let tolerance = self.required(&mut fields, "tolerance");
@@ -502,7 +540,7 @@ impl Reader {
     }
 
     fn claim(&mut self, branch: Branch, workloads: &[Workload]) -> Option<Claim> {
-        let mut fields = self.exactly(branch, "claim", &CLAIM);
+        let mut fields = self.exactly(branch, "claim", &CLAIM)?;
         let scalar = self.required(&mut fields, "workload")?;
         let Some(workload) = workloads.iter().find(|known| known.name == scalar.text) else {
             let names: Vec<_> = workloads.iter().map(|known| format!("`{}`", known.name)).collect();
@@ -555,6 +593,18 @@ fn over(below: &[Given], above: &[Given]) -> Givens {
 
 fn changes(givens: &[Given]) -> Changes {
     givens.iter().map(|given| (given.setting(), given.text().to_owned())).collect()
+}
+
+/// Says whether a setting is a kind of load.
+fn is_load(setting: &Setting) -> bool {
+    let kinds = [
+        &settings::CONCURRENCY,
+        &settings::RATE,
+        &settings::RAMP,
+        &settings::THROUGHPUT,
+        &settings::TRACE,
+    ];
+    kinds.into_iter().any(|kind| kind == setting)
 }
 
 /// Returns what a load is called that has no name of its own.

@@ -73,6 +73,11 @@ fn each_mistake_has_its_line() {
         ("- concurrency: 4", "- concurrency: none", 11, "concurrency `none`"),
         ("- concurrency: 4", "- 4", 11, "not a load"),
         ("- concurrency: 4", "- requests: 4", 11, "no load"),
+        ("- concurrency: 4", "- {name: busy}", 11, "no load"),
+        ("- concurrency: 4", "- concurency: 4", 11, "did you mean `concurrency`?"),
+        ("name: burst", "name: any", 12, "but not `any` or `every`"),
+        ("- {name: quick answers", "- {name: ''", 16, "no text"),
+        ("  - name: chat", "  - chat\n  - name: chat", 8, "not a mapping"),
         ("- concurrency: 4", "- {concurrency: 4, rate: 1/s}", 11, "concurrency"),
         ("name: burst", "name: concurrency 4", 12, "a second load is called"),
         ("sweep: 9", "sweep: 0", 13, "not a sweep"),
@@ -112,4 +117,30 @@ fn a_flaw_in_published_figures_is_shown_where_they_stand() {
     let text =
         GOOD.replace("figures: 'ttft:mean<=61.8ms,requests", "figures: 'ttft<=61.8ms,requests");
     insta::assert_snapshot!(read(&text).expect_err("a bound of each request").to_string());
+}
+
+#[test]
+fn one_mistake_is_one_problem() {
+    for (from, to) in [
+        ("  - name: chat", "  - chat\n  - name: chat"),
+        ("- concurrency: 4", "- concurency: 4"),
+        ("- {name: long enough, min_duration: 600s, at: peak}", "- long enough"),
+        ("- {workload: chat, at: burst,", "- burst\n      - {workload: chat, at: burst,"),
+    ] {
+        let problems = read(&GOOD.replace(from, to)).expect_err(to);
+        assert_eq!(problems.as_slice().len(), 1, "{to}: {problems}");
+    }
+}
+
+#[test]
+fn a_load_may_take_its_kind_from_its_workload() {
+    let text = GOOD.replace("- concurrency: 4", "- {name: usual, requests: 9}");
+    assert!(read(&text).is_err());
+    let text = text.replace("{output_tokens:", "{concurrency: 3, output_tokens:");
+    let alone = text.replace("      - {name: burst, rate: 4/s, arrivals: gamma(2)}\n", "");
+    let alone = alone.replace("      - {sweep: 9, arrivals: constant}\n", "");
+    let alone = alone.replace("      - {peak: 5%, duration: 600s}\n", "");
+    let alone = alone.replace("at: peak", "at: usual").replace("at: burst", "at: usual");
+    let suite = read(&alone).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(suite.workloads[0].loads[0].labels(), ["usual"]);
 }
