@@ -1,18 +1,27 @@
 """Records what a server answers in other dialects than OpenAI's two older ones: record_dialects.py PORT OUT_DIR API...
 
-The server runs already, on loopback, and serves a model named `tiny`. For each API (anthropic, responses,
-triton, llamacpp) it writes the same three files as record_goldens.py, whose socket it uses. The facts are computed
-here, by code that shares nothing with the project's decoder: this is the oracle.
+The server runs already, on loopback, and serves a model named `tiny`. For each API (anthropic, responses, embeddings,
+pooling, rerank, triton, llamacpp, or `transformers` for what that server makes of chat and completions) it writes the same
+three files as record_goldens.py, whose socket it uses. The facts are computed here, by code that shares nothing with the
+project's decoder: this is the oracle.
 """
 
 import json
 import pathlib
 import sys
 
-from record_goldens import USER, Response, lines, message, receive, request, send
+from record_goldens import FINAL, USER, Response, chat, completions, exactly, lines, message, receive, request, send
+from record_goldens import facts as openai_facts
 
 TEXT = {"reasoning": "", "content": "", "tool_arguments": "", "refusal": ""}
 
+
+# APIs that generate nothing: where they are, and what they are asked.
+POOLED = {
+    "embeddings": ("/v1/embeddings", {"input": "Hello there"}),
+    "pooling": ("/pooling", {"input": "Hello there"}),
+    "rerank": ("/v1/rerank", {"query": "Hello", "documents": [" there", " good day"]}),
+}
 
 # === The requests ===
 
@@ -34,6 +43,24 @@ def requests(api):
             "llamacpp-streamed": request(path, {**body, "stream": True}, api, "streamed"),
             "llamacpp-whole": request(path, body, api, "whole"),
             "llamacpp-refused-no-prompt": request(path, {"stream": True}, api, "streamed"),
+        }
+    elif api in POOLED:
+        path, asked = POOLED[api]
+        body = {"model": "tiny", **asked}
+        return {
+            f"{api}-whole": request(path, body, api, "whole"),
+            f"{api}-refused-unknown-model": request(path, {**body, "model": "nobody"}, api, "whole"),
+        }
+    elif api == "transformers":
+        limit = {"max_tokens": 8}
+        return {
+            "chat-streamed": chat("streamed", limit, stream_options=FINAL),
+            "chat-whole": chat("whole", limit),
+            "chat-refused-exact-length": chat("streamed", exactly(8)),
+            "chat-refused-unknown-model": chat("streamed", limit, model="nobody"),
+            "completions-streamed": completions("streamed", limit),
+            "completions-whole": completions("whole", limit),
+            "completions-refused-exact-length": completions("streamed", exactly(8)),
         }
     else:
         path, body = "/v1/responses", {"model": "tiny", "input": "Hello there", "max_output_tokens": 8, "store": False}
@@ -94,11 +121,17 @@ def llamacpp(events, _whole):
     return reason, last["tokens_evaluated"], last["tokens_predicted"], last["timings"]["cache_n"], None, texts
 
 
+def pooled(events, _whole):
+    return None, events[0]["usage"]["prompt_tokens"], 0, None, None, []
+
+
 # APIs of which each event tells its tokens, one here.
 COUNTED = {"triton", "llamacpp"}
 
 
 def facts(asked, raw):
+    if asked["api"] in ("chat", "completions"):
+        return openai_facts(asked, raw)
     response = Response(raw)
     found = {
         "api": asked["api"],
@@ -114,8 +147,8 @@ def facts(asked, raw):
     else:
         datas = (line for line in response.body.decode().split("\n") if line.startswith("data: "))
         events = [json.loads(line.removeprefix("data: ")) for line in datas if line != "data: [DONE]"]
-    read = {"anthropic": anthropic, "responses": responses, "triton": triton, "llamacpp": llamacpp}[
-        asked["api"]]
+    own = {"anthropic": anthropic, "responses": responses, "triton": triton, "llamacpp": llamacpp}
+    read = own.get(asked["api"], pooled)
     reason, prompt, completion, cached, reasoning, chunks = read(events, whole)
     return {
         **found,

@@ -314,7 +314,7 @@ def stream_facts(response):
             counts["usage_only"] += 1
             continue
         [choice] = event["choices"]
-        reason = choice["finish_reason"] or reason
+        reason = choice.get("finish_reason") or reason
         known = tokens_of(event, choice, counted)
         counted = counted if known is None else known
         output = outputs(choice)
@@ -326,7 +326,8 @@ def stream_facts(response):
             credited = counted
         else:
             counts["without_output"] += 1
-    finished = counts["done"] and response.complete
+    # transformers ends its streams without a `[DONE]`.
+    finished = (counts["done"] or reason) and response.complete
     return {
         "outcome": "errored" if error else "finished" if finished else "severed",
         **({"message": error} if error else {}),

@@ -218,6 +218,21 @@ fn a_whole_answer_has_no_first_token() {
 }
 
 #[test]
+fn a_completion_without_a_limit_goes_on_beyond_the_servers_own() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let rows = dir.path().join("rows.jsonl");
+    std::fs::write(&rows, "{\"prompt\": \"hello there\"}\n").unwrap();
+    let lengths = ["--dataset", rows.to_str().unwrap(), "--output-length", "natural"];
+    let load = ["--api", "completions", "--requests", "1", "--timeout", "5s"];
+    let output = run(&dir, &[&lengths[..], &load[..]].concat());
+    let result: Value = serde_json::from_slice(&output.stdout).expect("the result is JSON");
+    // Left out, `max_tokens` would be 16. This model does not end of itself.
+    let tokens = result["points"][0]["tokens"]["output_total"].as_u64().expect("it was counted");
+    assert!(tokens > 32, "{tokens}");
+}
+
+#[test]
 fn an_unknown_model_is_refused_in_the_servers_words() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();

@@ -11,8 +11,9 @@ use std::path::Path;
 use infermark_terms::Api;
 use serde_json::Value;
 
-/// Engines, and the APIs that were made for each. Most of them speak `chat` and `completions` too.
-const ENGINES: [(&str, &[Api]); 7] = [
+/// Engines, and the APIs that were made for each or were recorded of it. Most of them speak `chat`
+/// and `completions` too.
+const ENGINES: [(&str, &[Api]); 8] = [
     (
         "vLLM",
         &[
@@ -31,23 +32,27 @@ const ENGINES: [(&str, &[Api]); 7] = [
     ("Triton, TensorRT-LLM", &[Api::Trtllm]),
     ("llama.cpp", &[Api::Llamacpp]),
     ("Ollama", &[Api::Ollama, Api::OllamaGenerate]),
+    ("transformers", &[Api::Chat, Api::Completions]),
 ];
 
-/// What recorded responses show of an API.
+/// The folder of what was written after documentation.
+const WRITTEN: &str = "hand-written";
+
+/// What the recorded responses in one folder show of an API.
 #[derive(Clone, Debug, Default)]
 struct Shown {
     usage: bool,
     chunk_tokens: bool,
-    /// The folder of the recordings, the best first: a real server's before a hand-written one.
-    folder: Option<String>,
+    /// Whether an exact length was asked for and refused.
+    refuses_length: bool,
 }
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().parent().unwrap()
 }
 
-fn recordings() -> BTreeMap<Api, Shown> {
-    let mut shown = BTreeMap::<Api, Shown>::new();
+fn recordings() -> BTreeMap<(Api, String), Shown> {
+    let mut shown = BTreeMap::<(Api, String), Shown>::new();
     let testdata = root().join("crates/wire/testdata");
     for folder in fs::read_dir(testdata).unwrap().map(Result::unwrap) {
         if !folder.path().is_dir() {
@@ -62,35 +67,53 @@ fn recordings() -> BTreeMap<Api, Shown> {
             }
             let facts: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
             let Some(Ok(api)) = facts["api"].as_str().map(str::parse::<Api>) else { continue };
-            let entry = shown.entry(api).or_default();
+            let entry = shown.entry((api, name.clone())).or_default();
             entry.usage |= facts["usage"].is_object();
             let chunks = facts["chunks"].as_array().into_iter().flatten();
             entry.chunk_tokens |= chunks.into_iter().any(|chunk| chunk[1].is_u64());
-            if entry.folder.as_deref().is_none_or(|kept| kept == "hand-written") {
-                entry.folder = Some(name.clone());
-            }
+            let stem = file.file_stem().unwrap().to_string_lossy();
+            entry.refuses_length |= stem.ends_with("-refused-exact-length");
         }
     }
     shown
 }
 
+/// Returns what is shown of an engine's API, and in which folder: its own recordings, else what was
+/// written after its documentation.
+fn shown_of(
+    engine: &str,
+    api: Api,
+    recordings: &BTreeMap<(Api, String), Shown>,
+) -> (Option<String>, Shown) {
+    let name = engine.to_lowercase().replace('.', "");
+    let own = |folder: &str| folder.split_once('-').is_some_and(|(own, _)| name.starts_with(own));
+    let mut of_api = recordings.iter().filter(|((other, _), _)| *other == api);
+    let found = of_api
+        .clone()
+        .find(|((_, folder), _)| folder != WRITTEN && own(folder))
+        .or_else(|| of_api.find(|((_, folder), _)| folder == WRITTEN));
+    found.map_or_else(
+        || (None, Shown::default()),
+        |((_, folder), shown)| (Some(folder.clone()), shown.clone()),
+    )
+}
+
 /// Says what the decoder was tested with: a real engine's recording, or bodies written after its
 /// documentation.
-fn tested(engine: &str, folder: Option<&str>) -> String {
+fn tested(folder: Option<&str>) -> String {
     match folder {
         None => "a body written after its documentation".to_owned(),
-        Some("hand-written") => "bodies written after its documentation".to_owned(),
+        Some(WRITTEN) => "bodies written after its documentation".to_owned(),
         Some(folder) => {
             let (name, version) = folder.split_once('-').unwrap();
-            let real = engine.to_lowercase().replace('.', "").starts_with(name);
             let name = match name {
                 "vllm" => "vLLM",
                 "triton" => "Triton",
                 "llamacpp" => "llama.cpp, in xllamacpp",
+                "transformers" => "transformers",
                 other => panic!("{other} has no name yet"),
             };
-            let own = if real { "recordings and runs of" } else { "recordings of" };
-            format!("{own} {name} {version}")
+            format!("recordings and runs of {name} {version}")
         }
     }
 }
@@ -101,7 +124,7 @@ const fn word(index: usize) -> &'static str {
 }
 
 fn table() -> String {
-    let shown = recordings();
+    let recordings = recordings();
     let metrics = fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
     let mut text = String::from(
         "| engine | `--api` | streams | exact length | usage | tokens per chunk | metrics | \
@@ -111,7 +134,7 @@ fn table() -> String {
     for (engine, apis) in ENGINES {
         let known = metrics.contains(engine.split(',').next().unwrap());
         for &api in apis {
-            let shown = shown.get(&api).cloned().unwrap_or_default();
+            let (folder, shown) = shown_of(engine, api, &recordings);
             let chunks = match (api.streams(), shown.chunk_tokens) {
                 (false, _) => "–",
                 (true, true) => "told",
@@ -119,17 +142,17 @@ fn table() -> String {
             };
             let length = match (api.generates(), api.orders_length()) {
                 (false, _) => "–",
-                (true, ordered) => word(usize::from(ordered)),
+                (true, ordered) => word(usize::from(ordered && !shown.refuses_length)),
             };
             // Bodies that the tests of the dialect spell out have usage where it generates.
-            let usage = shown.folder.is_none() || shown.usage;
+            let usage = folder.is_none() || shown.usage;
             writeln!(
                 text,
                 "| {engine} | `{api}` | {} | {length} | {} | {chunks} | {} | {} |",
                 word(usize::from(api.streams())),
                 word(usize::from(usage)),
                 word(usize::from(known)),
-                tested(engine, shown.folder.as_deref()),
+                tested(folder.as_deref()),
             )
             .unwrap();
         }

@@ -66,6 +66,29 @@ pub enum RunError {
         /// The API.
         api: infermark_terms::Api,
     },
+    /// The API that was found generates nothing, and the scenario says how long answers are.
+    #[error("{url} answers to `{api}`, which generates nothing")]
+    GeneratesNothing {
+        /// The base URL.
+        url: String,
+        /// The API.
+        api: infermark_terms::Api,
+    },
+    /// What is asked is longer than the model's context.
+    #[error(
+        "{kind} of {tokens} tokens, input and output, do not fit into the context of `{model}`, \
+         which holds {context}"
+    )]
+    TooLong {
+        /// What is too long: requests, or conversations.
+        kind: &'static str,
+        /// How long it gets.
+        tokens: u64,
+        /// The model.
+        model: String,
+        /// Its context, in tokens.
+        context: u32,
+    },
     /// A trial request failed.
     #[error("a trial request to {url} failed: {}", told(.outcome))]
     Trial {
@@ -241,6 +264,8 @@ impl RunError {
             | Self::NoPredictedSessions
             | Self::Hub(_)
             | Self::NoExactLength { .. }
+            | Self::GeneratesNothing { .. }
+            | Self::TooLong { .. }
             | Self::Tokenizer(_)
             | Self::ServerTokenizer { .. }
             | Self::Probe(_)
@@ -302,6 +327,11 @@ impl RunError {
             Self::NoModel { .. } => "name one with `--model`",
             Self::NoApi { .. } => "is this the base URL? Name the API with `--api`",
             Self::NoExactLength { .. } => "give `--output-length natural`",
+            Self::GeneratesNothing { api, .. } => return Some(format!("name it: `--api {api}`")),
+            Self::TooLong { .. } => {
+                "ask for less with `--input-tokens` or `--output-tokens`, or serve with a longer \
+                 context (vLLM: `--max-model-len`)"
+            }
             Self::Trial { outcome: Outcome::Refused { status: 404, .. }, .. } => {
                 "is the model's name one that `/v1/models` lists, and does the server speak this \
                  `--api`?"

@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle};
 
 use infermark_drive::{Endpoint, Order, Source, Stop};
 use infermark_terms::{Ask, Due, Message, Prompt, RequestId, Shard, Turn};
-use infermark_wire::Dialect;
+use infermark_wire::{Api, Dialect, UnsupportedPrompt};
 use infermark_workload::{FollowUp, Mix, Workload, said};
 
 use crate::RunError;
@@ -43,6 +43,31 @@ pub(crate) struct Clerk {
 pub(crate) struct Kind {
     pub(crate) workload: Workload,
     pub(crate) dialect: Dialect,
+    /// How many tokens the model's context holds, where the server says.
+    pub(crate) context: Option<u32>,
+}
+
+/// Room for what a server puts before a prompt of its own, in tokens.
+const OPENING_TOKENS: u32 = 16;
+
+impl Kind {
+    /// Writes the body that asks it. Left out, the limit of `completions` is 16 tokens, so there
+    /// what is without a limit is given what is left of the context, where that is known: no
+    /// token is less than a byte of the prompt.
+    fn body(&self, ask: &Ask) -> Result<Vec<u8>, UnsupportedPrompt> {
+        let unlimited = self.dialect.api == Api::Completions && ask.output_tokens.is_none();
+        let Some(context) = self.context.filter(|_| unlimited) else {
+            return self.dialect.body(ask);
+        };
+        let input = match &ask.prompt {
+            Prompt::Text(text) => text.len(),
+            Prompt::Tokens(ids) => ids.len(),
+            Prompt::Messages(_) => return self.dialect.body(ask),
+        };
+        let input = ask.input_tokens.unwrap_or(u32::try_from(input).unwrap_or(u32::MAX));
+        let left = context.checked_sub(input.saturating_add(OPENING_TOKENS));
+        self.dialect.body(&Ask { output_tokens: left.filter(|&left| left > 0), ..ask.clone() })
+    }
 }
 
 impl Clerk {
@@ -72,8 +97,8 @@ impl Clerk {
 
     /// Writes what the request, or the session in this turn, of the ask's id asks.
     fn written(&self, ask: &Ask, turn: u32) -> Result<Order, RunError> {
-        let Kind { dialect, .. } = self.kind(ask.id.0);
-        let body = dialect.body(ask)?;
+        let kind = self.kind(ask.id.0);
+        let (dialect, body) = (&kind.dialect, kind.body(ask)?);
         let server = self.deal.server(ask.id);
         let endpoint = &self.endpoints[server as usize];
         Ok(Order {

@@ -23,6 +23,7 @@
 pub mod calibration;
 pub mod capacity;
 pub mod compare;
+mod context;
 mod deal;
 pub mod doctor;
 pub mod embedded;

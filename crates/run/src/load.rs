@@ -42,7 +42,7 @@ use crate::recorder::Recorder;
 use crate::target::{self, Reached};
 use crate::telemetry::{Gathered, Observers};
 use crate::timetable::Timetable;
-use crate::{DEFINITIONS, RunError, limits};
+use crate::{DEFINITIONS, RunError, context, limits};
 
 /// Looks up an environment variable that holds a secret.
 pub type Secrets<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -164,6 +164,7 @@ impl Session {
     ) -> Result<Measured, RunError> {
         let (scenario, traces) = (&options.local(resolved)?, &options.shelf.traces);
         let shards = claim(scenario)?;
+        context::check(scenario, &self.reached.report, self.learned.preflight.template_tokens)?;
         let (price, calibrated) = (price(scenario)?, calibrated(scenario, options)?);
         let timetable = Timetable::read(scenario, traces)?;
         // The kernel begins to stamp some time after it was first asked.
@@ -243,7 +244,7 @@ impl Session {
     /// Returns who turns what is asked into the bytes that ask it.
     fn clerk(&self, scenario: &Scenario, traces: &Traces) -> Result<Clerk, RunError> {
         Ok(Clerk {
-            kinds: self.learned.kinds(scenario, traces)?,
+            kinds: self.learned.kinds(scenario, self.reached.report.context_tokens, traces)?,
             mix: Mix::of(&scenario.classes, scenario.seed),
             endpoints: self.reached.endpoints(),
             deal: Deal::by(&self.reached.weights()),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use infermark_drive::{Endpoint, Sighting, call, probe};
 use infermark_scenario::intent::{PromptSource, Scenario, TokenizerChoice};
-use infermark_terms::{Ask, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
+use infermark_terms::{Api, Ask, Nanos, Outcome, OutputPolicy, Prompt, RequestId};
 use infermark_wire::{Dialect, LengthFields, UsageFields};
 use infermark_workload::{
     Calibration, Counter, FileTokenizer, Mix, Probe, ProbeError, Reading, Site, Template,
@@ -62,10 +62,12 @@ pub(crate) struct Learned {
 
 impl Learned {
     /// Prepares what is asked: of each class, or of all requests where there are none. Classes
-    /// that ask for a model of their own are counted as the run's is.
+    /// that ask for a model of their own are counted as the run's is. `context` is that of the
+    /// run's model, in tokens, where it is known.
     pub(crate) fn kinds(
         &self,
         scenario: &Scenario,
+        context: Option<u32>,
         traces: &Traces,
     ) -> Result<Vec<Kind>, RunError> {
         let Scenario { workload, sessions, seed, classes, .. } = scenario;
@@ -75,14 +77,15 @@ impl Learned {
         };
         if classes.is_empty() {
             let (workload, dialect) = (prepared(workload, *seed)?, self.dialect.clone());
-            return Ok(vec![Kind { workload, dialect }]);
+            return Ok(vec![Kind { workload, dialect, context }]);
         }
         let each = classes.iter().enumerate().map(|(index, class)| {
             let mut dialect = self.dialect.clone();
             if let Some(model) = &class.model {
                 dialect.model.clone_from(model);
             }
-            Ok(Kind { workload: prepared(&class.workload, Mix::seed_of(*seed, index))?, dialect })
+            let workload = prepared(&class.workload, Mix::seed_of(*seed, index))?;
+            Ok(Kind { workload, dialect, context: context.filter(|_| class.model.is_none()) })
         });
         each.collect()
     }
@@ -172,7 +175,9 @@ impl Scout<'_> {
         probes: &[Probe],
         tokenizer: Option<&dyn Tokenizer>,
     ) -> Result<Option<Vec<Reading>>, RunError> {
-        if tokenizer.is_some() && self.settled {
+        // Of query and document, `/tokenize` says nothing; to ask for a rank generates nothing.
+        let told = self.dialect.api != Api::Rerank;
+        if tokenizer.is_some() && self.settled && told {
             let readings: Option<Vec<_>> = probes.iter().map(|p| self.tokenized(p)).collect();
             if readings.is_some() {
                 return Ok(readings);

@@ -53,6 +53,9 @@ pub struct TargetReport {
     pub api_found: bool,
     /// The model that is asked.
     pub model: String,
+    /// How many tokens the model's context holds, input and output, where the server says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u32>,
     /// What the server says it is.
     pub server: ServerReport,
     /// Those who share the load with it.
@@ -100,6 +103,9 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
     let listed = asking.models(scenario.model.as_deref())?;
     let model = scenario.model.clone().unwrap_or(listed.first);
     let api = scenario.api.map_or_else(|| probe::find(asking, &model), Ok)?;
+    if scenario.api.is_none() && !api.generates() {
+        return Err(RunError::GeneratesNothing { url: endpoint.to_string(), api });
+    }
     let exact = scenario.workload.output_policy == OutputPolicy::Exact;
     if scenario.api.is_none() && exact && !api.orders_length() {
         return Err(RunError::NoExactLength { url: endpoint.to_string(), api });
@@ -110,6 +116,7 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
         api,
         api_found: scenario.api.is_none(),
         model,
+        context_tokens: listed.context,
         server: ServerReport { name: listed.kind, version: asking.version() },
         replicas: Vec::new(),
         unverified: access.verification == Verification::Off,

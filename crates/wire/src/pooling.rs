@@ -6,8 +6,8 @@
 //! ```
 //!
 //! An answer counts as complete when it lists a result; its output is 0 tokens. To `rerank`, the
-//! first line of a prompt is the query and each further one a document; a prompt of one line is
-//! both.
+//! first line of a prompt is the query and each further one a document. A prompt of one line is
+//! asked in halves: the server counts query and document, and together they are as long as it.
 
 use infermark_terms::{Ask, DecodeFault, FinishReason};
 use serde::Serialize;
@@ -38,11 +38,20 @@ pub(crate) fn body(dialect: &Dialect, ask: &Ask) -> Result<Vec<u8>, UnsupportedP
     let text = dialect.api.text(&ask.prompt)?;
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let query = lines.next().unwrap_or_default();
-    let mut documents: Vec<_> = lines.collect();
-    if documents.is_empty() {
-        documents.push(query);
+    let documents: Vec<_> = lines.collect();
+    if !documents.is_empty() {
+        return Ok(json(&Rerank { model, query, documents }));
     }
-    Ok(json(&Rerank { model, query, documents }))
+    let (query, document) = halves(query);
+    Ok(json(&Rerank { model, query, documents: vec![document] }))
+}
+
+/// Splits a line between two words, near its middle. The space stays with the second half, so that
+/// both together have the tokens of the whole. A single word is both halves.
+fn halves(line: &str) -> (&str, &str) {
+    let spaces = line.match_indices(' ').map(|(at, _)| at).filter(|&at| at > 0);
+    let middle = spaces.min_by_key(|at| at.abs_diff(line.len() / 2));
+    middle.map_or((line, line), |at| line.split_at(at))
 }
 
 pub(crate) fn read(event: &[u8]) -> Result<Event<'_>, DecodeFault> {

@@ -373,7 +373,10 @@ fn subject_of(error: &RunError) -> Subject {
     ) {
         return Subject::Tokenizer;
     }
-    if matches!(error, RunError::NoApi { .. } | RunError::NoExactLength { .. }) {
+    if matches!(
+        error,
+        RunError::NoApi { .. } | RunError::NoExactLength { .. } | RunError::GeneratesNothing { .. }
+    ) {
         return Subject::Api;
     }
     Subject::Connection

@@ -34,7 +34,7 @@ fn clerk(source: PromptSource, turns: TurnCount) -> Arc<Clerk> {
     };
     let endpoint = Endpoint::resolve("http://127.0.0.1:9", &Route::of(Roots::Unverified));
     Arc::new(Clerk {
-        kinds: vec![Kind { workload: workload.unwrap(), dialect }],
+        kinds: vec![Kind { workload: workload.unwrap(), dialect, context: None }],
         mix: None,
         endpoints: vec![Arc::new(endpoint.unwrap())],
         deal: Deal::by(&[1.0]),
@@ -126,4 +126,30 @@ fn a_datasets_conversation_goes_on_with_its_own_words_and_the_servers_answers() 
     let said = messages(&mut feeder, 0, 1);
     let texts: Vec<_> = said.iter().map(|(_, text)| text.as_str()).collect();
     assert_eq!(texts, ["Be brief.", "Why?", "No idea.", "Really?"]);
+}
+
+#[test]
+fn completions_without_a_limit_get_what_is_left_of_the_context() {
+    let mut clerk = Arc::into_inner(synthetic(1)).unwrap();
+    let kind = &mut clerk.kinds[0];
+    let asked = |kind: &Kind, input_tokens, output_tokens| {
+        let prompt = Prompt::Text("a".repeat(100));
+        let id = RequestId(0);
+        let output_policy = OutputPolicy::Natural;
+        let ask = Ask { id, prompt, input_tokens, output_tokens, output_policy };
+        let body: Value = serde_json::from_slice(&kind.body(&ask).unwrap()).unwrap();
+        body.get("max_tokens").and_then(Value::as_u64)
+    };
+    kind.dialect.api = Api::Completions;
+    assert_eq!(asked(kind, None, None), None);
+    kind.context = Some(1000);
+    // Counted, or a token a byte; and a few for what the server puts before it.
+    assert_eq!(asked(kind, Some(40), None), Some(1000 - 40 - 16));
+    assert_eq!(asked(kind, None, None), Some(1000 - 100 - 16));
+    assert_eq!(asked(kind, None, Some(7)), Some(7));
+    // Nothing is left, as far as is known: the server is to judge.
+    kind.context = Some(100);
+    assert_eq!(asked(kind, None, None), None);
+    (kind.context, kind.dialect.api) = (Some(1000), Api::Chat);
+    assert_eq!(asked(kind, None, None), None);
 }

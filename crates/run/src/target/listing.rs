@@ -61,6 +61,8 @@ pub(super) struct Listed {
     /// The first model.
     pub(super) first: String,
     pub(super) kind: ServerKind,
+    /// The context of the model that is asked, where the list says.
+    pub(super) context: Option<u32>,
 }
 
 /// A server that is asked.
@@ -104,7 +106,8 @@ impl Asking<'_> {
                 return match (asked, listed) {
                     (Some(model), Some(listed)) => Ok(Listed { first: model.to_owned(), ..listed }),
                     (Some(model), None) => {
-                        Ok(Listed { first: model.to_owned(), kind: ServerKind::Unknown })
+                        let (first, kind) = (model.to_owned(), ServerKind::Unknown);
+                        Ok(Listed { first, kind, context: None })
                     }
                     (None, Some(listed)) => Ok(listed),
                     (None, None) => {
@@ -127,8 +130,11 @@ impl Asking<'_> {
         };
         let kind = self.kind(list.first());
         match (list.first().and_then(|model| text(model, "id")), asked) {
-            (Some(first), _) => Ok(Listed { first, kind }),
-            (None, Some(model)) => Ok(Listed { first: model.to_owned(), kind }),
+            (Some(first), asked) => {
+                let context = context(list, asked.unwrap_or(&first));
+                Ok(Listed { first, kind, context })
+            }
+            (None, Some(model)) => Ok(Listed { first: model.to_owned(), kind, context: None }),
             (None, None) => Err(RunError::NoModel { url }),
         }
     }
@@ -153,14 +159,16 @@ impl Asking<'_> {
             let index = Self::json(self.post("/v2/repository/index", b"{}"))?;
             let ready = |model: &&Value| text(model, "state").is_none_or(|state| state == "READY");
             let first = index.as_array()?.iter().find(ready)?;
-            Some(Listed { first: text(first, "name")?, kind: ServerKind::Triton })
+            let first = text(first, "name")?;
+            Some(Listed { first, kind: ServerKind::Triton, context: None })
         };
         let ollama = || {
             let tags = Self::json(self.get("/api/tags"))?;
             let first = tags.get("models")?.as_array()?.first()?;
-            Some(Listed { first: text(first, "name")?, kind: ServerKind::Ollama })
+            let first = text(first, "name")?;
+            Some(Listed { first, kind: ServerKind::Ollama, context: None })
         };
-        let tgi = || Some(Listed { first: self.tgi()?, kind: ServerKind::Tgi });
+        let tgi = || Some(Listed { first: self.tgi()?, kind: ServerKind::Tgi, context: None });
         triton().or_else(ollama).or_else(tgi)
     }
 
@@ -186,6 +194,12 @@ impl Asking<'_> {
             Some(Excerpt::new(&text(&page, key)?).to_string())
         })
     }
+}
+
+/// Returns the context of a model in the list, in tokens (vLLM, `SGLang`).
+fn context(list: &[Value], model: &str) -> Option<u32> {
+    let entry = list.iter().find(|entry| text(entry, "id").as_deref() == Some(model))?;
+    u32::try_from(entry.get("max_model_len")?.as_u64()?).ok()
 }
 
 fn text(value: &Value, key: &str) -> Option<String> {

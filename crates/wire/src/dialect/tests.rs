@@ -99,6 +99,11 @@ fn a_reranker_gets_the_lines_as_query_and_documents() {
     let body = rerank("q\n\nd1\nd2\n");
     assert_eq!(body["query"], "q");
     assert_eq!(body["documents"], serde_json::json!(["d1", "d2"]));
+    let halves = rerank("the man, and the time");
+    assert_eq!(
+        (&halves["query"], &halves["documents"][0]),
+        (&"the man,".into(), &" and the time".into())
+    );
     assert_eq!(rerank("q")["documents"], serde_json::json!(["q"]));
 }
 
