@@ -65,13 +65,6 @@ pub struct Options<'a> {
     pub shelf: Shelf,
 }
 
-impl Options<'_> {
-    /// Returns the scenario with files in place of names on a hub.
-    fn local(&self, resolved: &Resolved) -> Result<Scenario, RunError> {
-        Ok(localised(&resolved.scenario, &self.shelf, self.secrets, &mut |_| {})?)
-    }
-}
-
 /// From the clock's epoch to the beginning of load: time for the threads to start.
 const LEAD: Nanos = Nanos::from_millis(5);
 
@@ -162,9 +155,8 @@ impl Session {
         resolved: &Resolved,
         options: &Options<'_>,
     ) -> Result<Measured, RunError> {
-        let (scenario, traces) = (&options.local(resolved)?, &options.shelf.traces);
+        let (scenario, traces) = (&self.local(resolved, options)?, &options.shelf.traces);
         let shards = claim(scenario)?;
-        context::check(scenario, &self.reached.report, self.learned.preflight.template_tokens)?;
         let (price, calibrated) = (price(scenario)?, calibrated(scenario, options)?);
         let timetable = Timetable::read(scenario, traces)?;
         // The kernel begins to stamp some time after it was first asked.
@@ -239,6 +231,16 @@ impl Session {
         plan.client = Some(client(scenario, &reports));
         options.watch.judge();
         judge::finish(writer, header, &plan, tokenizer.as_deref())
+    }
+
+    /// Returns the scenario with files in place of names on a hub, once it is known to fit the
+    /// model's context.
+    fn local(&self, resolved: &Resolved, options: &Options<'_>) -> Result<Scenario, RunError> {
+        let (named, secrets) = (&resolved.scenario, options.secrets);
+        let scenario = localised(named, &options.shelf, secrets, &mut |_| {})?;
+        let template_tokens = self.learned.preflight.template_tokens;
+        context::check(&scenario, &self.reached.report, template_tokens)?;
+        Ok(scenario)
     }
 
     /// Returns who turns what is asked into the bytes that ask it.
