@@ -7,11 +7,13 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use infermark_run::RunError;
 use infermark_run::capacity::{
-    Binding, Capacity, CapacityPlan, Forecast, LoadAxis, Reached, capacity as search, check,
+    Binding, Capacity, CapacityPlan, Forecast, LoadAxis, Missing, Plateau, Reached,
+    capacity as search, check,
 };
 use infermark_run::study::Kind;
 use infermark_scenario::settings::{self, Group, Setting};
-use infermark_terms::notation;
+use infermark_terms::Nanos;
+use infermark_terms::notation::{self, DurationFault, duration};
 use serde_json::json;
 
 use crate::arguments::{argument, output, quiet, record, scenario_file};
@@ -75,9 +77,20 @@ pub(crate) fn command() -> Command {
                 .help_heading(Group::Bounds.title())
                 .help("Requests of the first runs; later ones have as many as they need"),
         )
+        .arg(
+            Arg::new("longest")
+                .long("max-duration")
+                .value_name("DURATION")
+                .value_parser(length)
+                .help_heading(Group::Bounds.title())
+                .help(
+                    "How long all runs together may last, such as `5m`; the result is then as \
+                     near as they came, and says what the rest would take",
+                ),
+        )
         .arg(scenario_file())
         .args(record())
-        .arg(study::resume(&settings(), &["axis", "precision", "first"]))
+        .arg(study::resume(&settings(), &["axis", "precision", "first", "longest"]))
         .args(output(&["table", "json"]))
         .arg(quiet())
 }
@@ -115,6 +128,7 @@ fn asked(matches: &ArgMatches) -> Result<Asked, Failure> {
         precision: *matches.get_one("precision").expect("it has a default"),
         requests: *matches.get_one("first").expect("it has a default"),
         runs_max: RUNS_MAX,
+        seconds_max: matches.get_one::<Nanos>("longest").map(|span| span.as_secs_f64()),
     };
     Ok(Asked { base, plan: json!(plan) })
 }
@@ -125,16 +139,23 @@ fn precision(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a share from 0.5% to 50%, such as `5%`".to_owned())
 }
 
+fn length(text: &str) -> Result<Nanos, String> {
+    let told = |fault: DurationFault| {
+        [Some(fault.found.to_owned()), fault.hint].into_iter().flatten().collect::<Vec<_>>()
+    };
+    let span = duration(text).map_err(|fault| told(fault).join("; "))?;
+    if span == Nanos(0) { Err("no time at all".to_owned()) } else { Ok(span) }
+}
+
 /// Says how far a search is.
 fn foretold(forecast: &Forecast, axis: LoadAxis) -> String {
-    let Forecast { between: [low, high], requests, seconds } = *forecast;
-    format!(
-        "capacity {} to {} {} so far; about {requests} more requests, {}",
-        short(low, 3),
-        short(high, 3),
-        unit(axis),
-        clock(seconds)
-    )
+    let Forecast { between: [low, high], missing } = *forecast;
+    let (low, high, missing) = (short(low, 3), short(high, 3), cost(missing));
+    format!("capacity {low} to {high} {} so far; {missing}", unit(axis))
+}
+
+fn cost(Missing { requests, seconds }: Missing) -> String {
+    format!("about {requests} more requests, {}", clock(seconds))
 }
 
 fn unit(axis: LoadAxis) -> &'static str {
@@ -146,9 +167,27 @@ fn unit(axis: LoadAxis) -> &'static str {
 
 /// Says what a search found, in sentences.
 pub(crate) fn sentences(found: &Capacity) -> Vec<String> {
+    let open = found.undecided.iter().map(|bound| {
+        format!("undecided: `{bound}`; so many requests cannot tell whether it is met")
+    });
+    let cost = format!("{} runs, {} requests", found.runs, found.requests);
+    let told = [Some(ends(found)), binds(found)].into_iter().flatten();
+    told.chain(open).chain(left(found)).chain([cost]).collect()
+}
+
+/// Says between which loads the capacity lies.
+fn ends(found: &Capacity) -> String {
     let unit = unit(found.axis);
-    let first = match (found.reached, found.met, found.missed) {
+    match (found.reached, found.met, found.missed) {
         (Reached::Nothing, _, _) => "none: the objective is not met at the lowest load".to_owned(),
+        (Reached::Plateau, Some(met), _) => {
+            let plateau = found.plateau.map(|Plateau { from, requests_per_s }| {
+                let most = short(requests_per_s, 3);
+                format!(", and from {from} on throughput no longer rises ({most} requests/s)")
+            });
+            let plateau = plateau.unwrap_or_default();
+            format!("at least {met} {unit}: no load up to there breaks the objective{plateau}")
+        }
         (_, Some(met), Some(missed)) => format!(
             "{met} to {missed} {unit} ({} % confidence): met at the first, missed at the second",
             100.0 * found.confidence
@@ -156,25 +195,39 @@ pub(crate) fn sentences(found: &Capacity) -> Vec<String> {
         (_, Some(met), None) => format!("at least {met} {unit}: the objective is met there"),
         (_, None, Some(missed)) => format!("below {missed} {unit}: the objective is missed there"),
         (_, None, None) => "unknown: no load could be decided".to_owned(),
-    };
-    let binds = found.binds.filter(|_| found.missed.is_some()).map(|binds| match binds {
-        Binding::Bound(bound) => format!("`{bound}` gives way first"),
-        Binding::Saturation => {
+    }
+}
+
+/// Says what gives way first.
+fn binds(found: &Capacity) -> Option<String> {
+    Some(match (found.binds?, found.missed, found.reached) {
+        (Binding::Bound(bound), Some(_), _) => format!("`{bound}` gives way first"),
+        (Binding::Saturation, Some(_), _) => {
             "beyond it what waits only grows, before any bound gives way".to_owned()
         }
-    });
-    let open = found.undecided.iter().map(|bound| {
-        format!("undecided: `{bound}`; so many requests cannot tell whether it is met")
-    });
-    let ended = match found.reached {
-        Reached::Limit => {
-            Some("it ended at its limit of runs, before the ends were as near as asked".to_owned())
+        (Binding::Bound(bound), None, Reached::Plateau) => {
+            let (at, unit) = (short(found.estimate?, 2), unit(found.axis));
+            format!("should waits grow on as they do, `{bound}` gives way at about {at} {unit}")
         }
-        Reached::Everything => Some("no higher load was tried".to_owned()),
-        Reached::Precision | Reached::Nothing => None,
+        (_, None, _) => return None,
+    })
+}
+
+/// Says why a search ended before the ends were as near as was asked, and what is known beside
+/// them.
+fn left(found: &Capacity) -> Vec<String> {
+    let why = match found.reached {
+        Reached::Limit => "it ended at its limit of runs, before the ends were as near as asked",
+        Reached::Time => "it ended at --max-duration, before the ends were as near as asked",
+        Reached::Everything => "no higher load was tried",
+        Reached::Plateau | Reached::Precision | Reached::Nothing => return Vec::new(),
     };
-    let cost = format!("{} runs, {} requests", found.runs, found.requests);
-    [Some(first), binds].into_iter().flatten().chain(open).chain(ended).chain([cost]).collect()
+    let line = found.estimate_ci95.map(|[low, high]| {
+        let (low, high, unit) = (short(low, 3), short(high, 3), unit(found.axis));
+        format!("all runs together put it between {low} and {high} {unit} (95 %)")
+    });
+    let missing = found.missing.map(|missing| format!("to be as near takes {}", cost(missing)));
+    [Some(why.to_owned()), line, missing].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -200,12 +253,17 @@ mod tests {
             met: Some(4.1),
             missed: Some(4.25),
             estimate: Some(4.2),
+            estimate_ci95: Some([4.12, 4.24]),
+            plateau: None,
             binds: Some(Binding::Bound(bound("ttft:p99<=200ms"))),
             undecided: Vec::new(),
             confidence: 0.95,
             reached: Reached::Precision,
             runs: 9,
             requests: 8123,
+            missing: None,
+            rests_on: Vec::new(),
+            trust: None,
         }
     }
 
@@ -231,8 +289,48 @@ mod tests {
     }
 
     #[test]
+    fn what_ended_early_says_what_is_known_and_what_the_rest_would_take() {
+        let missing = Some(Missing { requests: 1200, seconds: 282.3 });
+        let told = Capacity { missing, met: None, reached: Reached::Time, ..found() };
+        assert_eq!(
+            sentences(&told)[2..5],
+            [
+                "it ended at --max-duration, before the ends were as near as asked",
+                "all runs together put it between 4.12 and 4.24 requests/s (95 %)",
+                "to be as near takes about 1200 more requests, 5 min",
+            ]
+        );
+        assert!(length("5m").is_ok() && length("0s").is_err());
+        assert!(length("5").unwrap_err().contains("for seconds write `5s`"));
+    }
+
+    #[test]
+    fn a_plateau_is_a_lower_bound_and_says_where_throughput_stops_rising() {
+        let told = Capacity {
+            axis: LoadAxis::Concurrency,
+            met: Some(64.0),
+            missed: None,
+            reached: Reached::Plateau,
+            plateau: Some(Plateau { from: 16.0, requests_per_s: 71.23 }),
+            estimate: Some(5600.0),
+            ..found()
+        };
+        assert_eq!(
+            sentences(&told)[..2],
+            [
+                "at least 64 in flight: no load up to there breaks the objective, and from 16 on \
+                 throughput no longer rises (71.2 requests/s)",
+                "should waits grow on as they do, `ttft:p99<=200ms` gives way at about 5600 in \
+                 flight",
+            ]
+        );
+        assert_eq!(sentences(&Capacity { binds: None, ..told }).len(), 2);
+    }
+
+    #[test]
     fn a_forecast_says_between_which_loads_and_how_long() {
-        let forecast = Forecast { between: [4.0, 4.5], requests: 1200, seconds: 282.3 };
+        let missing = Missing { requests: 1200, seconds: 282.3 };
+        let forecast = Forecast { between: [4.0, 4.5], missing };
         assert_eq!(
             foretold(&forecast, LoadAxis::Rate),
             "capacity 4.00 to 4.50 requests/s so far; about 1200 more requests, 5 min"

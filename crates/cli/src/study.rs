@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, value_parser};
 use infermark_drive::Stop;
-use infermark_measure::Decision;
-use infermark_report::{Colour, CurveSheet, Dot, Saturated, Source, State, Verification, curve};
-use infermark_run::capacity::Capacity;
+use infermark_measure::{Decision, Verdict};
+use infermark_report::{
+    Colour, CurveSheet, Dot, KNEE, Saturated, Source, State, Verification, curve,
+};
+use infermark_run::capacity::{Capacity, doubts};
 use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Event, Kind, Rig, Studied, Study, StudyOptions, Taken, read};
@@ -14,7 +16,7 @@ use infermark_run::suite::Passed;
 use infermark_run::{RunError, Watch, catalogue};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::Scenario;
-use infermark_scenario::settings::Setting;
+use infermark_scenario::settings::{self, Setting};
 use infermark_terms::Trust;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -178,14 +180,16 @@ fn told_of(event: Event<'_>) -> String {
 /// learnt that the load is too much.
 pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
     let is_search = studied.kind() == Some(Kind::Capacity);
-    let is_void = |taken: &Taken| {
+    let doubts = doubts(studied);
+    let is_void = |(place, taken): (usize, &Taken)| {
         let nothing = is_search && taken.point.counts.success == 0;
-        taken.point.trust.verdict == Trust::Void && !nothing
+        let trust = doubts.as_ref().map_or(&taken.point.trust, |doubts| &doubts[place]);
+        trust.verdict == Trust::Void && !nothing
     };
     let is_missed = |taken: &Taken| taken.point.decision() == Some(Decision::Missed);
     let is_repeated = studied.kind() == Some(Kind::Repeat);
     let failed = || validate::found(studied).is_some_and(|found| found.verdict == Passed::Fail);
-    match studied.points.iter().any(is_void) {
+    match studied.points.iter().enumerate().any(is_void) {
         true => Exit::Void,
         false if failed() || is_repeated && studied.points.iter().any(is_missed) => Exit::Missed,
         false => printed,
@@ -208,7 +212,11 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
         // Each point has its own.
         asked.retain(|(label, _)| !LOADS.iter().any(|setting| setting.key == *label));
     }
-    let dots = dots(studied);
+    if studied.kind() == Some(Kind::Capacity) {
+        asked.retain(|(label, _)| *label != settings::DURATION.key);
+    }
+    let doubts = doubts(studied);
+    let dots = dots(studied, doubts.as_deref());
     let together = outcome(studied).as_ref().map(repeat::sentences);
     let beside = together.unwrap_or_else(|| beside(&header.rest));
     let sheet = CurveSheet {
@@ -227,17 +235,21 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
     curve(&sheet, colour)
 }
 
-/// Returns the points curve by curve, as far as the study came.
-pub(crate) fn dots(studied: &Studied) -> Vec<Dot<'_>> {
+/// Returns the points curve by curve, as far as the study came. `doubts` are those about each point
+/// that concern what the study found, where not all do.
+fn dots<'a>(studied: &'a Studied, doubts: Option<&'a [Verdict]>) -> Vec<Dot<'a>> {
     let sorted = spots(&studied.header.rest);
     let places = if sorted.is_empty() {
         by_load(studied)
     } else {
         sorted.into_iter().map(|spot| (spot.point, spot.mark)).collect()
     };
-    let known =
-        places.into_iter().filter_map(|(place, mark)| Some((studied.points.get(place)?, mark)));
-    known.map(|(taken, mark)| Dot { mark, ..dot(taken) }).collect()
+    let known = places.into_iter().filter_map(|(place, mark)| {
+        let taken = studied.points.get(place)?;
+        let trust = doubts.map_or(&taken.point.trust, |doubts| &doubts[place]);
+        Some(Dot { mark, trust, ..dot(taken) })
+    });
+    known.collect()
 }
 
 /// Returns a point as a page shows it.
@@ -247,6 +259,7 @@ pub(crate) fn dot(taken: &Taken) -> Dot<'_> {
         point: &taken.point,
         saturated: if taken.is_saturated() { Saturated::Yes } else { Saturated::No },
         mark: "",
+        trust: &taken.point.trust,
     }
 }
 
@@ -285,7 +298,7 @@ pub(crate) fn spots(results: &Map<String, Value>) -> Vec<Spot> {
             point: point["point"].as_u64().unwrap_or(u64::MAX) as usize,
             curve: lengths(curve),
             mark: match point["side"].as_str() {
-                _ if point["point"] == curve["knee"]["point"] => "knee",
+                _ if point["point"] == curve["knee"]["point"] => KNEE,
                 Some("over") => "over",
                 _ => "",
             },

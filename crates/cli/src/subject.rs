@@ -5,6 +5,7 @@ use std::path::Path;
 
 use infermark_measure::{Details, LoadPlan, Point};
 use infermark_report::{Origin, Place, State, Subject, Verification};
+use infermark_run::capacity::doubts;
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Kind, Studied, Taken};
 use infermark_run::sweep::is_flood;
@@ -72,10 +73,12 @@ fn places(studied: &Studied) -> Vec<(usize, Place)> {
     let spots = study::spots(&studied.header.rest);
     if spots.is_empty() {
         let all = studied.points.iter().enumerate();
-        let carried = carried(studied);
-        let named = |index: usize, taken: &Taken| {
+        let (carried, mut doubts) = (carried(studied), doubts(studied).map(Vec::into_iter));
+        let mut named = |index: usize, taken: &Taken| {
             let mark = if carried == Some(index) { "capacity" } else { "" };
-            Place { label: taken.label.clone(), mark: mark.to_owned(), ..Place::default() }
+            let (label, mark) = (taken.label.clone(), mark.to_owned());
+            let doubts = doubts.as_mut().and_then(Iterator::next);
+            Place { label, mark, doubts, ..Place::default() }
         };
         return all.map(|(index, taken)| (index, named(index, taken))).collect();
     }
@@ -83,7 +86,15 @@ fn places(studied: &Studied) -> Vec<(usize, Place)> {
         let label = label(spot.point).unwrap_or_default();
         // Where a curve has a heading of its own, its points need not say it again.
         let short = label.strip_prefix(&spot.curve).unwrap_or(&label).trim().to_owned();
-        (spot.point, Place { label: short, curve: spot.curve, mark: spot.mark.to_owned() })
+        (
+            spot.point,
+            Place {
+                label: short,
+                curve: spot.curve,
+                mark: spot.mark.to_owned(),
+                ..Place::default()
+            },
+        )
     });
     places.collect()
 }

@@ -479,7 +479,10 @@ fn saturated(evidence: &Evidence<'_>) -> Option<Caveat> {
             "in the second half of the load {arrived} requests arrived and {ended} ended: \
              latencies hang on how long the load lasts"
         ),
-        hint: "lower the rate".to_owned(),
+        hint: match evidence.plan.load {
+            LoadPlan::Trace { .. } => "replay the trace more slowly (`--time-scale`)".to_owned(),
+            LoadPlan::Open { .. } | LoadPlan::Closed { .. } => "lower the rate".to_owned(),
+        },
     })
 }
 

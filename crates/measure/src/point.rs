@@ -396,7 +396,8 @@ impl Window {
 }
 
 impl Verdict {
-    fn of(caveats: Vec<Caveat>) -> Self {
+    /// Returns the verdict that these doubts make.
+    pub fn of(caveats: Vec<Caveat>) -> Self {
         let verdict = caveats.iter().map(|caveat| caveat.lowers_to).max().unwrap_or(Trust::Sound);
         Self { verdict, caveats }
     }

@@ -7,7 +7,9 @@
 //! chance does are ruled out: that requests in flight vary as those of a calm server do, and that
 //! a server which just keeps up had more to do for a while. The first is looked for in the second
 //! half of the load, when a loop that fills at its beginning is full; the second, which takes
-//! longer to tell, in its last three quarters. A closed loop asks no more than is answered.
+//! longer to tell, in its last three quarters. A trace's bursts are no chance but its own: one at
+//! its end leaves a queue behind at any server. So of a trace the backlog must also have grown
+//! through both of its last quarters. A closed loop asks no more than is answered.
 
 use infermark_terms::{RequestRow, Stamp};
 
@@ -23,6 +25,9 @@ const CALM_DEVIATIONS: f64 = 3.0;
 /// a server that just keeps up is no explanation.
 const BUSY_DEVIATIONS: f64 = 2.7;
 const BUSY_VARIANCE: f64 = 1.5;
+/// Of what a trace's load left behind through its second half of time, each quarter brought at
+/// least this share.
+const QUARTER_SHARE: f64 = 0.1;
 /// The fewest arrivals of which anything can be said.
 const ARRIVALS_MIN: usize = 40;
 
@@ -39,7 +44,9 @@ pub(crate) fn backlog(
     roster: &Roster<'_>,
     population: &Population<'_>,
 ) -> Option<Backlog> {
-    let LoadPlan::Open { .. } = load else { return None };
+    if let LoadPlan::Closed { .. } = load {
+        return None;
+    }
     let members = population.members();
     if members.len() < ARRIVALS_MIN {
         return None;
@@ -60,13 +67,25 @@ pub(crate) fn backlog(
     let in_flight = 1.0 + in_flight(roster.rows(), Span { start: due(0), end: middle });
     let calm = CALM_DEVIATIONS * (2.0 * in_flight).sqrt();
     let busy = BUSY_DEVIATIONS * (BUSY_VARIANCE * most.arrived as f64).sqrt();
-    (half.behind() > calm && most.behind() > busy).then_some(half)
+    let is_lasting = match load {
+        LoadPlan::Trace { .. } => grows_through(due(0), last, through),
+        LoadPlan::Open { .. } | LoadPlan::Closed { .. } => true,
+    };
+    (half.behind() > calm && most.behind() > busy && is_lasting).then_some(half)
+}
+
+/// Says whether each of the last two quarters of the time brought its part of the backlog.
+fn grows_through(first: Stamp, last: Stamp, through: impl Fn(Stamp) -> Backlog) -> bool {
+    let length = last.since(first).0;
+    let at = |quarter: u64| Stamp(first.0 + length / 4 * quarter);
+    let (both, later) = (through(at(2)).behind(), through(at(3)).behind());
+    later.min(both - later) > QUARTER_SHARE * both
 }
 
 impl Backlog {
-    /// Returns how many more arrived than ended.
+    /// Returns how many more arrived than ended; below 0 where fewer did.
     fn behind(self) -> f64 {
-        self.arrived.saturating_sub(self.ended) as f64
+        self.arrived as f64 - self.ended as f64
     }
 }
 

@@ -1027,6 +1027,30 @@ fn a_saturated_queue_is_called_so_and_a_calm_one_is_not() {
     assert!(!queue(1, 1.3, 1000).measure(&closed).saturated, "it asks no more than is answered");
 }
 
+#[test]
+fn a_trace_saturates_a_server_too_and_a_burst_at_its_end_does_not() {
+    let measured = |run: &Run| {
+        let dues: Vec<_> = run.rows.iter().map(|row| row.due.since(Stamp::ZERO)).collect();
+        let load = LoadPlan::trace(&dues, 1.0, None);
+        let window = WindowPlan::Whole { start: Stamp::ZERO };
+        run.measure(&PointPlan { load, window, ..plan(0, 1) })
+    };
+    let called =
+        |load: f64| (0..20).filter(|&seed| measured(&queue(seed, load, 1000)).saturated).count();
+    assert_eq!([called(0.5), called(1.3)], [0, 20]);
+    let caveats = measured(&queue(1, 1.3, 1000)).trust.caveats;
+    let hint = &caveats.iter().find(|c| c.code == CaveatCode::Saturated).unwrap().hint;
+    assert!(hint.contains("--time-scale"), "{hint}");
+    // A fifth of all requests come in the last moment, and are answered one after another.
+    let mut burst = queue(1, 0.5, 1000);
+    let last = burst.rows[799].due.as_secs_f64();
+    for (place, row) in burst.rows.iter_mut().enumerate().skip(800) {
+        let (due, waits) = (last + 0.001 * place as f64, 0.025 * (place - 799) as f64);
+        *row = answered(place as u64, [due, due + waits, due + waits + 0.09]);
+    }
+    assert!(!measured(&burst).saturated, "the server caught up with all that came before");
+}
+
 /// Requests that arrive at 40/s for 100 s and take 8 s each, so that the load is steady from 8 s
 /// on, unless they come at a growing rate.
 fn filling(seed: u64, growth: f64) -> Run {

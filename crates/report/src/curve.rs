@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use infermark_measure::Point;
+use infermark_measure::{Point, Verdict};
 use infermark_terms::{CaveatCode, Trust};
 
 use crate::figure::{ABSENT, cell};
@@ -48,6 +48,8 @@ pub struct Dot<'a> {
     pub saturated: Saturated,
     /// What else stands beside it: one short word, such as `knee`.
     pub mark: &'a str,
+    /// The doubts about it that concern what the study found.
+    pub trust: &'a Verdict,
 }
 
 /// Whether a point is saturated.
@@ -155,7 +157,7 @@ fn line(label: &str, cells: &[String; COLUMNS_SHOWN.len()], mark: &str) -> Strin
 
 /// Writes the least trust of all points, and every doubt once, with the points that it is of.
 pub(crate) fn trust(page: &mut Page, dots: &[Dot<'_>]) {
-    let worst = dots.iter().map(|dot| dot.point.trust.verdict).max().unwrap_or(Trust::Sound);
+    let worst = dots.iter().map(|dot| dot.trust.verdict).max().unwrap_or(Trust::Sound);
     let (tone, verdict) = match worst {
         Trust::Sound => (Tone::Good, "sound: nothing is known against these figures"),
         Trust::Doubtful => (Tone::Warning, "doubtful: read the caveats first"),
@@ -163,7 +165,7 @@ pub(crate) fn trust(page: &mut Page, dots: &[Dot<'_>]) {
     };
     page.block("trust", tone, [verdict.to_owned()]);
     let mut codes: Vec<CaveatCode> = Vec::new();
-    let caveats = || dots.iter().flat_map(|d| d.point.trust.caveats.iter().map(move |c| (d, c)));
+    let caveats = || dots.iter().flat_map(|d| d.trust.caveats.iter().map(move |c| (d, c)));
     for (_, caveat) in caveats() {
         if !codes.contains(&caveat.code) {
             codes.push(caveat.code);

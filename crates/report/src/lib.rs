@@ -60,6 +60,6 @@ pub use ledger::{csv, harmless};
 pub use markdown::markdown;
 pub use page::{COLUMNS, Colour};
 pub use sheet::{Sheet, Source, State, Verification};
-pub use subject::{Origin, Place, Subject, Verdict};
+pub use subject::{KNEE, Origin, Place, Subject, Verdict};
 pub use table::table;
 pub use workbook::xlsx;

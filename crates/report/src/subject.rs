@@ -52,6 +52,9 @@ pub struct Subject {
     pub record: String,
 }
 
+/// The word beside a curve's knee.
+pub const KNEE: &str = "knee";
+
 /// What is known of a point of a study beside its figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -61,6 +64,8 @@ pub struct Place {
     pub curve: String,
     /// One short word beside it, such as `knee`; empty where there is none.
     pub mark: String,
+    /// The doubts about it that concern what the study found; absent where all do.
+    pub doubts: Option<infermark_measure::Verdict>,
 }
 
 /// One line of what a suite asks.
@@ -89,6 +94,12 @@ impl Subject {
             LoadPlan::Trace { time_scale, .. } => format!("trace {time_scale}x"),
         };
         self.places.get(index).map_or_else(load, |place| place.label.clone())
+    }
+
+    /// Returns the doubts about a point that concern what is reported.
+    pub(crate) fn doubts(&self, index: usize) -> &infermark_measure::Verdict {
+        let known = self.places.get(index).and_then(|place| place.doubts.as_ref());
+        known.unwrap_or(&self.points[index].trust)
     }
 }
 
@@ -122,6 +133,11 @@ pub(crate) struct Placed<'a> {
 }
 
 impl Placed<'_> {
+    /// Says whether its study found the knee there.
+    pub(crate) fn is_knee(&self) -> bool {
+        self.place.is_some_and(|place| place.mark == KNEE)
+    }
+
     /// Returns what a person calls it beside the others of its series.
     pub(crate) fn label(&self) -> String {
         self.place.map_or_else(|| short(self.at), |place| place.label.clone())

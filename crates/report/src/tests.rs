@@ -670,7 +670,13 @@ fn with_acceptance<T>(show: impl FnOnce(&AcceptanceSheet<'_>) -> T) -> T {
     let mut run = Run::open(300);
     run.plan.slo = "ttft:p99<=1s,failure_rate<=0.1%".parse().unwrap();
     let point = run.point();
-    let dot = |label| Dot { label, point: &point, saturated: Saturated::No, mark: "" };
+    let dot = |label| Dot {
+        label,
+        point: &point,
+        saturated: Saturated::No,
+        mark: "",
+        trust: &point.trust,
+    };
     let dots = [dot("vllm · concurrency 4"), dot("tgi · concurrency 4")];
     let group = |heading: &str| DotGroup {
         heading: heading.to_owned(),
@@ -748,13 +754,16 @@ fn a_study_stands_as_a_table_with_each_doubt_once() {
         detail: "completions fall behind".to_owned(),
         hint: "lower the rate".to_owned(),
     }];
-    let dot = |label, point, saturated, mark| Dot { label, point, saturated, mark };
     let dots = [
-        dot("rate 5/s", &calm, Saturated::No, ""),
-        dot("rate 20/s", &calm, Saturated::No, "knee"),
-        dot("rate 40/s", &full, Saturated::Yes, "over"),
-        dot("a label that is longer than its column", &full, Saturated::Yes, "much too long"),
+        ("rate 5/s", &calm, Saturated::No, ""),
+        ("rate 20/s", &calm, Saturated::No, "knee"),
+        ("rate 40/s", &full, Saturated::Yes, "over"),
+        ("a label that is longer than its column", &full, Saturated::Yes, "much too long"),
     ];
+    let dots = dots.map(|(label, point, saturated, mark)| {
+        let trust = &point.trust;
+        Dot { label, point, saturated, mark, trust }
+    });
     let page = curve(
         &CurveSheet {
             command: "infermark sweep",

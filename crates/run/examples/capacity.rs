@@ -87,8 +87,13 @@ impl Case {
     }
 
     fn search(&self, seed: u64) -> Capacity {
-        let plan =
-            CapacityPlan { axis: self.axis, precision: PRECISION, requests: 400, runs_max: 60 };
+        let plan = CapacityPlan {
+            axis: self.axis,
+            precision: PRECISION,
+            requests: 400,
+            runs_max: 60,
+            seconds_max: None,
+        };
         let mut rig = Virtual::new(self.scenario(seed));
         capacity(&mut rig, &plan, &|_| ()).expect("the simulator answers")
     }

@@ -22,6 +22,9 @@
 //! measured lies below c, another above, both at 97.5 %, and they are no further apart than asked.
 //! These two are the result: highest met, lowest missed.
 //!
+//! In a closed loop a bound may never break, since a loop asks no more than is answered. Doubling
+//! ends where throughput no longer rises and no bound would give way within reach.
+//!
 //! Where no figure rises to the limit (a load that saturates while the bounds still hold, failures
 //! that begin at once), the search halves the open stretch by verdicts.
 //!
@@ -35,14 +38,20 @@
 
 mod evidence;
 mod line;
+mod plateau;
+mod trust;
 
-use infermark_measure::Decision;
+use infermark_measure::{Decision, Point};
 use infermark_scenario::settings::{self, Setting};
+use infermark_terms::Trust;
 use infermark_terms::slo::{Bound, Level, Slo, Statistic, Subject};
 use serde::{Deserialize, Serialize};
 
-use self::evidence::{Evidence, Plain, requests_min, undecided};
+use self::evidence::{Evidence, Plain, pace, requests_min, undecided};
 use self::line::Line;
+use self::plateau::Beyond;
+pub use self::trust::doubts;
+
 use crate::RunError;
 use crate::study::{Early, Order, Rig, Taken};
 
@@ -57,6 +66,9 @@ pub struct CapacityPlan {
     pub requests: u64,
     /// The most runs.
     pub runs_max: u32,
+    /// The longest that all runs together may last, in seconds; absent where nothing bounds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_max: Option<f64>,
 }
 
 /// Along which axis load rises.
@@ -81,6 +93,12 @@ pub struct Capacity {
     pub missed: Option<f64>,
     /// The best single guess, where there is one between the two.
     pub estimate: Option<f64>,
+    /// Its 95 % interval, by the regression through all runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_ci95: Option<[f64; 2]>,
+    /// Where throughput stops rising, of a closed loop that no load breaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<Plateau>,
     /// What gives way first.
     pub binds: Option<Binding>,
     /// Bounds of which the runs up to the highest load that meets the others cannot tell.
@@ -90,10 +108,38 @@ pub struct Capacity {
     pub confidence: f64,
     /// Why the search ended.
     pub reached: Reached,
-    /// Runs that were made.
+    /// Runs that were made, the idle one and the one as fast as it goes included.
     pub runs: u32,
-    /// Requests that were sent in them.
+    /// Requests of all of them: those that finished, or were due in the window if those are more.
     pub requests: u64,
+    /// What it would take to bring the ends as near as was asked; absent where they are, or where
+    /// nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+    /// The places of the runs that this rests on, among all that were made.
+    #[serde(default)]
+    pub rests_on: Vec<u32>,
+    /// The worst of the verdicts on these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+}
+
+/// Where throughput stops rising.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plateau {
+    /// The least load at which it is as great as it gets, to a few per cent.
+    pub from: f64,
+    /// The greatest throughput.
+    pub requests_per_s: f64,
+}
+
+/// What a search would still take, about.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Missing {
+    /// So many requests.
+    pub requests: u64,
+    /// How long they take, in seconds.
+    pub seconds: f64,
 }
 
 /// What gives way first as load rises.
@@ -116,8 +162,13 @@ pub enum Reached {
     Nothing,
     /// The objective is met at the highest load that there is.
     Everything,
+    /// The objective is met at every load up to the one at which throughput no longer rises, and
+    /// beyond.
+    Plateau,
     /// So many runs are as many as were allowed.
     Limit,
+    /// Another run would have lasted longer than was allowed.
+    Time,
 }
 
 /// How far a search is.
@@ -125,10 +176,8 @@ pub enum Reached {
 pub struct Forecast {
     /// Between which loads the capacity seems to lie.
     pub between: [f64; 2],
-    /// How many more requests it takes, about.
-    pub requests: u64,
-    /// How long they take, in seconds.
-    pub seconds: f64,
+    /// What it still takes.
+    pub missing: Missing,
 }
 
 /// The confidence of the result.
@@ -155,7 +204,8 @@ const BEHIND_SHARE: f64 = 0.25;
 /// Runs that are shorter than this share of the longest do not count: a queue takes its time to
 /// grow, and short runs near saturation look better than they should.
 const LENGTH_MIN: f64 = 0.15;
-/// The furthest from the estimate that a run is put, as a logarithm.
+/// The furthest from the estimate that a run is put, as a logarithm, and from runs that look alike;
+/// twice as far from the estimate where time is short.
 const AWAY_MAX: f64 = 0.05;
 /// A run at a load that could not be decided is repeated with so many times the requests.
 const VERDICT_GROWTH: u64 = 2;
@@ -180,6 +230,8 @@ const RATE_STEP: f64 = 1.5;
 const SLOTS_STEP: f64 = 2.0;
 /// Requests for each that is in flight: a closed loop's emptying weighs little then.
 const REQUESTS_PER_SLOT: f64 = 16.0;
+/// A run that there is not so much room for, as a share of its requests, is not begun.
+const ROOM_MIN: f64 = 0.5;
 /// The warm-up: so many times the E2E of the run before, and for rates at least this share of the
 /// run's length.
 const WARMUP_E2ES: f64 = 2.0;
@@ -240,21 +292,28 @@ pub fn capacity(
         requests_min: plan.requests.max(least),
         plan: *plan,
         evidence: Vec::new(),
+        runs: 0,
         requests: 0,
+        seconds: 0.0,
         e2e: 0.0,
+        pace: 0.0,
         range: [1.0, CONCURRENCY_MAX],
         rig,
     };
     search.sound()?;
     loop {
-        if let Some(reached) = search.reached() {
-            return Ok(search.result(reached));
-        }
         let next = search.next();
+        let missing = next.forecast.map(|forecast| forecast.missing);
+        if let Some(reached) = search.reached() {
+            return Ok(search.result(reached, missing));
+        }
+        let Some(requests) = search.affordable(&next) else {
+            return Ok(search.result(Reached::Time, missing));
+        };
         if let Some(forecast) = &next.forecast {
             tell(forecast);
         }
-        search.run(next.load, next.requests)?;
+        search.run(next.load, requests)?;
     }
 }
 
@@ -264,10 +323,14 @@ struct Search<'a> {
     /// The fewest requests of a run.
     requests_min: u64,
     evidence: Vec<Evidence>,
-    /// All that were sent.
+    /// All runs that were made, their requests, and how long they lasted.
+    runs: u32,
     requests: u64,
-    /// Mean E2E of the last run that had any, in seconds.
+    seconds: f64,
+    /// Mean E2E of the last run that had any, in seconds, and how many requests were answered a
+    /// second.
     e2e: f64,
+    pace: f64,
     /// The least and the greatest load that is tried.
     range: [f64; 2],
 }
@@ -283,18 +346,17 @@ impl Search<'_> {
     /// Measures an idle target and, for rates, one that is asked as fast as it goes: the capacity
     /// lies between the two.
     fn sound(&mut self) -> Result<(), RunError> {
-        let rate = |taken: &Taken| taken.point.rates.map_or(0.0, |rates| rates.requests_per_s);
         let one = vec![(&settings::CONCURRENCY, "1".to_owned())];
         let idle = self.take("idle", one, IDLE_REQUESTS, Early::Never)?;
         let is_missed = Decision::of(&idle.point.slo) == Some(Decision::Missed);
         if is_missed || idle.point.counts.success == 0 {
             let load = match self.plan.axis {
-                LoadAxis::Rate => rate(&idle),
+                LoadAxis::Rate => pace(&idle),
                 LoadAxis::Concurrency => 1.0,
             };
             self.range[0] = load;
-            let told = Evidence::of(load, &idle, 0.0);
-            self.evidence.push(Evidence { plain: Plain::TooMuch, ..told });
+            self.note(load, &idle, 0.0);
+            self.evidence[0].plain = Plain::TooMuch;
             return Ok(());
         }
         if self.plan.axis == LoadAxis::Concurrency {
@@ -302,8 +364,8 @@ impl Search<'_> {
         }
         let flood = vec![(&settings::THROUGHPUT, "yes".to_owned())];
         let flood = self.take("throughput", flood, self.requests_min, Early::Never)?;
-        let most = rate(&flood).max(rate(&idle));
-        self.range = [rate(&idle) * BOTTOM_SHARE, most * FLOOD_EXCESS];
+        let most = pace(&flood).max(pace(&idle));
+        self.range = [pace(&idle) * BOTTOM_SHARE, most * FLOOD_EXCESS];
         Ok(())
     }
 
@@ -319,7 +381,10 @@ impl Search<'_> {
             (_, Some(low), Some(high)) if self.is_near(low, high) && self.is_long(low, high) => {
                 Some(Reached::Precision)
             }
-            _ if self.runs() >= self.plan.runs_max => Some(Reached::Limit),
+            ((Some(met), None), ..) if self.beyond().is_some_and(|beyond| beyond.is_all(met)) => {
+                Some(Reached::Plateau)
+            }
+            _ if self.runs >= self.plan.runs_max => Some(Reached::Limit),
             _ => None,
         }
     }
@@ -348,6 +413,27 @@ impl Search<'_> {
         Next { load, requests: self.requests_min, forecast: None }
     }
 
+    /// Returns what the loads of a closed loop so far, none of which breaks the objective, say of
+    /// greater ones.
+    fn beyond(&self) -> Option<Beyond> {
+        if self.plan.axis == LoadAxis::Rate {
+            return None;
+        }
+        let mut climbed: Vec<_> = self.standing().collect();
+        climbed.sort_by(|a, b| a.load.total_cmp(&b.load));
+        Beyond::of(&climbed)
+    }
+
+    /// Returns how many of the next run's requests there is time for; nothing where that is too few
+    /// to say much.
+    fn affordable(&self, next: &Next) -> Option<u64> {
+        let Some(most) = self.plan.seconds_max else { return Some(next.requests) };
+        let warmup = self.warmup(next.load, next.requests);
+        let room = (most - self.seconds - warmup).max(0.0) * self.pace_at(next.load);
+        let least = (next.requests as f64 * ROOM_MIN).max(self.requests_min as f64);
+        (room >= least).then(|| next.requests.min(room as u64))
+    }
+
     /// Returns a load at an edge of what the line leaves open, and how many requests it gets.
     fn by_line(&self, line: Line) -> Next {
         let grown = (self.longest() * GROWTH_MAX).max(self.requests_min as f64);
@@ -356,15 +442,20 @@ impl Search<'_> {
         let Some((root, reach)) = line.root().zip(line.reach()) else {
             return Next { load: self.aside(), requests: grown as u64, forecast: None };
         };
-        // While the slope is little known, runs further apart say more of it.
-        let away = if reach.is_finite() { reach / 2.0 } else { 0.0 };
-        let away = away.clamp(self.half(), AWAY_MAX.max(self.half()));
-        let sign = if self.runs().is_multiple_of(2) { -1.0 } else { 1.0 };
+        // While the slope is little known, runs further apart say more of it. Where the search may
+        // end before its time, those at the edge of what is open are its ends.
+        let (share, furthest) = match self.plan.seconds_max {
+            None => (0.5, AWAY_MAX),
+            Some(_) => (1.0, 2.0 * AWAY_MAX),
+        };
+        let away = if reach.is_finite() { share * reach } else { 0.0 };
+        let away = away.clamp(self.half(), furthest.max(self.half()));
+        let sign = if self.turn() { -1.0 } else { 1.0 };
         // Where the line crosses the limit far from any run, it is a guess.
         let loads = || self.counted().map(|one| one.load);
         let (least, most) = (loads().fold(f64::INFINITY, f64::min), loads().fold(0.0, f64::max));
-        let spare = AWAY_MAX.exp();
-        let load = (root + sign * away).exp().clamp(least / spare, most * spare);
+        let apart = furthest.exp();
+        let load = (root + sign * away).exp().clamp(least / apart, most * apart);
         if load >= self.too_much() {
             return Next { load: self.aside(), requests: grown as u64, forecast: None };
         }
@@ -377,11 +468,9 @@ impl Search<'_> {
         let requests =
             part.max(self.longest() * SHORTER_MIN).max(fewest).max(self.requests_min as f64) as u64;
         let missing = ((needed - counted).max(0.0) as u64).max(requests);
-        let forecast = Forecast {
-            between: [(root - reach).exp(), (root + reach).exp()],
-            requests: missing,
-            seconds: missing as f64 / root.exp(),
-        };
+        let missing =
+            Missing { requests: missing, seconds: missing as f64 / self.pace_at(root.exp()) };
+        let forecast = Forecast { between: between(root, reach), missing };
         Next { load, requests, forecast: Some(forecast) }
     }
 
@@ -423,7 +512,7 @@ impl Search<'_> {
         } else {
             (floor, floor - beside, Decision::Met)
         };
-        let in_turn = self.runs().is_multiple_of(2) && !is(aside, wanted);
+        let in_turn = self.turn() && !is(aside, wanted);
         let load = if in_turn { aside } else { at };
         let longest = self.evidence.iter().filter(|one| one.is_at(load));
         let longest = longest.map(|one| one.requests).max().unwrap_or_default();
@@ -478,28 +567,49 @@ impl Search<'_> {
 
     /// Returns the highest measured load that is met, and the lowest that is missed, both decided.
     fn ends(&self) -> (Option<f64>, Option<f64>) {
-        let (under, over): (Vec<f64>, Vec<f64>) = if let Some(line) = self.line() {
-            let too_much = self.too_much();
-            let is_under = |one: &&Evidence| {
-                let (height, reach) = line.at(one.load.ln());
-                height + reach < 0.0 && one.load < too_much
-            };
-            let is_over = |one: &&Evidence| {
-                let (height, reach) = line.at(one.load.ln());
-                height - reach > 0.0 || one.load >= too_much
-            };
-            let loads = |is: &dyn Fn(&&Evidence) -> bool| {
-                self.counted().filter(is).map(|one| one.load).collect()
-            };
-            (loads(&is_under), loads(&is_over))
-        } else {
-            let of = |wanted| self.standing().filter(move |one| one.verdict() == wanted);
-            let missed: Vec<_> = of(Decision::Missed).map(|one| one.load).collect();
-            let least = missed.iter().copied().fold(f64::INFINITY, f64::min);
-            let met = of(Decision::Met).map(|one| one.load).filter(|load| *load < least);
-            (met.collect(), missed)
-        };
-        (under.into_iter().max_by(f64::total_cmp), over.into_iter().min_by(f64::total_cmp))
+        match self.line() {
+            Some(line) => self.ends_by_line(line, self.counted()),
+            None => self.ends_by_verdict(),
+        }
+    }
+
+    /// Returns what is known of the ends before they are near: of any load that was measured, what
+    /// the line says there. While it says nothing yet, the verdicts of single runs do, as far as
+    /// they agree with it: near saturation short runs look better than they should.
+    fn known_ends(&self) -> (Option<f64>, Option<f64>) {
+        let (met, missed) = self.ends_by_verdict();
+        let Some(line) = self.line() else { return (met, missed) };
+        let (low, high) = self.ends_by_line(line, self.evidence.iter());
+        let root = line.root().map(f64::exp);
+        let low = low.or(met.filter(|met| root.is_some_and(|root| *met < root)));
+        (low, high.or(missed.filter(|missed| root.is_some_and(|root| root < *missed))))
+    }
+
+    /// Returns the ends among the loads of these runs, by the line.
+    fn ends_by_line<'a>(
+        &'a self,
+        line: Line,
+        runs: impl Iterator<Item = &'a Evidence>,
+    ) -> (Option<f64>, Option<f64>) {
+        let too_much = self.too_much();
+        let (mut low, mut high) = (None, None);
+        for load in runs.map(|one| one.load) {
+            let (height, reach) = line.at(load.ln());
+            if load >= too_much || height - reach > 0.0 {
+                high = Some(high.map_or(load, |least: f64| least.min(load)));
+            } else if height + reach < 0.0 {
+                low = Some(low.map_or(load, |most: f64| most.max(load)));
+            }
+        }
+        (low, high)
+    }
+
+    fn ends_by_verdict(&self) -> (Option<f64>, Option<f64>) {
+        let of = |wanted| self.standing().filter(move |one| one.verdict() == wanted);
+        let missed = of(Decision::Missed).map(|one| one.load).min_by(f64::total_cmp);
+        let met = of(Decision::Met).map(|one| one.load);
+        let met = met.filter(|load| missed.is_none_or(|missed| *load < missed));
+        (met.max_by(f64::total_cmp), missed)
     }
 
     fn is_near(&self, low: f64, high: f64) -> bool {
@@ -521,34 +631,49 @@ impl Search<'_> {
         Line::through(&sights)
     }
 
-    fn runs(&self) -> u32 {
-        self.evidence.len() as u32
+    /// Says whether the next run lies under what is looked for, or over it.
+    fn turn(&self) -> bool {
+        self.evidence.len().is_multiple_of(2)
+    }
+
+    /// Returns how many requests a second a load is about.
+    fn pace_at(&self, load: f64) -> f64 {
+        match self.plan.axis {
+            LoadAxis::Rate => load,
+            LoadAxis::Concurrency => self.pace,
+        }
+    }
+
+    /// Returns how long a run of so many requests warms up, in seconds.
+    fn warmup(&self, load: f64, requests: u64) -> f64 {
+        let warm = WARMUP_E2ES * self.e2e;
+        match self.plan.axis {
+            LoadAxis::Rate => warm.max(WARMUP_SHARE * requests as f64 / load),
+            LoadAxis::Concurrency => warm,
+        }
     }
 
     /// Makes one run on the axis.
     fn run(&mut self, load: f64, requests: u64) -> Result<(), RunError> {
-        let warm = WARMUP_E2ES * self.e2e;
-        let mut changes: Vec<(&'static Setting, String)> = Vec::new();
-        let (load, name, requests, warmup, early) = match self.plan.axis {
+        let (load, name, change, requests, early) = match self.plan.axis {
             LoadAxis::Rate => {
                 let rate = rounded(load);
-                changes.push((&settings::RATE, format!("{rate}/s")));
-                let warmup = warm.max(WARMUP_SHARE * requests as f64 / rate);
-                (rate, format!("rate {rate}/s"), requests, warmup, Early::WhenSaturated)
+                let change = (&settings::RATE, format!("{rate}/s"));
+                (rate, format!("rate {rate}/s"), change, requests, Early::WhenSaturated)
             }
             LoadAxis::Concurrency => {
                 let slots = load.round();
-                changes.push((&settings::CONCURRENCY, slots.to_string()));
+                let change = (&settings::CONCURRENCY, slots.to_string());
                 let requests = requests.max((REQUESTS_PER_SLOT * slots) as u64);
-                (slots, format!("{slots} slots"), requests, warm, Early::Never)
+                (slots, format!("{slots} slots"), change, requests, Early::Never)
             }
         };
+        let mut changes: Vec<(&'static Setting, String)> = vec![change];
         if self.rig.base().scenario.bounds.warmup.0 == 0 {
-            changes.push((&settings::WARMUP, format!("{warmup:.3}s")));
+            changes.push((&settings::WARMUP, format!("{:.3}s", self.warmup(load, requests))));
         }
         let taken = self.take(&name, changes, requests, early)?;
-        let behind = self.plan.precision * BEHIND_SHARE;
-        self.evidence.push(Evidence::of(load, &taken, behind));
+        self.note(load, &taken, self.plan.precision * BEHIND_SHARE);
         Ok(())
     }
 
@@ -561,21 +686,32 @@ impl Search<'_> {
     ) -> Result<Taken, RunError> {
         changes.push((&settings::REQUESTS, requests.to_string()));
         let taken = self.rig.take(&Order { label: name.to_owned(), changes, early })?;
-        let whole = taken.point.window.whole_run.map_or(0, |whole| whole.requests);
-        self.requests += whole.max(taken.point.counts.due);
+        self.runs += 1;
+        self.requests += requests_of(&taken.point);
+        self.seconds += taken.point.window.whole_run.map_or(0.0, |whole| whole.end_s);
         self.e2e = taken.point.latency.e2e_ms.map_or(self.e2e, |e2e| e2e.mean / 1e3);
+        self.pace = pace(&taken);
         Ok(taken)
     }
 
-    fn result(self, reached: Reached) -> Capacity {
+    /// Keeps what the last run says. Saturated counts as too much where more than a share `behind`
+    /// is not carried.
+    fn note(&mut self, load: f64, taken: &Taken, behind: f64) {
+        let slo = &self.rig.base().scenario.slo;
+        self.evidence.push(Evidence::of(load, self.runs - 1, taken, slo, behind));
+    }
+
+    fn result(self, reached: Reached, missing: Option<Missing>) -> Capacity {
+        let looks = sides(self.evidence.iter());
         let (met, missed) = match reached {
-            Reached::Nothing => (None, sides(self.evidence.iter()).1),
-            Reached::Everything => (sides(self.evidence.iter()).0, None),
-            Reached::Precision | Reached::Limit => self.ends(),
+            Reached::Nothing => (None, looks.1),
+            Reached::Everything | Reached::Plateau => (looks.0, None),
+            Reached::Precision => self.ends(),
+            Reached::Limit | Reached::Time => self.known_ends(),
         };
-        let estimate = self.line().and_then(|line| line.root()).map(f64::exp);
-        let inside =
-            |load: f64| met.is_none_or(|met| load >= met) && missed.is_none_or(|m| load <= m);
+        let beyond = self.beyond().filter(|_| reached == Reached::Plateau);
+        let breaks = beyond.and_then(|beyond| beyond.breaks);
+        let (estimate, estimate_ci95) = self.estimate([met, missed]);
         let first =
             self.evidence.iter().filter(|one| missed.is_some_and(|missed| one.is_at(missed)));
         // The figures of one run at that load may still look met: it is the line that says no.
@@ -586,15 +722,48 @@ impl Search<'_> {
             axis: self.plan.axis,
             met,
             missed,
-            estimate: estimate.filter(|load| inside(*load)).map(rounded),
-            binds: first.and_then(|one| one.binds),
+            estimate: estimate.or(breaks.map(|(slots, _)| slots)).map(rounded),
+            estimate_ci95,
+            plateau: beyond.map(|beyond| beyond.plateau),
+            binds: first.and_then(|one| one.binds).or(breaks.map(|(_, binds)| binds)),
             undecided: undecided(&up_to),
             confidence: CONFIDENCE,
             reached,
-            runs: self.runs(),
+            runs: self.runs,
             requests: self.requests,
+            missing: missing.filter(|_| matches!(reached, Reached::Limit | Reached::Time)),
+            trust: self.resting_on([met, missed]).map(|one| one.trust).max(),
+            rests_on: self.resting_on([met, missed]).map(|one| one.place).collect(),
         }
     }
+
+    /// Returns where the line crosses the limit, if that lies between the ends, and its interval.
+    fn estimate(&self, [met, missed]: [Option<f64>; 2]) -> (Option<f64>, Option<[f64; 2]>) {
+        let inside =
+            |load: &f64| met.is_none_or(|met| *load >= met) && missed.is_none_or(|m| *load <= m);
+        let Some(line) = self.line() else { return (None, None) };
+        let root = line.root().filter(|root| inside(&root.exp()));
+        let reach = line.reach().filter(|reach| reach.is_finite());
+        (root.map(f64::exp), root.zip(reach).map(|(root, reach)| between(root, reach)))
+    }
+
+    /// Returns the runs that these ends rest on: all that the line goes through, or else those at
+    /// the ends.
+    fn resting_on(&self, ends: [Option<f64>; 2]) -> impl Iterator<Item = &Evidence> {
+        let line = self.line().is_some();
+        let is_at_end = move |one: &Evidence| ends.iter().flatten().any(|end| one.is_at(*end));
+        self.counted().filter(move |one| line || is_at_end(one))
+    }
+}
+
+/// Returns about between which loads the crossing lies, both given as logarithms.
+fn between(root: f64, reach: f64) -> [f64; 2] {
+    [(root - reach).exp(), (root + reach).exp()].map(rounded)
+}
+
+/// Returns the requests of a run: those that finished, or were due in the window if those are more.
+fn requests_of(point: &Point) -> u64 {
+    point.window.whole_run.map_or(0, |whole| whole.requests).max(point.counts.due)
 }
 
 /// Returns the highest load below which nothing looks missed, and the lowest that looks so, by the

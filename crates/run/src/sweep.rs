@@ -16,7 +16,7 @@ use crate::study::{Early, Order, Rig, Taken};
 /// The greatest concurrency that doubling tries.
 const CONCURRENCY_MAX: u32 = 4096;
 /// A doubling that raises the output rate by less is the last.
-const GAIN_MIN: f64 = 0.03;
+pub(crate) const GAIN_MIN: f64 = 0.03;
 /// Requests for each that is in flight, so that filling and emptying the loop weigh little.
 const REQUESTS_PER_SLOT: u64 = 8;
 

@@ -95,7 +95,7 @@ pub(crate) fn places(validation: &Validation) -> Vec<(usize, Place)> {
         let points = group.points.iter();
         points.map(move |(point, label)| {
             let (label, curve) = (label.clone(), curve.clone());
-            (*point, Place { label, curve, mark: String::new() })
+            (*point, Place { label, curve, ..Place::default() })
         })
     });
     groups.collect()

@@ -7,6 +7,7 @@ use super::{Html, Subject, count, defined, figure, interval, money, percent};
 use crate::Passed;
 use crate::figure::ABSENT;
 use crate::objectives;
+use crate::subject::KNEE;
 
 /// A figure that stands out: its name, value, unit, and what else to know.
 type Tile = (&'static str, String, &'static str, String);
@@ -172,7 +173,7 @@ pub(super) fn tally(page: &mut Html, subject: &Subject) {
 /// Writes the figures of the point that a study was for: its knee, or the highest load that it
 /// found to be carried.
 pub(super) fn sought(page: &mut Html, subject: &Subject) {
-    for (mark, heading) in [("knee", "At the knee"), ("capacity", "At capacity")] {
+    for (mark, heading) in [(KNEE, "At the knee"), ("capacity", "At capacity")] {
         let all = subject.points.iter().zip(&subject.places);
         let mut marked = all.filter(|(_, place)| place.mark == mark);
         // Several are too many to stand out: the table marks them.

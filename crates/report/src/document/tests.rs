@@ -271,7 +271,7 @@ fn curves_of_a_study_stand_apart_and_runs_of_one_load_side_by_side() {
     let place = |label: &str, curve: &str| Place {
         label: label.to_owned(),
         curve: curve.to_owned(),
-        mark: String::new(),
+        ..Place::default()
     };
     study.places = vec![place("x", "short"), place("y", "long"), place("z", "long")];
     study.places[2].mark = "knee".to_owned();
@@ -280,6 +280,18 @@ fn curves_of_a_study_stand_apart_and_runs_of_one_load_side_by_side() {
     for said in ["short", "long", "At the knee: z"] {
         assert!(page.contains(said), "{said}");
     }
+    let said = "greatest power";
+    assert!(!page.contains(said), "no knee of one curve is drawn among two");
+    study.places.iter_mut().for_each(|place| place.curve = String::new());
+    let knees = |study: &Subject| html(std::slice::from_ref(study)).contains(said);
+    assert!(knees(&study), "it stands where the study found it");
+    study.places[2].mark = String::new();
+    assert!(!knees(&study), "and nowhere if it found none");
+    let doubtful = |study: &Subject| html(std::slice::from_ref(study)).contains("1 of 3 points");
+    study.points[0].trust.verdict = infermark_terms::Trust::Doubtful;
+    assert!(doubtful(&study));
+    study.places[0].doubts = Some(infermark_measure::Verdict::of(Vec::new()));
+    assert!(!doubtful(&study), "the result does not rest on it");
     let runs = Subject {
         points: vec![study.points[0].clone(); 3],
         places: ["run 1", "run 2", "run 3"].map(|label| place(label, "")).to_vec(),

@@ -44,9 +44,12 @@ fn doubt(page: &mut Html, caveat: &Caveat, whose: &str) {
 /// Writes the verdicts on many points: the worst, and each doubt once with the first point that it
 /// is of.
 pub(super) fn summary(page: &mut Html, subjects: &[Subject]) {
-    let points = || subjects.iter().flat_map(|subject| &subject.points);
-    let of = |verdict| points().filter(|point| point.trust.verdict == verdict).count();
-    let all = points().count();
+    let verdicts = subjects
+        .iter()
+        .flat_map(|subject| (0..subject.points.len()).map(|index| subject.doubts(index).verdict));
+    let verdicts: Vec<_> = verdicts.collect();
+    let of = |verdict| verdicts.iter().filter(|one| **one == verdict).count();
+    let all = verdicts.len();
     let (class, word, words) = match [Trust::Void, Trust::Doubtful].map(of) {
         [0, 0] => ("verdict sound", "Sound", "nothing is known against these figures.".to_owned()),
         [0, doubtful] => {
@@ -79,8 +82,8 @@ pub(super) fn summary(page: &mut Html, subjects: &[Subject]) {
 fn doubts(subjects: &[Subject]) -> Vec<(String, &Caveat, usize)> {
     let mut doubts: Vec<(usize, String, &Caveat, usize)> = Vec::new();
     for (place, (subject, name)) in subjects.iter().zip(names(subjects)).enumerate() {
-        for (index, point) in subject.points.iter().enumerate() {
-            for caveat in &point.trust.caveats {
+        for index in 0..subject.points.len() {
+            for caveat in &subject.doubts(index).caveats {
                 let is_like = |known: &&mut (usize, String, &Caveat, usize)| {
                     known.2.code == caveat.code
                         && (known.0 == place || known.2.detail == caveat.detail)

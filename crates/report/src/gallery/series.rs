@@ -7,7 +7,7 @@ use infermark_measure::{Estimate, Interval, Point};
 
 use super::{Chart, Span};
 use crate::chart::{Axis, Bars, Draw, Group, Heat, Ink, Mark, Plot, Scale, short};
-use crate::subject::{Load, Placed, Series};
+use crate::subject::{KNEE, Load, Placed, Series};
 
 /// The height of a chart over the load.
 const HEIGHT: f64 = 270.0;
@@ -150,14 +150,13 @@ fn throughput(series: &[Series<'_>]) -> Chart {
 fn latency_over_throughput(series: &[Series<'_>]) -> Chart {
     let at = |point: &Point| Some((output(point)?, point.latency.e2e_ms?));
     let mut marks = e2e_marks(series, &|placed| at(placed.point));
-    let sane = || series.iter().flat_map(|one| &one.points).filter(|one| !one.point.saturated);
-    let power = |point: &Point| {
-        Some(point.rates?.requests_per_s / point.latency.e2e_ms?.mean).filter(|p| p.is_finite())
+    let knee = match series {
+        [one] => one.points.iter().find(|placed| placed.is_knee()),
+        _ => None,
     };
-    let known = sane().filter_map(|placed| Some((power(placed.point)?, output(placed.point)?)));
-    let knee = known.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, at)| at);
+    let knee = knee.and_then(|placed| output(placed.point));
     if let Some(at) = knee.filter(|_| series.len() == 1) {
-        marks.push(Mark::Upright { name: "knee".to_owned(), at });
+        marks.push(Mark::Upright { name: KNEE.to_owned(), at });
     }
     let every = series.iter().flat_map(|one| &one.points);
     let rates = every.filter_map(|placed| at(placed.point).map(|(x, _)| x));
@@ -169,11 +168,9 @@ fn latency_over_throughput(series: &[Series<'_>]) -> Chart {
         y: Axis::new("mean E2E, ms, with its 95 % interval", e2e_scale(series)),
         marks,
     };
-    let note = format!(
-        "The further right and the lower, the better. The knee is the point of the greatest \
-         power: requests/s ÷ mean E2E (Kleinrock).{}",
-        crossed(series)
-    );
+    let power = " The knee is the point of the greatest power: requests/s ÷ mean E2E (Kleinrock).";
+    let power = if knee.is_some() { power } else { "" };
+    let note = format!("The further right and the lower, the better.{power}{}", crossed(series));
     Chart::new("latency-throughput", "Latency against throughput", &note, plot)
 }
 

@@ -1,18 +1,27 @@
 //! What one run says about an objective at its load.
 
 use infermark_measure::{Decision, Point, Ruling, share};
-use infermark_terms::slo::{Bound, Level, Side, Statistic, Subject};
+use infermark_terms::Trust;
+use infermark_terms::slo::{Bound, Level, Side, Slo, Statistic, Subject};
 
 use super::Binding;
 use super::line::{Kind, Sight};
+use super::trust::concerning;
 use crate::study::Taken;
 
 /// What one run says.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
     pub(super) load: f64,
+    /// The run's place among all that were made.
+    pub(super) place: u32,
     /// Arrivals that were due in the window.
     pub(super) requests: u64,
+    /// Requests that were answered, a second.
+    pub(super) pace: f64,
+    /// The values of the bounds, as far as they were seen; of a bound of each request, the highest
+    /// percentile of its figure.
+    pub(super) levels: Vec<(Bound, f64)>,
     /// How far the bound that is nearest to being missed lies from its limit; absent where no
     /// figure says so.
     pub(super) sight: Option<Sight>,
@@ -21,6 +30,8 @@ pub(super) struct Evidence {
     /// Whether the load is too much without a look at the line.
     pub(super) plain: Plain,
     pub(super) rulings: Vec<Ruling>,
+    /// How far the run can be trusted in what the search needs of it.
+    pub(super) trust: Trust,
 }
 
 /// What is plain without a line.
@@ -38,9 +49,9 @@ const DEVIATE: f64 = 1.96;
 const EXCEPTIONS_MIN: f64 = 4.0;
 
 impl Evidence {
-    /// Returns what a run says. Saturated counts as too much where more than a share `behind` of
-    /// what arrives is not carried: a calm queue too looks saturated at times.
-    pub(super) fn of(load: f64, taken: &Taken, behind: f64) -> Self {
+    /// Returns what the run at this place says. Saturated counts as too much where more than a
+    /// share `behind` of what arrives is not carried: a calm queue too looks saturated at times.
+    pub(super) fn of(load: f64, place: u32, taken: &Taken, slo: &Slo, behind: f64) -> Self {
         let rulings = taken.point.slo.clone();
         let requests = taken.point.counts.due;
         let seen = rulings.iter().filter_map(|r| Some((sight(load, r, requests)?, r.bound)));
@@ -58,10 +69,14 @@ impl Evidence {
         };
         Self {
             load,
+            place,
             requests,
+            pace: pace(taken),
+            levels: levels(slo, &taken.point),
             sight: nearest.map(|(sight, _)| sight),
             binds: given_way.or(nearest.map(|(_, bound)| Binding::Bound(bound))),
             plain: if given_way.is_some() { Plain::TooMuch } else { Plain::Open },
+            trust: concerning(&taken.point).verdict,
             rulings,
         }
     }
@@ -83,6 +98,23 @@ impl Evidence {
     pub(super) fn looks_missed(&self) -> bool {
         self.plain == Plain::TooMuch || self.sight.is_some_and(|sight| sight.ratio > 1.0)
     }
+}
+
+/// Returns how many requests a run answered a second.
+pub(super) fn pace(taken: &Taken) -> f64 {
+    taken.point.rates.map_or(0.0, |rates| rates.requests_per_s)
+}
+
+fn levels(slo: &Slo, point: &Point) -> Vec<(Bound, f64)> {
+    let level = |bound: &Bound| {
+        let ruling = point.slo.iter().find(|ruling| ruling.bound == *bound);
+        let value = match bound.subject {
+            Subject::Each(figure) => point.latency.of_figure(figure)?.tail().1,
+            Subject::Latency(..) | Subject::Level(_) => ruling?.value?,
+        };
+        Some((*bound, value))
+    };
+    slo.bounds().iter().filter_map(level).collect()
 }
 
 /// Returns the bounds of which these runs together cannot say that they are met: those that were

@@ -1,10 +1,16 @@
 //! Searches in virtual time, against capacities that brute force found.
 
+use std::path::PathBuf;
+
+use infermark_measure::Verdict;
 use infermark_scenario::{Given, Resolved, resolve};
-use infermark_terms::Seed;
+use infermark_store::RunFile;
+use infermark_terms::{Caveat, CaveatCode, Seed};
+use serde_json::json;
 
 use super::*;
-use crate::study::Virtual;
+use crate::predict::Predicted;
+use crate::study::{Ended, Studied, Virtual};
 
 fn scenario(target: &str, slo: &str, seed: u64) -> Resolved {
     let given = [
@@ -18,9 +24,12 @@ fn scenario(target: &str, slo: &str, seed: u64) -> Resolved {
     resolve(given.to_vec(), Seed(0)).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+fn plan(axis: LoadAxis) -> CapacityPlan {
+    CapacityPlan { axis, precision: 0.1, requests: 200, runs_max: 60, seconds_max: None }
+}
+
 fn search(target: &str, slo: &str, axis: LoadAxis, seed: u64) -> Capacity {
-    let plan = CapacityPlan { axis, precision: 0.1, requests: 200, runs_max: 60 };
-    capacity(&mut Virtual::new(scenario(target, slo, seed)), &plan, &|_| ()).unwrap()
+    capacity(&mut Virtual::new(scenario(target, slo, seed)), &plan(axis), &|_| ()).unwrap()
 }
 
 /// One engine whose queue is what waits.
@@ -81,6 +90,107 @@ fn an_objective_that_not_even_an_idle_target_meets_has_no_capacity() {
 }
 
 #[test]
+fn where_no_load_breaks_the_objective_a_closed_loop_ends_at_the_plateau() {
+    // Two sequences at a time: more requests in flight only wait, and TPOT does not tell.
+    let found = search(SMALL, "tpot:mean<=1s", LoadAxis::Concurrency, 1);
+    let plateau = found.plateau.unwrap();
+    assert_eq!((found.reached, found.missed, plateau.from), (Reached::Plateau, None, 8.0));
+    assert!(found.runs <= 5 && found.met >= Some(plateau.from), "{found:?}");
+    assert!((65.0..75.0).contains(&plateau.requests_per_s), "{found:?}");
+    // Waits rise in a straight line, and here reach the limit far away.
+    let far = search(SMALL, "tpot:mean<=1s,ttft:mean<=100s", LoadAxis::Concurrency, 1);
+    let Some(Binding::Bound(bound)) = far.binds else { panic!("{far:?}") };
+    assert_eq!((far.reached, bound.to_string().as_str()), (Reached::Plateau, "ttft:mean<=100s"));
+    assert!((6000.0..8000.0).contains(&far.estimate.unwrap()), "71 requests/s for 100 s: {far:?}");
+}
+
+#[test]
+fn beyond_the_plateau_a_closed_loop_is_still_searched_for_what_gives_way_near_by() {
+    for slo in ["ttft:mean<=700ms", "ttft<=700ms,good_share>=90%"] {
+        let found = search(SMALL, slo, LoadAxis::Concurrency, 1);
+        let (met, missed) = (found.met.unwrap(), found.missed.unwrap());
+        // 71 requests/s: 50 in flight wait for 0.7 s.
+        assert!(met > 40.0 && missed < 60.0 && missed <= met * 1.1, "{found:?}");
+        assert_eq!(found.reached, Reached::Precision);
+    }
+}
+
+#[test]
+fn runs_and_requests_are_those_of_all_points() {
+    for (slo, axis) in [
+        ("ttft:mean<=60ms", LoadAxis::Rate),
+        ("ttft:p50<=1ms", LoadAxis::Rate),
+        ("tpot:mean<=1s", LoadAxis::Concurrency),
+    ] {
+        let mut rig = Virtual::new(scenario(SMALL, slo, 1));
+        let found = capacity(&mut rig, &plan(axis), &|_| ()).unwrap();
+        let points = rig.into_points();
+        let requests = points.iter().map(|predicted| {
+            let whole = predicted.point.window.whole_run.unwrap();
+            whole.requests.max(predicted.point.counts.due)
+        });
+        assert_eq!((found.runs as usize, found.requests), (points.len(), requests.sum()), "{slo}");
+    }
+}
+
+#[test]
+fn a_search_that_may_not_last_longer_says_what_it_knows_and_what_is_missing() {
+    let mut bracketed = 0;
+    for seed in 1..=3 {
+        let mut rig = Virtual::new(scenario(SMALL, "ttft:mean<=60ms", seed));
+        let rate = plan(LoadAxis::Rate);
+        let told = CapacityPlan { seconds_max: Some(600.0), precision: 0.01, ..rate };
+        let found = capacity(&mut rig, &told, &|_| ()).unwrap();
+        let points = rig.into_points();
+        let lasted = |one: &Predicted| one.point.window.whole_run.unwrap().end_s;
+        let seconds: f64 = points.iter().map(lasted).sum();
+        assert!((300.0..=620.0).contains(&seconds), "{seconds}");
+        assert_eq!(found.reached, Reached::Time, "{found:?}");
+        let Missing { requests, seconds } = found.missing.unwrap();
+        assert!(requests > found.requests && seconds > 600.0, "{found:?}");
+        let [low, high] = found.estimate_ci95.unwrap();
+        assert!(low <= 34.5 && 34.5 <= high && high < 1.3 * low, "{found:?}");
+        let (met, missed) = (found.met, found.missed);
+        assert!(met.is_none_or(|met| met <= 34.5), "{found:?}");
+        assert!(missed.is_none_or(|missed| 34.5 <= missed), "{found:?}");
+        bracketed += u32::from(met.is_some() && missed.is_some());
+    }
+    assert!(bracketed >= 2, "{bracketed} of 3 have both ends already");
+}
+
+#[test]
+fn a_result_is_doubted_for_the_runs_that_it_rests_on_alone() {
+    let mut rig = Virtual::new(scenario(SMALL, "ttft:mean<=60ms", 1));
+    let found = capacity(&mut rig, &plan(LoadAxis::Rate), &|_| ()).unwrap();
+    assert_eq!(found.trust, Some(Trust::Sound));
+    assert!(!found.rests_on.contains(&0) && !found.rests_on.contains(&1), "idle and flood");
+    let points = rig.into_points().into_iter().map(|predicted| Taken {
+        label: String::new(),
+        point: predicted.point,
+        ended: Ended::Whole,
+        record: None,
+    });
+    let mut header = RunFile::default();
+    header.rest.extend([("capacity".to_owned(), json!(found))]);
+    let mut studied = Studied { dir: PathBuf::new(), header, points: points.collect() };
+    let doubt = |code| Caveat {
+        code,
+        lowers_to: Trust::Doubtful,
+        detail: String::new(),
+        hint: String::new(),
+    };
+    for taken in &mut studied.points {
+        taken.point.trust = Verdict::of(vec![doubt(CaveatCode::Saturated)]);
+    }
+    let last = *found.rests_on.last().unwrap() as usize;
+    studied.points[0].point.trust = Verdict::of(vec![doubt(CaveatCode::TooFewSamples)]);
+    studied.points[last].point.trust = Verdict::of(vec![doubt(CaveatCode::ClientBound)]);
+    let doubts = doubts(&studied).unwrap();
+    let doubtful: Vec<_> = (0..doubts.len()).filter(|at| !doubts[*at].caveats.is_empty()).collect();
+    assert_eq!((doubtful, doubts[last].verdict), (vec![last], Trust::Doubtful));
+}
+
+#[test]
 fn an_engine_without_limits_meets_everything() {
     let found = search("ttft=5ms,itl=1ms", "ttft:p99<=50ms", LoadAxis::Rate, 1);
     assert_eq!((found.missed, found.reached, found.binds), (None, Reached::Everything, None));
@@ -106,7 +216,10 @@ fn taken(slo: &str) -> Taken {
 
 #[test]
 fn a_share_of_too_few_requests_says_nothing_but_its_verdict() {
-    let run = Evidence::of(2.0, &taken("failure_rate<=0.1%,ttft:p50<=1s"), 0.01);
+    let run = {
+        let slo = "failure_rate<=0.1%,ttft:p50<=1s";
+        Evidence::of(2.0, 0, &taken(slo), &slo.parse().unwrap(), 0.01)
+    };
     let Some(Binding::Bound(binds)) = run.binds else { panic!("{run:?}") };
     assert_eq!(binds.to_string(), "ttft:p50<=1s");
     assert!(run.sight.unwrap().ratio < 1.0 && run.plain == Plain::Open);

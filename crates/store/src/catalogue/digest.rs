@@ -28,6 +28,9 @@ pub(super) fn entry(name: &str, header: &RunFile) -> Entry {
     let said = |verdict: &&&str| {
         header.points.iter().any(|point| point["trust"]["verdict"].as_str() == Some(**verdict))
     };
+    // A search for capacity says itself which of its points its result rests on.
+    let found = header.rest.get("capacity").and_then(|found| text(&found["trust"]));
+    let worst = VERDICTS.iter().find(said).map(|verdict| (*verdict).to_owned());
     Entry {
         name: name.to_owned(),
         id: header.id.clone(),
@@ -48,7 +51,7 @@ pub(super) fn entry(name: &str, header: &RunFile) -> Entry {
         output_tokens_per_s: figure("/rates/output_tokens_per_s"),
         ttft_ms_p50: figure("/latency/ttft_ms/p50"),
         itl_ms_p50: figure("/latency/itl_ms/p50"),
-        trust: VERDICTS.iter().find(said).map(|verdict| (*verdict).to_owned()),
+        trust: found.or(worst),
         problem: None,
     }
 }

@@ -1,0 +1,30 @@
+//! How far the result of a search can be trusted: as far as the runs that it rests on.
+//!
+//! The idle run and the one as fast as it goes only say where to begin, and short runs far from
+//! the capacity drop out. That loads beyond the capacity saturate is what was looked for, and no
+//! doubt: the search judges itself what a saturated run says.
+
+use infermark_measure::{Point, Verdict};
+use infermark_terms::CaveatCode;
+use serde::Deserialize;
+
+use super::Capacity;
+use crate::study::Studied;
+
+/// Returns, for each point of a search that came to its end, the doubts about it that concern the
+/// result; nothing of any other study.
+pub fn doubts(studied: &Studied) -> Option<Vec<Verdict>> {
+    let found = Capacity::deserialize(studied.header.rest.get("capacity")?).ok()?;
+    let all = studied.points.iter().enumerate().map(|(place, taken)| {
+        let rests = found.rests_on.contains(&(place as u32));
+        if rests { concerning(&taken.point) } else { Verdict::of(Vec::new()) }
+    });
+    Some(all.collect())
+}
+
+/// Returns the doubts about a run that concern a search that rests on it.
+pub(super) fn concerning(point: &Point) -> Verdict {
+    let caveats = point.trust.caveats.iter();
+    let caveats = caveats.filter(|caveat| caveat.code != CaveatCode::Saturated);
+    Verdict::of(caveats.cloned().collect())
+}
