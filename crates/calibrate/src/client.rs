@@ -69,6 +69,7 @@ pub fn drive(job: &Job) -> Result<Said, CalibrateError> {
         delivery: Delivery::Streamed,
         shard: 0,
         reuse: Reuse::KeepAlive,
+        streams_max: 1,
         limits: Limits {
             connect: Nanos::from_secs(10),
             header: None,

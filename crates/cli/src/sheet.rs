@@ -6,7 +6,7 @@ use infermark_run::Measured;
 use serde_json::Value;
 
 /// Settings that say what was asked, in the order in which they are shown.
-const ASKED: [&str; 32] = [
+const ASKED: [&str; 34] = [
     "replica",
     "concurrency",
     "rate",
@@ -24,6 +24,8 @@ const ASKED: [&str; 32] = [
     "window",
     "stream",
     "connections",
+    "http2",
+    "http2_streams",
     "retries",
     "profile",
     "dataset",
@@ -78,11 +80,12 @@ pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
         let text = (!texts.is_empty()).then(|| texts.join(" | "))?;
         let idle = matches!(
             (*key, text.as_str()),
-            ("throughput", "no")
+            ("throughput" | "http2", "no")
                 | ("stream", "yes")
                 | ("warmup" | "think_time", "0s")
                 | ("window", "given")
                 | ("connections", "keep-alive")
+                | ("http2_streams", "100")
                 | ("retries", "0")
         );
         (!idle).then_some((*key, text))

@@ -8,17 +8,23 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use infermark_terms::{DecodeFault, EventCounts, Excerpt, Nanos, Outcome, Stamp, Usage};
+use infermark_terms::{
+    DecodeFault, EventCounts, Excerpt, HttpVersion, Nanos, Outcome, Stamp, Usage,
+};
 use infermark_wire::exchange::{Exchange, Progress};
 use infermark_wire::http1::{Collected, Message, ResponseDecoder};
+use infermark_wire::http2;
 use infermark_wire::{Api, Delivery};
 use rustls::{ClientConnection, StreamOwned};
 use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
+use crate::tls::ALPN_HTTP2;
 use crate::trust::TlsFault;
 use crate::tunnel::Tunnel;
+
+mod over_http2;
 
 /// Why a call brought no response.
 #[derive(Debug, Error)]
@@ -61,6 +67,20 @@ pub enum CallError {
         /// The system's word.
         #[source]
         source: io::Error,
+    },
+    /// The server speaks TLS, and was asked without.
+    #[error("the server at {address} speaks TLS")]
+    Encrypted {
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// The server speaks another version of HTTP than it was asked in.
+    #[error("the server at {address} does not speak {asked}")]
+    Version {
+        /// Its address.
+        address: SocketAddr,
+        /// What it was asked in.
+        asked: HttpVersion,
     },
     /// The response is not HTTP.
     #[error("{fault}")]
@@ -107,8 +127,10 @@ pub struct Sighting {
     pub counted: bool,
     /// Events that were no chunks.
     pub events: EventCounts,
-    /// After what time the server wishes to be asked again, where it says so in seconds.
-    pub retry_after: Option<Nanos>,
+    /// When the server wishes to be asked again, as it says it.
+    pub retry_after: Option<String>,
+    /// The date that it gave the response, as it stands there.
+    pub date: Option<String>,
 }
 
 /// Makes a call: `body` is JSON.
@@ -178,13 +200,13 @@ pub fn probe(
     let mut exchange = Exchange::new(api, delivery);
     let (mut chunks, mut counted) = (0, true);
     let mut outcome = Outcome::Abandoned;
-    let mut retry_after = None;
+    let (mut retry_after, mut date) = (None, None);
     converse(endpoint, request, limit, |piece| {
         let ended = match piece {
             Piece::Bytes(bytes) => {
                 if exchange.bytes() == 0 {
-                    retry_after =
-                        field(bytes, "retry-after").and_then(|text| text.parse::<u32>().ok());
+                    retry_after = field(bytes, "retry-after");
+                    date = field(bytes, "date");
                 }
                 let progress = exchange.receive(bytes, &mut |chunk| {
                     chunks += 1;
@@ -206,7 +228,8 @@ pub fn probe(
         chunks,
         counted: counted && chunks > 0,
         events: exchange.events(),
-        retry_after: retry_after.map(|seconds| Nanos::from_secs(seconds.into())),
+        retry_after,
+        date,
     })
 }
 
@@ -230,8 +253,12 @@ pub(crate) fn converse(
         Some(_) => CallError::Tls { address, source },
         None => CallError::Severed { source },
     };
+    if endpoint.version() == HttpVersion::Http2 {
+        return over_http2::converse(&mut stream, request, address, failed, listen);
+    }
     stream.write_all(request).and_then(|()| stream.flush()).map_err(failed)?;
     let mut buffer = vec![0; 16 * 1024];
+    let mut first = true;
     loop {
         let read = match stream.read(&mut buffer) {
             Ok(read) => read,
@@ -240,6 +267,9 @@ pub(crate) fn converse(
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
             Err(error) => return Err(failed(error)),
         };
+        if std::mem::take(&mut first) {
+            recognise(&buffer[..read], address)?;
+        }
         let piece = if read == 0 { Piece::End } else { Piece::Bytes(&buffer[..read]) };
         match listen(piece) {
             ControlFlow::Break(()) => return Ok(()),
@@ -249,6 +279,20 @@ pub(crate) fn converse(
             ControlFlow::Continue(()) => {}
         }
     }
+}
+
+/// What TLS begins with where it says no: an alert, and a version of it [RFC 8446, section 5.1].
+const TLS_ALERT: [u8; 2] = [21, 3];
+
+/// Refuses what begins as another protocol than HTTP/1.1 does.
+fn recognise(bytes: &[u8], address: SocketAddr) -> Result<(), CallError> {
+    if bytes.starts_with(&TLS_ALERT) {
+        return Err(CallError::Encrypted { address });
+    }
+    if http2::begins(bytes) {
+        return Err(CallError::Version { address, asked: HttpVersion::Http1 });
+    }
+    Ok(())
 }
 
 /// A socket that waits, but no longer than until an instant.
@@ -327,17 +371,19 @@ impl Stream {
             dig(tunnel, &mut timed, address, limit)?;
         }
         let Some(secure) = endpoint.secure() else { return Ok(Self::Plain(timed)) };
-        let refused = |source: io::Error| {
-            if is_late(&source) {
-                CallError::Late { limit }
-            } else {
-                CallError::Tls { address, source }
-            }
+        let refused = |source: io::Error| match fault_of(&source).map(TlsFault::of) {
+            _ if is_late(&source) => CallError::Late { limit },
+            Some(TlsFault::Version) => CallError::Version { address, asked: HttpVersion::Http2 },
+            Some(_) | None => CallError::Tls { address, source },
         };
         let mut connection = ClientConnection::new(secure.config.clone(), secure.name.clone())
             .map_err(|error| refused(io::Error::other(error)))?;
         while connection.is_handshaking() {
             let _: (usize, usize) = connection.complete_io(&mut timed).map_err(refused)?;
+        }
+        let agreed = connection.alpn_protocol() == Some(ALPN_HTTP2);
+        if endpoint.version() == HttpVersion::Http2 && !agreed {
+            return Err(CallError::Version { address, asked: HttpVersion::Http2 });
         }
         Ok(Self::Secure(Box::new(StreamOwned::new(connection, timed))))
     }

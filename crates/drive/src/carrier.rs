@@ -15,7 +15,7 @@ pub struct Order {
     pub server: u32,
     /// Whether its session goes on after it.
     pub goes_on: bool,
-    /// The complete HTTP request.
+    /// The complete request, as [`Endpoint::request`](crate::Endpoint::request) writes it.
     pub bytes: Vec<u8>,
     /// The input tokens that the server is expected to count.
     pub asked_input: Option<u32>,
@@ -34,6 +34,8 @@ pub(crate) struct Errand {
     pub(crate) attempts: u32,
     /// How often it may still be sent again by the user's wish.
     pub(crate) retries: u32,
+    /// Which of its server's addresses it failed at.
+    pub(crate) shunned: Option<u32>,
 }
 
 /// Where orders come from. Filled by another thread, so that building prompts costs no lag.

@@ -6,12 +6,14 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use infermark_terms::HttpVersion;
 use infermark_wire::http1::{self, RequestHead};
+use infermark_wire::http2;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 
-use crate::proxy::{Proxies, Proxy, ProxyError};
+use crate::proxy::{Proxies, Proxy, ProxyError, host_and_port};
 use crate::trust::{self, Identity, Roots, TrustError};
 
 /// A server, resolved: everything that connecting to it takes.
@@ -27,6 +29,7 @@ pub struct Endpoint {
     known: Vec<SocketAddr>,
     proxy: Option<Proxy>,
     secure: Option<Secure>,
+    version: HttpVersion,
 }
 
 /// What connecting takes besides, over TLS.
@@ -64,12 +67,15 @@ pub struct Route {
     pub identity: Option<Identity>,
     /// Which proxies lead to it.
     pub proxies: Proxies,
+    /// Which HTTP is spoken there.
+    pub version: HttpVersion,
 }
 
 impl Route {
-    /// Returns the direct way to a server that asks for no proof of ours.
+    /// Returns the direct way, over HTTP/1.1, to a server that asks for no proof of ours.
     pub fn of(roots: Roots) -> Self {
-        Self { roots, identity: None, proxies: Proxies::none() }
+        let version = HttpVersion::Http1;
+        Self { roots, identity: None, proxies: Proxies::none(), version }
     }
 }
 
@@ -97,6 +103,12 @@ pub enum EndpointError {
     /// The proxy that leads there cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// A proxy leads to a server that is to be asked over HTTP/2 without TLS.
+    #[error("a proxy leads to `{url}`, and takes HTTP/2 over TLS only")]
+    PlainHttp2 {
+        /// As it may be shown.
+        url: String,
+    },
 }
 
 impl Endpoint {
@@ -114,12 +126,15 @@ impl Endpoint {
         let secure = match parts.scheme {
             Scheme::Http => None,
             Scheme::Https => Some(Secure {
-                config: trust::config(&route.roots, route.identity.as_ref())?,
+                config: trust::config(&route.roots, route.identity.as_ref(), route.version)?,
                 name: ServerName::try_from(parts.host.to_owned()).map_err(|_| name())?,
             }),
         };
         let proxy = route.proxies.lead(parts.scheme, parts.host, parts.port)?;
         let (host, port) = match &proxy {
+            Some(_) if secure.is_none() && route.version == HttpVersion::Http2 => {
+                return Err(EndpointError::PlainHttp2 { url: shown(url) });
+            }
             Some(proxy) => (proxy.host(), proxy.port()),
             None => (parts.host, parts.port),
         };
@@ -135,10 +150,12 @@ impl Endpoint {
             known,
             proxy,
             secure,
+            version: route.version,
         })
     }
 
-    /// Writes a request to an API path such as `/v1/models`. The body, if there is one, is JSON.
+    /// Writes a request to an API path such as `/v1/models`, for the version of HTTP that is spoken
+    /// there. The body, if there is one, is JSON.
     pub fn request(
         &self,
         method: &str,
@@ -161,8 +178,19 @@ impl Endpoint {
             }
         };
         let head = RequestHead { method, path: &path, host: &self.authority, headers };
-        let content = body.map(|_| "application/json");
-        http1::request(&head, content, body.unwrap_or_default())
+        let (content, body) = (body.map(|_| "application/json"), body.unwrap_or_default());
+        match self.version {
+            HttpVersion::Http1 => http1::request(&head, content, body),
+            HttpVersion::Http2 => {
+                let scheme = if self.secure.is_some() { "https" } else { "http" };
+                http2::request(scheme, &head, content, body)
+            }
+        }
+    }
+
+    /// Returns which HTTP is spoken there.
+    pub fn version(&self) -> HttpVersion {
+        self.version
     }
 
     /// Returns the same server at other addresses, for those who know them better than the
@@ -246,20 +274,12 @@ impl<'a> Parts<'a> {
             (Scheme::Https, url.strip_prefix("https://")?)
         };
         let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(six) => match six.split_once(']')? {
-                (host, "") => (host, None),
-                (host, port) => (host, Some(port.strip_prefix(':')?)),
-            },
-            None => match authority.rsplit_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            },
-        };
+        let (host, port) = host_and_port(authority)?;
         let port = port.map_or(Some(scheme.default_port()), |text| text.parse().ok())?;
         let prefix = prefix.trim_end_matches('/');
         let odd = |c: char| c.is_whitespace() || c.is_control() || "@?#".contains(c);
-        let fits = !host.is_empty() && !rest.contains(odd);
+        let bare_six = host.contains(':') && !authority.starts_with('[');
+        let fits = !host.is_empty() && !bare_six && !rest.contains(odd);
         fits.then_some(Self { scheme, authority, host, port, prefix })
     }
 }
@@ -304,7 +324,9 @@ mod tests {
         {
             assert_eq!(parts(wrong), None, "{wrong}");
         }
-        for wrong in ["http://[::1", "http://[::1]8000", "http://[::1]:x"] {
+        for wrong in
+            ["http://::1", "http://::1:80", "http://[::1", "http://[::1]8000", "http://[::1]:x"]
+        {
             assert_eq!(parts(wrong), None, "{wrong}");
         }
     }

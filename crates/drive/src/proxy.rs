@@ -196,7 +196,7 @@ impl Proxy {
 }
 
 /// Takes a host and its port apart, and the brackets off an IPv6 address.
-fn host_and_port(text: &str) -> Option<(&str, Option<&str>)> {
+pub(crate) fn host_and_port(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(six) = text.strip_prefix('[') {
         let (host, rest) = six.split_once(']')?;
         return match rest {

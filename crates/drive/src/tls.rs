@@ -9,6 +9,9 @@ use infermark_terms::Excerpt;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
+/// What HTTP/2 is called where TLS agrees on a protocol [RFC 9113, section 3.2].
+pub(crate) const ALPN_HTTP2: &[u8] = b"h2";
+
 /// One TLS session.
 pub(crate) struct Session(ClientConnection);
 
@@ -26,6 +29,11 @@ impl Session {
     /// Says whether the handshake is still going on.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.0.is_handshaking()
+    }
+
+    /// Says whether both sides agreed to speak HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.0.alpn_protocol() == Some(ALPN_HTTP2)
     }
 
     /// Says whether something waits to be written.

@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use infermark_terms::HttpVersion;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -19,6 +20,8 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 use thiserror::Error;
+
+use crate::tls::ALPN_HTTP2;
 
 /// Which certificates prove a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +94,7 @@ fn beside(extra: &[PathBuf]) -> String {
 pub(crate) fn config(
     roots: &Roots,
     identity: Option<&Identity>,
+    version: HttpVersion,
 ) -> Result<Arc<ClientConfig>, TrustError> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match roots {
@@ -102,7 +106,13 @@ pub(crate) fn config(
         .expect("ring supports the default protocol versions")
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let Some(identity) = identity else { return Ok(Arc::new(builder.with_no_client_auth())) };
+    let agreed = |mut config: ClientConfig| {
+        if version == HttpVersion::Http2 {
+            config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+        }
+        Arc::new(config)
+    };
+    let Some(identity) = identity else { return Ok(agreed(builder.with_no_client_auth())) };
     let chain = certificates(&identity.certificates)?;
     let key = PrivateKeyDer::from_pem_file(&identity.key)
         .map_err(|source| TrustError::Key { path: identity.key.clone(), source })?;
@@ -111,7 +121,7 @@ pub(crate) fn config(
         key: identity.key.clone(),
         source,
     };
-    Ok(Arc::new(builder.with_client_auth_cert(chain, key).map_err(unfit)?))
+    builder.with_client_auth_cert(chain, key).map(agreed).map_err(unfit)
 }
 
 /// Reads the certificates of a PEM file, of which there must be some.
@@ -252,7 +262,11 @@ pub enum TlsFault {
     Name,
     /// The server wants to see a certificate of ours, or another one.
     ClientCertificate,
-    /// Anything else, such as a server that does not speak TLS.
+    /// The server does not agree to the version of HTTP.
+    Version,
+    /// What the server says is not TLS.
+    Plain,
+    /// Anything else.
     Other,
 }
 
@@ -280,6 +294,9 @@ impl TlsFault {
                 | Alert::UnsupportedCertificate
                 | Alert::AccessDenied,
             ) => Self::ClientCertificate,
+            rustls::Error::AlertReceived(Alert::NoApplicationProtocol)
+            | rustls::Error::NoApplicationProtocol => Self::Version,
+            rustls::Error::InvalidMessage(_) => Self::Plain,
             _ => Self::Other,
         }
     }

@@ -9,10 +9,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use infermark_terms::{Due, Effort, Nanos, Outcome, Phase, Stamp, TransportFault, Turn};
+use infermark_terms::{
+    Due, Effort, HttpVersion, Nanos, Outcome, Phase, Stamp, TransportFault, Turn,
+};
 use infermark_wire::exchange::Exchange;
 use infermark_wire::{Api, Delivery};
 use nix::errno::Errno;
@@ -21,9 +23,12 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::carrier::{Batch, Carrier, Errand, Order, blank};
-use crate::clock::Clock;
-use crate::connection::{Connection, GRACE_AFTER_DONE, Sight, State, Terms, fault};
+use crate::clock::{Arrival, Clock};
+use crate::connection::{Connection, Sight, State};
 use crate::endpoint::Endpoint;
+use crate::flight::{GRACE_AFTER_DONE, Terms};
+use crate::mux::{Mux, Toll};
+use crate::pipe::fault;
 use crate::rota::Rota;
 use crate::{socket, thread};
 
@@ -88,6 +93,8 @@ pub struct WorkerPlan {
     pub shard: u32,
     /// What becomes of a connection after its request.
     pub reuse: Reuse,
+    /// The most requests side by side on a connection of HTTP/2, if the server lets us.
+    pub streams_max: usize,
     /// How long a request may take.
     pub limits: Limits,
     /// How often a request that failed before any of its answer came is sent again.
@@ -168,7 +175,8 @@ pub struct Worker {
 /// A way to a server: one of its addresses.
 struct Lane {
     address: SocketAddr,
-    /// Slots whose connection can carry a request, the most recently used last.
+    /// Slots whose connection can carry a request, the most recently used last. One of HTTP/2 stays
+    /// here for as long as it lives, however many it carries.
     idle: Vec<u32>,
 }
 
@@ -182,9 +190,40 @@ struct Way {
 /// A place for a connection. The generation tells events of its former tenants apart.
 #[derive(Default)]
 struct Slot {
-    connection: Option<Connection>,
+    line: Line,
     way: Way,
     generation: u32,
+}
+
+/// A connection, of either kind.
+#[expect(clippy::large_enum_variant, reason = "of the large one there may be thousands")]
+#[derive(Default)]
+enum Line {
+    #[default]
+    Vacant,
+    /// Of HTTP/1.1. It lies here itself, close to the others.
+    One(Connection),
+    /// Of HTTP/2.
+    Many(Box<Mux>),
+}
+
+impl Line {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Vacant => None,
+            Self::One(connection) => Some(connection.fd()),
+            Self::Many(mux) => Some(mux.fd()),
+        }
+    }
+
+    /// Says whether an idle connection can carry another request.
+    fn is_quiet(&self) -> Option<bool> {
+        match self {
+            Self::Vacant => None,
+            Self::One(connection) => Some(connection.is_quiet()),
+            Self::Many(mux) => Some(mux.is_quiet()),
+        }
+    }
 }
 
 impl Slot {
@@ -242,6 +281,9 @@ impl Worker {
 
     /// Returns a slot whose connection can carry a request: an idle one, else a new one.
     fn find(&mut self, way: Way) -> Result<u32, TransportFault> {
+        if self.shares(way) {
+            return self.join(way);
+        }
         while let Some(index) = self.lane(way).idle.pop() {
             if self.is_usable(index) {
                 return Ok(index);
@@ -250,9 +292,42 @@ impl Worker {
         self.open(way)
     }
 
-    /// Returns the way of a server's next request: its addresses are taken one after another.
-    fn way(&mut self, server: u32) -> Way {
-        Way { server, lane: self.servers[server as usize].next() }
+    /// Returns a slot whose connection of HTTP/2 can carry one more request: the first that has
+    /// room, so that there are as few as can be; else a new one.
+    fn join(&mut self, way: Way) -> Result<u32, TransportFault> {
+        let most = self.plan.streams_max;
+        let mut place = 0;
+        while let Some(&index) = self.lane(way).idle.get(place) {
+            let found = self.mux(index).map(|mux| (mux.has_room(most), mux.load()));
+            if let Some((true, load)) = found
+                && (load > 0 || self.is_usable(index))
+            {
+                return Ok(index);
+            }
+            // One that was of no use any more has left its place to the next.
+            place += usize::from(self.lane(way).idle.get(place) == Some(&index));
+        }
+        self.open(way)
+    }
+
+    /// Returns the way of a server's next request: its addresses are taken one after another, but
+    /// for the one where the request has just failed, if there is another.
+    fn way(&mut self, server: u32, shunned: Option<u32>) -> Way {
+        let lanes = &mut self.servers[server as usize];
+        let mut lane = lanes.next();
+        if shunned == Some(lane) {
+            lane = lanes.next();
+        }
+        Way { server, lane }
+    }
+
+    /// Says whether requests share connections there.
+    fn shares(&self, way: Way) -> bool {
+        self.endpoint(way).version() == HttpVersion::Http2
+    }
+
+    fn endpoint(&self, way: Way) -> &Arc<Endpoint> {
+        &self.plan.endpoints[way.server as usize]
     }
 
     fn lane(&mut self, way: Way) -> &mut Lane {
@@ -266,11 +341,14 @@ impl Worker {
         self.held.retain(|_, other| *other != index);
     }
 
-    /// Keeps a connection whose request ended, for what it can carry next; says whether there is
-    /// anything.
-    fn keep(&mut self, index: u32) -> bool {
+    /// Keeps a connection whose request ended, for what it can carry next, if there is anything.
+    fn keep(&mut self, index: u32) {
         let slot = &self.slots[index as usize];
-        let session = slot.connection.as_ref().and_then(Connection::awaited);
+        let session = match &slot.line {
+            Line::Vacant => None,
+            Line::One(connection) => connection.awaited(),
+            Line::Many(mux) => mux.awaited(),
+        };
         match (self.plan.reuse, session) {
             (Reuse::KeepAlive, _) => {
                 let way = slot.way;
@@ -281,10 +359,8 @@ impl Worker {
             }
             (Reuse::PerSession, None) | (Reuse::PerRequest, _) => {
                 self.discard(index);
-                return false;
             }
         }
-        true
     }
 
     /// Returns the slot whose connection waits for this turn, if it still can carry it.
@@ -293,7 +369,7 @@ impl Worker {
         self.is_usable(index).then_some(index)
     }
 
-    /// Puts a request on a connection; on none but a new one if it failed on another.
+    /// Puts a request on a connection; over HTTP/1.1 on none but a new one if it failed on another.
     fn start(&mut self, mut errand: Errand, batch: &mut Batch) {
         let (clock, terms) = (self.clock, self.terms());
         loop {
@@ -301,19 +377,23 @@ impl Worker {
             let held = self.held(errand.due.turn);
             let way = match held {
                 Some(index) => self.slots[index as usize].way,
-                None => self.way(errand.order.server),
+                None => self.way(errand.order.server, errand.shunned),
             };
             let found = match held {
                 Some(index) => Ok(index),
-                None if errand.attempts == 0 => self.find(way),
-                None => self.open(way),
+                None if errand.attempts > 0 && !self.shares(way) => self.open(way),
+                None => self.find(way),
             };
             errand.attempts += 1;
             let fault = match found {
                 Ok(index) => {
                     self.busy += 1;
-                    let put = self.connection(index).map(|c| c.put(errand, terms, || clock.now()));
-                    if let Some(Err(fault)) = put {
+                    let put = match &mut self.slots[index as usize].line {
+                        Line::Vacant => Ok(()),
+                        Line::One(connection) => connection.put(errand, terms, || clock.now()),
+                        Line::Many(mux) => mux.put(errand, terms, &|| clock.now()),
+                    };
+                    if let Err(fault) = put {
                         self.sever(index, &fault, batch);
                     }
                     return;
@@ -332,6 +412,7 @@ impl Worker {
                 return;
             }
             errand.retries -= 1;
+            errand.shunned = Some(way.lane);
         }
     }
 
@@ -345,14 +426,14 @@ impl Worker {
         // It has no request, so there are no rows.
         let mut none = Batch::default();
         for _ in 0..IDLE_READS_MAX {
-            match self.connection(index).map(|connection| connection.is_quiet()) {
+            match self.slots[index as usize].line.is_quiet() {
                 Some(true) => return true,
-                // Over TLS it may have spoken of keys and tickets only.
+                // Over TLS it may have spoken of keys and tickets only, over HTTP/2 of itself.
                 Some(false) => self.read(index, &mut none),
                 None => return false,
             }
         }
-        if self.connection(index).is_some() {
+        if !matches!(self.slots[index as usize].line, Line::Vacant) {
             self.discard(index);
         }
         false
@@ -361,34 +442,57 @@ impl Worker {
     /// Opens a connection in a vacant slot.
     fn open(&mut self, way: Way) -> Result<u32, TransportFault> {
         let address = self.lane(way).address;
-        let exchange = Exchange::new(self.plan.api, self.plan.delivery);
-        let endpoint = &self.plan.endpoints[way.server as usize];
-        let connection = Connection::open(address, endpoint, exchange, self.clock.now())?;
+        let (now, speech) = (self.clock.now(), (self.plan.api, self.plan.delivery));
+        let endpoint = self.endpoint(way);
+        let line = match endpoint.version() {
+            HttpVersion::Http1 => {
+                let exchange = Exchange::new(speech.0, speech.1);
+                Line::One(Connection::open(address, endpoint, exchange, now)?)
+            }
+            HttpVersion::Http2 => Line::Many(Box::new(Mux::open(address, endpoint, speech, now)?)),
+        };
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len() as u32 - 1
         });
         let slot = &mut self.slots[index as usize];
-        if let Err(errno) = self.epoll.add(connection.fd(), slot.event(index)) {
+        let fd = line.fd().expect("there is a connection");
+        if let Err(errno) = self.epoll.add(fd, slot.event(index)) {
             self.vacant.push(index);
             return Err(fault(&errno.into()));
         }
-        slot.connection = Some(connection);
+        slot.line = line;
         slot.way = way;
         let open = self.slots.len() - self.vacant.len();
         self.counted.connections = self.counted.connections.max(open as u32);
         self.counted.opened += 1;
+        if self.mux(index).is_some() && self.plan.reuse == Reuse::KeepAlive {
+            self.lane(way).idle.push(index);
+        }
         Ok(index)
     }
 
     fn connection(&mut self, index: u32) -> Option<&mut Connection> {
-        self.slots[index as usize].connection.as_mut()
+        match &mut self.slots[index as usize].line {
+            Line::One(connection) => Some(connection),
+            Line::Vacant | Line::Many(_) => None,
+        }
+    }
+
+    fn mux(&mut self, index: u32) -> Option<&mut Mux> {
+        match &mut self.slots[index as usize].line {
+            Line::Many(mux) => Some(mux),
+            Line::Vacant | Line::One(_) => None,
+        }
     }
 
     /// Drops a connection; closing its socket takes it off the event queue.
     fn discard(&mut self, index: u32) {
+        if self.mux(index).is_some() {
+            self.engage(index);
+        }
         let slot = &mut self.slots[index as usize];
-        slot.connection = None;
+        slot.line = Line::Vacant;
         slot.generation = slot.generation.wrapping_add(1);
         self.vacant.push(index);
     }
@@ -397,6 +501,11 @@ impl Worker {
     /// with the failure.
     fn sever(&mut self, index: u32, fault: &TransportFault, batch: &mut Batch) {
         let now = self.clock.now();
+        if let Some(mux) = self.mux(index) {
+            let mut toll = Toll::default();
+            mux.lose(Some(fault), now, batch, &mut toll);
+            return self.settle(index, toll, batch);
+        }
         let Some(connection) = self.connection(index) else { return };
         if !connection.is_busy() {
             self.engage(index);
@@ -406,9 +515,27 @@ impl Worker {
         if again.is_none() {
             connection.fail(fault, now, batch);
         }
-        self.busy -= 1;
-        self.discard(index);
-        if let Some(errand) = again {
+        let again: Vec<_> = again.into_iter().collect();
+        let landed = usize::from(again.is_empty());
+        self.settle(index, Toll { landed, again, closed: true, done: false }, batch);
+    }
+
+    /// Does what follows from what became of a connection's requests.
+    fn settle(&mut self, index: u32, toll: Toll, batch: &mut Batch) {
+        let Toll { landed, again, done, closed } = toll;
+        self.busy -= landed + again.len();
+        if done {
+            self.next_sweep = self.next_sweep.min(self.read_at + GRACE_AFTER_DONE);
+        }
+        let Way { lane, .. } = self.slots[index as usize].way;
+        let empty = self.mux(index).is_some_and(|mux| mux.load() == 0);
+        if closed {
+            self.discard(index);
+        } else if landed > 0 && empty && self.plan.reuse != Reuse::KeepAlive {
+            self.keep(index);
+        }
+        for mut errand in again {
+            errand.shunned = closed.then_some(lane);
             self.start(errand, batch);
         }
     }
@@ -416,9 +543,9 @@ impl Worker {
     /// Has the event queue say again, in the next round, what a connection is ready for.
     fn remind(&mut self, index: u32) {
         let slot = &self.slots[index as usize];
-        if let Some(connection) = &slot.connection {
+        if let Some(fd) = slot.line.fd() {
             let mut event = slot.event(index);
-            self.epoll.modify(connection.fd(), &mut event).expect("the socket is registered");
+            self.epoll.modify(fd, &mut event).expect("the socket is registered");
         }
     }
 
@@ -433,10 +560,14 @@ impl Worker {
         let flags = event.events();
         if flags.intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLERR) {
             let clock = self.clock;
-            if let Some(connection) = self.connection(index)
-                && connection.wants_write()
-                && let Err(fault) = connection.writable(|| clock.now())
-            {
+            let written = match &mut self.slots[index as usize].line {
+                Line::One(connection) if connection.wants_write() => {
+                    connection.writable(|| clock.now())
+                }
+                Line::Many(mux) if mux.wants_write() => mux.writable(&|| clock.now()),
+                Line::Vacant | Line::One(_) | Line::Many(_) => Ok(()),
+            };
+            if let Err(fault) = written {
                 return self.sever(index, &fault, batch);
             }
         }
@@ -450,37 +581,77 @@ impl Worker {
         }
     }
 
-    /// Reads once from a readable socket.
-    fn read(&mut self, index: u32, batch: &mut Batch) {
-        let Some(connection) = self.slots[index as usize].connection.as_mut() else { return };
+    /// Reads once from a socket, and returns how much came and when, if something did.
+    fn receive(&mut self, index: u32, batch: &mut Batch) -> Option<(usize, Arrival)> {
         self.counted.reads += 1;
-        prefetch(connection);
-        let received = match connection.receive(&mut self.buffer) {
-            Ok(received) => received,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
-                return self.remind(index);
+        let (received, heard) = match &self.slots[index as usize].line {
+            Line::Vacant => return None,
+            Line::One(connection) => {
+                prefetch(connection);
+                (connection.receive(&mut self.buffer), connection.heard())
             }
-            Err(error) => return self.sever(index, &fault(&error), batch),
+            Line::Many(mux) => (mux.receive(&mut self.buffer), mux.heard()),
         };
-        let full = received.len == self.buffer.len();
-        let arrival = self.clock.arrival(received.wall_ns, connection.heard());
+        let received = match received {
+            Ok(received) => received,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                self.remind(index);
+                return None;
+            }
+            Err(error) => {
+                self.sever(index, &fault(&error), batch);
+                return None;
+            }
+        };
+        let arrival = self.clock.arrival(received.wall_ns, heard);
         self.read_at = arrival.at + arrival.delay;
+        Some((received.len, arrival))
+    }
+
+    /// Takes what a readable socket brings.
+    fn read(&mut self, index: u32, batch: &mut Batch) {
+        let Some((length, arrival)) = self.receive(index, batch) else { return };
+        let full = length == self.buffer.len();
         let clock = self.clock;
         let mut sight = Sight { batch, now: &|| clock.now() };
-        let was_busy = connection.is_busy();
-        let state = if received.len == 0 {
-            match connection.closed(arrival, sight.batch) {
-                Ok(()) => State::Closed,
-                Err(fault) => return self.sever(index, &fault, batch),
+        match &mut self.slots[index as usize].line {
+            Line::Vacant => {}
+            Line::One(connection) => {
+                let carried = usize::from(connection.is_busy());
+                let bytes = &self.buffer[..length];
+                let state = if length == 0 {
+                    connection.closed(arrival, sight.batch).map(|()| State::Closed)
+                } else {
+                    connection.take(bytes, &mut self.plain, arrival, &mut sight)
+                };
+                match state {
+                    Ok(state) => self.move_on(index, &state, carried, arrival),
+                    Err(fault) => return self.sever(index, &fault, batch),
+                }
             }
-        } else {
-            let bytes = &self.buffer[..received.len];
-            match connection.take(bytes, &mut self.plain, arrival, &mut sight) {
-                Ok(state) => state,
-                Err(fault) => return self.sever(index, &fault, batch),
+            Line::Many(mux) => {
+                let toll = if length == 0 {
+                    let mut toll = Toll::default();
+                    mux.lose(None, arrival.at, sight.batch, &mut toll);
+                    Ok(toll)
+                } else {
+                    mux.take(&self.buffer[..length], &mut self.plain, arrival, &mut sight)
+                };
+                match toll {
+                    Ok(toll) => self.settle(index, toll, batch),
+                    Err(fault) => return self.sever(index, &fault, batch),
+                }
             }
-        };
+        }
+        if full {
+            self.remind(index);
+        }
+    }
+
+    /// Does what follows from what became of a connection of HTTP/1.1 that carried so many
+    /// requests.
+    fn move_on(&mut self, index: u32, state: &State, carried: usize, arrival: Arrival) {
         match state {
             State::Open => {}
             State::Done => {
@@ -488,21 +659,15 @@ impl Worker {
             }
             State::Free => {
                 self.busy -= 1;
-                if !self.keep(index) {
-                    return;
-                }
+                self.keep(index);
             }
             State::Closed => {
-                if was_busy {
-                    self.busy -= 1;
-                } else {
+                self.busy -= carried;
+                if carried == 0 {
                     self.engage(index);
                 }
                 self.discard(index);
             }
-        }
-        if full {
-            self.remind(index);
         }
     }
 
@@ -511,15 +676,26 @@ impl Worker {
     fn sweep(&mut self, now: Stamp, batch: &mut Batch) {
         let limits = self.plan.limits;
         let mut earliest = now + limits.least();
+        let clock = self.clock;
         for index in 0..self.slots.len() as u32 {
-            let Some(connection) = self.connection(index) else { continue };
-            let Some((deadline, limit)) = connection.deadline(&limits) else { continue };
-            if now >= deadline {
-                connection.expire(limit, now, batch);
-                self.busy -= 1;
-                self.discard(index);
-            } else {
-                earliest = earliest.min(deadline);
+            match &mut self.slots[index as usize].line {
+                Line::Vacant => {}
+                Line::One(connection) => match connection.deadline(&limits) {
+                    Some((deadline, limit)) if now >= deadline => {
+                        connection.expire(limit, now, batch);
+                        self.busy -= 1;
+                        self.discard(index);
+                    }
+                    Some((deadline, _)) => earliest = earliest.min(deadline),
+                    None => {}
+                },
+                Line::Many(mux) => {
+                    let (landed, next) = mux.sweep(&limits, now, &|| clock.now(), batch);
+                    earliest = next.map_or(earliest, |next| earliest.min(next));
+                    // What could not even connect is given up with the last that waited for it.
+                    let closed = landed > 0 && !mux.is_ready() && mux.load() == 0;
+                    self.settle(index, Toll { landed, closed, ..Toll::default() }, batch);
+                }
             }
         }
         self.next_sweep = earliest.max(now + SWEEP_EVERY);
@@ -613,7 +789,10 @@ impl Carrier for Worker {
     fn send(&mut self, due: Due, order: Order) {
         self.stop_looking();
         let mut early = std::mem::take(&mut self.early);
-        self.start(Errand { due, order, attempts: 0, retries: self.plan.retries }, &mut early);
+        self.start(
+            Errand { due, order, attempts: 0, retries: self.plan.retries, shunned: None },
+            &mut early,
+        );
         self.early = early;
     }
 
@@ -642,8 +821,10 @@ impl Carrier for Worker {
         let now = self.clock.now();
         self.take_early(batch);
         for slot in &mut self.slots {
-            if let Some(connection) = &mut slot.connection {
-                connection.abandon(judge, now, batch);
+            match &mut slot.line {
+                Line::Vacant => {}
+                Line::One(connection) => connection.abandon(judge, now, batch),
+                Line::Many(mux) => mux.abandon(judge, now, batch),
             }
         }
         self.slots.clear();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use infermark_drive::{CallError, EndpointError, TlsFault, TrustError};
 use infermark_scenario::Problems;
 use infermark_store::StoreError;
-use infermark_terms::{Excerpt, Outcome};
+use infermark_terms::{Excerpt, HttpVersion, Outcome};
 use infermark_wire::UnsupportedPrompt;
 use infermark_workload::{ProbeError, TokenizeError, TokenizerError, WorkloadError};
 use thiserror::Error;
@@ -303,19 +303,9 @@ impl RunError {
         let hint = match self {
             Self::Endpoint(EndpointError::Name { .. }) => "check the host's name",
             Self::Endpoint(EndpointError::Trust(error)) => trust_hint(error),
-            Self::Unreachable { source: CallError::Connect { .. }, .. } => {
-                "is the server up, and is the port right?"
-            }
-            Self::Unreachable { source: source @ CallError::Tls { .. }, .. } => {
-                tls_hint(source.tls_fault()?)?
-            }
-            Self::Endpoint(EndpointError::Proxy(_)) => "`--proxy none` does without",
-            Self::Unreachable { source: CallError::Tunnel { .. }, .. } => {
-                "a proxy takes its credentials from the URL in `HTTPS_PROXY`; `--proxy none` does \
-                 without it"
-            }
-            Self::Unreachable { source: CallError::Late { .. }, .. } => {
-                "the server accepts connections but does not answer"
+            Self::Unreachable { source, .. } => call_hint(source)?,
+            Self::Endpoint(EndpointError::Proxy(_) | EndpointError::PlainHttp2 { .. }) => {
+                "`--proxy none` does without"
             }
             Self::Refused { status: 401 | 403, .. }
             | Self::Trial { outcome: Outcome::Refused { status: 401 | 403, .. }, .. } => {
@@ -353,7 +343,6 @@ impl RunError {
                 "what was complete can still be read with `infermark report`"
             }
             Self::Endpoint(_)
-            | Self::Unreachable { .. }
             | Self::Refused { .. }
             | Self::Trial { .. }
             | Self::Secret { .. }
@@ -383,6 +372,26 @@ fn trust_hint(error: &TrustError) -> &'static str {
     }
 }
 
+fn call_hint(error: &CallError) -> Option<&'static str> {
+    match error {
+        CallError::Connect { .. } => Some("is the server up, and is the port right?"),
+        CallError::Tls { .. } => tls_hint(error.tls_fault()?),
+        CallError::Tunnel { .. } => Some(
+            "a proxy takes its credentials from the URL in `HTTPS_PROXY`; `--proxy none` does \
+             without it",
+        ),
+        CallError::Late { .. } => Some("the server accepts connections but does not answer"),
+        CallError::Encrypted { .. } => Some("begin its URL with `https://`"),
+        CallError::Version { asked: HttpVersion::Http1, .. } => {
+            Some("it speaks HTTP/2: give `--http2`")
+        }
+        CallError::Version { asked: HttpVersion::Http2, .. } => {
+            Some("leave `--http2` out, and it is asked in HTTP/1.1")
+        }
+        CallError::Severed { .. } | CallError::Garbled { .. } => None,
+    }
+}
+
 fn tls_hint(fault: TlsFault) -> Option<&'static str> {
     match fault {
         TlsFault::Untrusted => {
@@ -395,7 +404,8 @@ fn tls_hint(fault: TlsFault) -> Option<&'static str> {
         TlsFault::ClientCertificate => {
             Some("the server asks for a client certificate: `--cert FILE --key FILE`")
         }
-        TlsFault::Other => None,
+        TlsFault::Plain => Some("does it speak TLS? Without, its URL begins with `http://`"),
+        TlsFault::Version | TlsFault::Other => None,
     }
 }
 

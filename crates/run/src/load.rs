@@ -400,6 +400,7 @@ impl Bench<'_> {
             delivery: self.delivery,
             shard,
             reuse,
+            streams_max: self.scenario.access.http2_streams as usize,
             limits: Limits { connect, header, first_token, idle, total },
             retries: self.scenario.access.retries,
             capture: self.capture,

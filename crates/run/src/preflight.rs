@@ -224,7 +224,7 @@ impl Scout<'_> {
                 && waits < TRIAL_WAITS
             {
                 waits += 1;
-                pause(sighting.retry_after.unwrap_or(TRIAL_WAIT).min(TRIAL_WAIT_MAX));
+                pause(patience(&sighting));
                 continue;
             }
             let url = format!("{}{}", self.endpoint, self.dialect.path());
@@ -336,4 +336,46 @@ fn tokenize(endpoint: &Endpoint, headers: &Headers, body: &Value) -> Result<Valu
         return Err(format!("status {}: {message}", response.status));
     }
     serde_json::from_slice(&response.body).map_err(|error| format!("not JSON: {error}"))
+}
+/// Returns how long a server that puts a request off wishes to be left alone. It says so in seconds
+/// or by a date [RFC 9110, section 10.2.3], which is held against the date of its own clock.
+fn patience(sighting: &Sighting) -> Nanos {
+    let date = |text: &Option<String>| jiff::fmt::rfc2822::parse(text.as_deref()?).ok();
+    let seconds = sighting.retry_after.as_ref().and_then(|text| text.parse::<u32>().ok());
+    let until = || {
+        let (then, now) = (date(&sighting.retry_after)?, date(&sighting.date)?);
+        let seconds = then.timestamp().as_second() - now.timestamp().as_second();
+        Some(u32::try_from(seconds).unwrap_or(0))
+    };
+    let wish = seconds.or_else(until).map(|seconds| Nanos::from_secs(seconds.into()));
+    wish.unwrap_or(TRIAL_WAIT).min(TRIAL_WAIT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use infermark_terms::EventCounts;
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_left_alone_for_as_long_as_it_wishes_within_bounds() {
+        let wished = |retry_after: Option<&str>, date: Option<&str>| {
+            patience(&Sighting {
+                outcome: Outcome::Abandoned,
+                usage: None,
+                chunks: 0,
+                counted: false,
+                events: EventCounts::default(),
+                retry_after: retry_after.map(str::to_owned),
+                date: date.map(str::to_owned),
+            })
+            .0 / 1_000_000_000
+        };
+        let (six, soon) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:34 GMT");
+        assert_eq!([wished(Some("0"), None), wished(Some("7"), None)], [0, 7]);
+        assert_eq!([wished(Some("3600"), None), wished(None, Some(six))], [10, 1]);
+        assert_eq!([wished(Some(six), Some(soon)), wished(Some(soon), Some(six))], [3, 0]);
+        // A date that cannot be held against the server's own says nothing.
+        assert_eq!([wished(Some(six), None), wished(Some("later"), Some(six))], [1, 1]);
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use infermark_drive::{Endpoint, EndpointError, Identity, Proxies, Roots, Route};
 use infermark_scenario::intent::{Access, ProxyChoice, Replica, Scenario, Target, Verification};
 use infermark_sim::serve::{ServePlan, Serving};
-use infermark_terms::{Api, Delivery, Nanos, OutputPolicy, Seed};
+use infermark_terms::{Api, Delivery, HttpVersion, Nanos, OutputPolicy, Seed};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::headers::Headers;
@@ -64,6 +64,9 @@ pub struct TargetReport {
     /// Whether the server's certificate was believed without a check.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
+    /// Which version of HTTP it was asked in.
+    #[serde(default)]
+    pub http: HttpVersion,
 }
 
 /// A server that shares the load with the target.
@@ -120,12 +123,13 @@ pub(crate) fn reach(scenario: &Scenario, secrets: &Secrets<'_>) -> Result<Reache
         server: ServerReport { name: listed.kind, version: asking.version() },
         replicas: Vec::new(),
         unverified: access.verification == Verification::Off,
+        http: endpoint.version(),
     };
     let delivery = if api.streams() { scenario.delivery } else { Delivery::Whole };
     let mut reached =
         Reached { endpoint, replicas: Vec::new(), route, headers, report, delivery, embedded };
     reached.join(&scenario.replicas, limit)?;
-    reached.headers.speak(api, access, secrets)?;
+    reached.headers.speak(api);
     Ok(reached)
 }
 
@@ -217,7 +221,7 @@ fn route_in(access: &Access, service_ca: &Path) -> Route {
         certificates: identity.cert.clone(),
         key: identity.key.clone(),
     });
-    Route { identity, ..Route::of(roots) }
+    Route { identity, version: access.http, ..Route::of(roots) }
 }
 
 /// Serves the embedded engine on a loopback port of its own.

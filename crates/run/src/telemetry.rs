@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use infermark_drive::{Clock, Endpoint, call};
+use infermark_drive::{Clock, Endpoint, Route, call};
 use infermark_observe::{Host, Nvml, Value, parse, read};
 use infermark_scenario::intent::{MetricPage, Scenario, Target};
-use infermark_terms::{Metric, Nanos, Stamp, TelemetryRow};
+use infermark_terms::{HttpVersion, Metric, Nanos, Stamp, TelemetryRow};
 
 use crate::RunError;
 use crate::load::spawn;
@@ -291,8 +291,11 @@ fn other_page(url: &str, scenario: &Scenario, reached: &Reached) -> Result<Sourc
     };
     let servers = target.into_iter().chain(scenario.replicas.iter().map(|replica| &replica.url));
     let own = servers.into_iter().any(|server| origin(server) == origin(url));
+    // Who else serves a page may not know what the measured servers speak.
+    let version = if own { reached.route.version } else { HttpVersion::Http1 };
+    let route = Route { version, ..reached.route.clone() };
     let page = Page {
-        endpoint: Arc::new(Endpoint::resolve(url, &reached.route)?),
+        endpoint: Arc::new(Endpoint::resolve(url, &route)?),
         path: "",
         headers: if own { reached.headers.fields.clone() } else { Vec::new() },
     };

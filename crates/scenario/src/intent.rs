@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-pub use infermark_terms::{Api, Delivery};
+pub use infermark_terms::{Api, Delivery, HttpVersion};
 use infermark_terms::{Nanos, OutputPolicy, Price, Seed, Slo};
 
 /// What one run intends.
@@ -441,6 +441,10 @@ pub struct Access {
     pub proxy: ProxyChoice,
     /// What becomes of a connection after its request.
     pub connections: Connections,
+    /// Which version of HTTP is spoken.
+    pub http: HttpVersion,
+    /// The most requests side by side on a connection of HTTP/2.
+    pub http2_streams: u32,
     /// How long a request may take.
     pub timeouts: Timeouts,
     /// How often a request that failed before any of its answer came is sent again.

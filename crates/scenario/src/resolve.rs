@@ -39,6 +39,9 @@ const REQUESTS_MAX: u64 = 1_000_000_000_000;
 const THREADS_MAX: u64 = 1024;
 /// The most times that a request is sent again.
 const RETRIES_MAX: u64 = 10;
+
+/// More requests on one connection than anybody lets us have.
+const STREAMS_MAX: u64 = 1_000_000;
 /// The longest shared prefix, and the most of them.
 const PREFIX_MAX: u64 = 10_000_000;
 
@@ -411,9 +414,24 @@ fn access(
         let found = "there are no sessions";
         desk.refuse(&[&settings::CONNECTIONS], found, "give `turns`, or `keep-alive`");
     }
+    let http = desk.one_or_default(&settings::HTTP2, &syntax::HTTP2);
+    let http2_streams =
+        desk.one_or_default(&settings::HTTP2_STREAMS, &count::<1, STREAMS_MAX>()) as u32;
     let timeouts = timeouts(desk, delivery);
     let retries = desk.one_or_default(&settings::RETRIES, &count::<0, RETRIES_MAX>()) as u32;
-    Access { headers, api_key, ca, identity, verification, proxy, connections, timeouts, retries }
+    Access {
+        headers,
+        api_key,
+        ca,
+        identity,
+        verification,
+        proxy,
+        connections,
+        http,
+        http2_streams,
+        timeouts,
+        retries,
+    }
 }
 
 fn api_key(desk: &mut Desk, headers: &[(String, HeaderValue)]) -> Option<Secret> {

@@ -147,6 +147,8 @@ pub static SETTINGS: &[&Setting] = &[
     &INSECURE,
     &PROXY,
     &CONNECTIONS,
+    &HTTP2,
+    &HTTP2_STREAMS,
     &CONNECT_TIMEOUT,
     &HEADER_TIMEOUT,
     &FIRST_TOKEN_TIMEOUT,
@@ -808,6 +810,33 @@ pub static CONNECTIONS: Setting = Setting {
            (`per-request`) or one session (`per-session`)",
     more: "A new connection for each request spreads them over what stands behind a load \
            balancer; connecting is then part of every latency from `due`.",
+    group: Group::Access,
+    form: Form::Once,
+};
+
+/// Which version of HTTP is spoken.
+pub static HTTP2: Setting = Setting {
+    key: "http2",
+    flag: "http2",
+    env: "INFERMARK_HTTP2",
+    value_name: "YES|NO",
+    default: Some("no"),
+    help: "Speak HTTP/2: many requests side by side on a connection",
+    more: "Over TLS the server must agree to it; without TLS it must expect it (prior \
+           knowledge). The target's own `/metrics` is asked likewise, others over HTTP/1.1.",
+    group: Group::Access,
+    form: Form::Switch,
+};
+
+/// How many requests share a connection.
+pub static HTTP2_STREAMS: Setting = Setting {
+    key: "http2_streams",
+    flag: "http2-streams",
+    env: "INFERMARK_HTTP2_STREAMS",
+    value_name: "COUNT",
+    default: Some("100"),
+    help: "The most requests side by side on a connection of HTTP/2, if the server lets us",
+    more: "Each load thread has connections of its own, and opens another when all are full.",
     group: Group::Access,
     form: Form::Once,
 };

@@ -35,7 +35,7 @@ pub(crate) use time::{DURATION, SPAN};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use infermark_terms::OutputPolicy;
+use infermark_terms::{HttpVersion, OutputPolicy};
 
 use crate::intent::{Api, Connections, Delivery, PromptForm, Verification, WindowChoice};
 use crate::nearest::nearest;
@@ -153,6 +153,11 @@ pub(crate) const DELIVERY: Codec<Delivery> = Codec {
 pub(crate) const INSECURITY: Codec<Verification> = Codec {
     parse: |text| parse_answer(text, Verification::Off, Verification::Full),
     print: |verification| if *verification == Verification::Off { YES } else { NO }.to_owned(),
+};
+
+pub(crate) const HTTP2: Codec<HttpVersion> = Codec {
+    parse: |text| parse_answer(text, HttpVersion::Http2, HttpVersion::Http1),
+    print: |version| if *version == HttpVersion::Http2 { YES } else { NO }.to_owned(),
 };
 
 const YES: &str = "yes";

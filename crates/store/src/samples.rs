@@ -116,6 +116,7 @@ fn any_decode_fault() -> impl Strategy<Value = DecodeFault> {
             DecodeFault::Json,
             DecodeFault::Shape,
             DecodeFault::Excess,
+            DecodeFault::Frames,
         ][..],
     )
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`time`] | [`Nanos`], [`Stamp`] |
 //! | [`seed`] | [`Seed`] |
-//! | [`api`] | [`Api`], [`Delivery`]: how servers are asked |
+//! | [`api`] | [`Api`], [`Delivery`], [`HttpVersion`]: how servers are asked |
 //! | [`ask`] | [`Ask`], [`Prompt`], [`OutputPolicy`]: what one request asks |
 //! | [`pace`] | [`Pacer`], [`Next`], [`Due`], [`Turn`], [`Window`], [`Shard`]: when it is asked |
 //! | [`outcome`] | [`Outcome`] and its parts: how it ended |
@@ -34,7 +34,7 @@ pub mod slo;
 pub mod telemetry;
 pub mod time;
 
-pub use api::{Api, Delivery, UnknownApi};
+pub use api::{Api, Delivery, HttpVersion, UnknownApi};
 pub use ask::{Ask, Message, OutputPolicy, Prompt};
 pub use caveat::{Caveat, CaveatCode, Trust};
 pub use effort::Effort;

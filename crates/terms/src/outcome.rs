@@ -214,6 +214,8 @@ pub enum DecodeFault {
     Shape,
     /// Bytes after the end of the response.
     Excess,
+    /// The frames of HTTP/2 are broken, or are none.
+    Frames,
 }
 
 impl fmt::Display for DecodeFault {
@@ -226,6 +228,7 @@ impl fmt::Display for DecodeFault {
             Self::Json => "the body is not valid JSON",
             Self::Shape => "the JSON is not of the API's shape",
             Self::Excess => "bytes follow the end of the response",
+            Self::Frames => "the connection or the response breaks HTTP/2",
         })
     }
 }

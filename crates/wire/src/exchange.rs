@@ -173,6 +173,40 @@ impl Exchange {
         progress
     }
 
+    /// Takes the head of a response whose framing is not HTTP/1.1's, and how many bytes it took.
+    pub fn head(&mut self, head: ResponseHead, bytes: usize) -> Progress {
+        self.bytes += bytes as u64;
+        self.answer.head(head);
+        self.decided()
+    }
+
+    /// Takes a piece of its body, as [`receive`](Self::receive) does.
+    pub fn body(&mut self, bytes: &[u8], chunk: &mut impl FnMut(Chunk<'_>)) -> Progress {
+        self.bytes += bytes.len() as u64;
+        self.answer.body(bytes, chunk);
+        self.decided()
+    }
+
+    /// Learns that it is complete.
+    pub fn complete(&mut self, chunk: &mut impl FnMut(Chunk<'_>)) -> Ended {
+        self.ended = true;
+        let outcome = self.answer.complete(self.phase(), chunk);
+        Ended { outcome, connection: Keep::Reuse }
+    }
+
+    /// Learns that its framing is broken.
+    pub fn broken(&mut self, fault: DecodeFault) -> Ended {
+        self.ended = true;
+        Ended { outcome: self.answer.broken(fault), connection: Keep::Close }
+    }
+
+    /// Ends the exchange if its outcome is known before its end.
+    fn decided(&mut self) -> Progress {
+        let decided = self.answer.outcome.take();
+        self.ended = decided.is_some();
+        decided.map_or(Progress::Open, |outcome| ended(outcome, Keep::Close))
+    }
+
     /// Learns that the peer has closed the connection, which ends the response in any case.
     ///
     /// A body that only the close delimits may turn out to be complete. If it is a whole answer

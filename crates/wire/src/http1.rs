@@ -22,6 +22,7 @@ mod response;
 mod write;
 
 pub use fields::ContentType;
+pub(crate) use fields::{content_of, whole_number};
 pub use request::{Request, RequestDecoder, RequestFault};
 pub use response::{BodySink, Collected, Message, ResponseDecoder, ResponseHead};
 pub use write::{

@@ -8,6 +8,8 @@
 //!           server::Answer ──▶ http1::write_chunk ──▶ bytes
 //! ```
 //!
+//! Over HTTP/2 `http2` stands in `http1`'s place; the rest is the same.
+//!
 //! Every dialect is one module: `openai`, `responses`, `pooling`, `tgi`, `triton`, `sglang`,
 //! `llamacpp`, `ollama`, `anthropic`. What they share is in [`dialect`] (who speaks what) and
 //! `event` (what an event can say).
@@ -27,6 +29,7 @@ mod event;
 pub mod exchange;
 mod fault;
 pub mod http1;
+pub mod http2;
 mod json;
 pub mod lines;
 mod llamacpp;

@@ -3,10 +3,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use infermark_drive::{Batch, Capture, Clock, Worker};
+use infermark_drive::{Batch, Capture, Carrier, Clock, Order, Worker};
+use infermark_terms::{Due, RequestId};
 use rustls::version::TLS13;
 
-use crate::load::{Load, exchange};
+use crate::http2::{self, Talk, begin, chunk, end};
+use crate::load::{Load, order, send};
 use crate::server::{Peer, Server, event, head, tail};
 use crate::tls::{Authority, endpoint};
 
@@ -60,13 +62,14 @@ fn doubling(mut peer: Peer) {
 }
 
 /// Returns how many allocations each of so many requests took, one after another.
-fn allocations(mut worker: Worker, requests: u64) -> Vec<u64> {
+fn allocations(mut worker: Worker, requests: u64, bytes: &[u8]) -> Vec<u64> {
     let mut batch = Batch::default();
     batch.chunks.reserve(1 << 16);
     batch.requests.reserve(16);
     let of = |id| {
         let before = CALLS.get();
-        exchange(&mut worker, id, &mut batch);
+        let due = Due::new(RequestId(id), worker.now());
+        send(&mut worker, due, Order { bytes: bytes.to_vec(), ..order() }, &mut batch);
         CALLS.get() - before
     };
     let calls = (0..requests).map(of).collect();
@@ -79,9 +82,33 @@ fn chunks_cost_no_allocation_once_the_buffers_have_grown() {
     let server = Server::plain(doubling);
     let mut plan = Load::of(server.endpoint()).plan;
     plan.capture = Capture::Nothing;
-    let calls = allocations(Worker::new(plan, Clock::start()).unwrap(), 6);
+    let calls = allocations(Worker::new(plan, Clock::start()).unwrap(), 6, &order().bytes);
     // What the last one took is for the request itself: it has 1,600 chunks.
     assert!(calls[5] < 16, "{calls:?}");
+}
+
+/// Does the same over HTTP/2.
+fn doubling_streams(peer: Peer) {
+    let mut talk = Talk::new(peer, &[]);
+    let mut chunks = 50;
+    while let Some(stream) = talk.request() {
+        talk.say(|out| begin(out, stream));
+        for _ in 0..chunks {
+            talk.say(|out| chunk(out, stream, "some \"text\"\n"));
+        }
+        talk.say(|out| end(out, stream));
+        chunks *= 2;
+    }
+}
+
+#[test]
+fn chunks_over_http_2_cost_no_allocation_either() {
+    let server = Server::plain(doubling_streams);
+    let mut plan = Load::of(http2::endpoint(&server)).plan;
+    plan.capture = Capture::Nothing;
+    let bytes = plan.endpoints[0].request("POST", "/", &[], Some(b"{}"));
+    let calls = allocations(Worker::new(plan, Clock::start()).unwrap(), 6, &bytes);
+    assert!(calls[5] < 60, "{calls:?}");
 }
 
 #[test]
@@ -90,7 +117,7 @@ fn chunks_over_tls_cost_little_more_than_what_tls_takes() {
     let server = Server::secure(authority.certify("127.0.0.1", &[&TLS13], |_| {}), doubling);
     let mut plan = Load::of(endpoint(&server, &authority.roots())).plan;
     plan.capture = Capture::Nothing;
-    let calls = allocations(Worker::new(plan, Clock::start()).unwrap(), 6);
+    let calls = allocations(Worker::new(plan, Clock::start()).unwrap(), 6, &order().bytes);
     // The library keeps what it decrypted in one buffer for each record, of which a chunk has two.
     assert!(calls[5] < 1600 * 3, "{calls:?}");
 }

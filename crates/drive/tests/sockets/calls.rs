@@ -65,6 +65,11 @@ fn a_call_that_fails_says_how() {
     let error = get(&garbage.endpoint(), LONG).unwrap_err();
     assert!(matches!(error, CallError::Garbled { fault: DecodeFault::Head }), "{error:?}");
 
+    // `protocol_version`, which most servers of TLS answer to anything else.
+    let encrypted = Server::plain(once([21, 3, 3, 0, 2, 2, 70]));
+    let error = get(&encrypted.endpoint(), LONG).unwrap_err();
+    assert!(matches!(error, CallError::Encrypted { .. }), "{error:?}");
+
     for cut in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"] {
         let closing = Server::plain(once(cut));
         let error = get(&closing.endpoint(), LONG).unwrap_err();

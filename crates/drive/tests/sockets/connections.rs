@@ -114,6 +114,30 @@ fn a_session_has_a_connection_of_its_own_from_its_first_turn_to_its_last() {
 }
 
 #[test]
+fn sessions_take_turns_at_a_servers_addresses() {
+    let servers = [0; 2].map(|_| Server::plain(always(streamed(&["one"]))));
+    let addresses: Vec<_> = servers.iter().map(Server::address).collect();
+    let mut plan = Load::of(servers[0].endpoint().at(addresses.clone())).plan;
+    plan.reuse = Reuse::PerSession;
+    let mut worker = Worker::new(plan, Clock::start()).unwrap();
+    let mut batch = Batch::default();
+    // A turn on its session's own connection takes no turn at the addresses.
+    for (session, index) in [(0, 0), (0, 1), (1, 0), (0, 2), (2, 0), (1, 1), (3, 0)] {
+        converse(&mut worker, Turn { session, index }, 3, &mut batch);
+    }
+    let first = |session| {
+        let mut rows = batch.requests.iter();
+        rows.find(|row| row.turn.unwrap().session == session).unwrap().address.unwrap()
+    };
+    let [a, b] = [addresses[0], addresses[1]];
+    assert_eq!([0, 1, 2, 3].map(first), [a, b, a, b]);
+    for row in &batch.requests {
+        assert_eq!(row.address, Some(first(row.turn.unwrap().session)));
+    }
+    assert_eq!(servers.map(|server| server.accepted()), [2, 2]);
+}
+
+#[test]
 fn a_body_that_only_the_close_ends_is_complete() {
     let body = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"}}]}\n\n";
     let said = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{body}");

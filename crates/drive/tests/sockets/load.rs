@@ -38,6 +38,7 @@ impl Load {
             delivery: Delivery::Streamed,
             shard: 0,
             reuse: Reuse::KeepAlive,
+            streams_max: 100,
             limits: Limits {
                 connect: LONG,
                 header: None,
@@ -147,12 +148,14 @@ pub(crate) fn converse(worker: &mut Worker, turn: Turn, turns: u32, batch: &mut 
     send(worker, due, Order { goes_on: turn.index + 1 < turns, ..order() }, batch);
 }
 
-fn order() -> Order {
+/// Returns an order, as HTTP/1.1 has it.
+pub(crate) fn order() -> Order {
     let bytes = b"GET / HTTP/1.1\r\n\r\n".to_vec();
     Order { server: 0, goes_on: false, bytes, asked_input: None, asked_output: None, class: None }
 }
 
-fn send(worker: &mut Worker, due: Due, order: Order, batch: &mut Batch) {
+/// Sends a request and waits for its row.
+pub(crate) fn send(worker: &mut Worker, due: Due, order: Order, batch: &mut Batch) {
     worker.send(due, order);
     let known = batch.requests.len();
     while batch.requests.len() == known {

@@ -8,6 +8,7 @@
 mod allocations;
 mod calls;
 mod connections;
+mod http2;
 mod load;
 mod outcomes;
 mod proxies;

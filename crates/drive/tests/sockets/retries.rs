@@ -130,6 +130,19 @@ fn an_address_where_nobody_listens_is_tried_as_often_as_the_user_wishes() {
 }
 
 #[test]
+fn a_request_is_not_sent_again_to_the_address_where_it_failed_if_there_is_another() {
+    let (_taken, address) = shut();
+    let server = Server::plain(always(streamed(&["one"])));
+    let endpoint = server.endpoint().at(vec![address, server.address()]);
+    // Requests that go meanwhile move the turns on: half of the second tries would fail too.
+    let mut load = Load::of(endpoint).requests(40).slots(4);
+    load.plan.retries = 1;
+    let record = load.run();
+    assert!(record.all_finished(), "{:?}", record.rows);
+    assert!(attempts(&record).contains(&2));
+}
+
+#[test]
 fn a_connection_is_not_used_for_longer_than_the_server_says_that_it_keeps_it() {
     let keeping = |seconds: &str| {
         let line = format!("\r\nKeep-Alive: max=100, timeout={seconds}\r\n");

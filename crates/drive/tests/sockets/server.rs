@@ -253,9 +253,14 @@ pub(crate) fn head() -> Vec<u8> {
 
 /// Returns an event of this text, framed as a chunk.
 pub(crate) fn event(text: &str) -> Vec<u8> {
+    framed(&bare_event(text))
+}
+
+/// Returns an event of this text.
+pub(crate) fn bare_event(text: &str) -> Vec<u8> {
     let mut event = Vec::new();
     answer().part(&mut event, &Part { text, ends: &[text.len()], ids: &[1], usage: None });
-    framed(&event)
+    event
 }
 
 /// Returns bytes framed as a chunk.
@@ -267,13 +272,18 @@ pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
 
 /// Returns what ends a streamed answer.
 pub(crate) fn tail() -> Vec<u8> {
+    let mut out = framed(&bare_tail());
+    end_chunked(&mut out);
+    out
+}
+
+/// Returns the events that end a streamed answer.
+pub(crate) fn bare_tail() -> Vec<u8> {
     let (mut event, usage) = (Vec::new(), Usage { completion_tokens: 3, ..Usage::default() });
     let part = Part { text: "", ends: &[], ids: &[], usage: None };
     let end = End { finish: &FinishReason::Length, usage: Some(usage) };
     answer().last(&mut event, &part, &end);
-    let mut out = framed(&event);
-    end_chunked(&mut out);
-    out
+    event
 }
 
 /// Returns a whole streamed answer.

@@ -174,6 +174,7 @@ fn a_server_without_tls_is_no_tls_server() {
         peer.await_end();
     });
     assert!(!complaint(&server, &Roots::Unverified).is_empty());
+    assert_eq!(fault(&endpoint(&server, &Roots::Unverified)), TlsFault::Plain);
     let server = Server::plain(|_| {});
     let record = Load::of(endpoint(&server, &Roots::Unverified)).run();
     let Outcome::Severed { phase: Phase::Connect, fault } = record.outcome() else { panic!() };

@@ -111,14 +111,15 @@ fn is_reachable(scenario: &Scenario, secrets: &Secrets<'_>, each: Each<'_>) -> b
 
 fn trusted(scenario: &Scenario, endpoint: &Endpoint) -> Finding {
     let secure = endpoint.to_string().starts_with("https://");
+    let over = format!("connected over {}", endpoint.version());
     match (secure, scenario.access.verification) {
-        (false, _) => Finding::ok(Subject::Connection, "connected, without TLS"),
+        (false, _) => Finding::ok(Subject::Connection, format!("{over}, without TLS")),
         (true, Verification::Full) => {
-            Finding::ok(Subject::Connection, "connected; the certificate is trusted")
+            Finding::ok(Subject::Connection, format!("{over}; the certificate is trusted"))
         }
         (true, Verification::Off) => Finding::warning(
             Subject::Connection,
-            "connected; the certificate is not checked",
+            format!("{over}; the certificate is not checked"),
             "give its authority with `--ca FILE` instead of `--insecure`",
         ),
     }

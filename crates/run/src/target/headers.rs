@@ -22,6 +22,8 @@ pub(crate) struct Headers {
     pub(crate) fields: Vec<(String, String)>,
     /// What of them must not be repeated.
     pub(crate) veil: Veil,
+    /// The API key among them.
+    key: Option<String>,
 }
 
 impl Headers {
@@ -39,6 +41,7 @@ impl Headers {
             };
             let key = headers.secret(place, setting, secrets)?;
             headers.add("Authorization", format!("Bearer {key}"));
+            headers.key = Some(key);
         }
         for (name, value) in &access.headers {
             let value = match value {
@@ -52,20 +55,13 @@ impl Headers {
 
     /// Adds what an API wants beside the fields of every call. Anthropic's servers read the key
     /// from a field of their own.
-    pub(crate) fn speak(
-        &mut self,
-        api: Api,
-        access: &Access,
-        secrets: &Secrets<'_>,
-    ) -> Result<(), RunError> {
+    pub(crate) fn speak(&mut self, api: Api) {
         for (name, value) in infermark_wire::dialect::headers(api) {
             self.add(name, (*value).to_owned());
         }
-        if let Some(place) = access.api_key.as_ref().filter(|_| api == Api::Anthropic) {
-            let key = self.secret(place, "the API key", secrets)?;
+        if let Some(key) = self.key.clone().filter(|_| api == Api::Anthropic) {
             self.add("x-api-key", key);
         }
-        Ok(())
     }
 
     /// Veils what is shown to the proxy that leads to a server, which it may quote.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use infermark_terms::Nanos;
+use infermark_terms::{HttpVersion, Nanos};
 use proptest::prelude::*;
 
 use super::*;
@@ -72,6 +72,8 @@ fn nothing_given_is_one_slot_for_thirty_seconds_on_the_embedded_engine() {
             verification: Verification::Full,
             proxy: ProxyChoice::Environment,
             connections: Connections::KeepAlive,
+            http: HttpVersion::Http1,
+            http2_streams: 100,
             timeouts: Timeouts {
                 connect: Nanos::from_secs(10),
                 header: None,

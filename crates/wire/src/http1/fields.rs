@@ -49,11 +49,10 @@ impl Fields {
         let mut fields = Self {
             length: None,
             chunked: false,
-            content: ContentType::default(),
+            content: content_of(headers.iter().map(|field| (field.name.as_bytes(), field.value))),
             keep,
             idle: None,
         };
-        let mut coded = false;
         for httparse::Header { name, value } in headers {
             let value = value.trim_ascii();
             if name.eq_ignore_ascii_case("content-length") {
@@ -66,21 +65,29 @@ impl Fields {
                     return Err(DecodeFault::Framing);
                 }
                 fields.chunked = true;
-            } else if name.eq_ignore_ascii_case("content-type") {
-                fields.content = content_type(value);
-            } else if name.eq_ignore_ascii_case("content-encoding") {
-                coded |= !value.eq_ignore_ascii_case(b"identity");
             } else if name.eq_ignore_ascii_case("connection") {
                 fields.keep = connection(value, fields.keep);
             } else if name.eq_ignore_ascii_case("keep-alive") {
                 fields.idle = idle(value);
             }
         }
-        if coded {
-            fields.content = ContentType::Other;
-        }
         Ok(fields)
     }
+}
+
+/// Returns what fields say of a body's content.
+pub(crate) fn content_of<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> ContentType {
+    let mut content = ContentType::default();
+    let mut coded = false;
+    for (name, value) in fields {
+        let value = value.trim_ascii();
+        if name.eq_ignore_ascii_case(b"content-type") {
+            content = content_type(value);
+        } else if name.eq_ignore_ascii_case(b"content-encoding") {
+            coded |= !value.eq_ignore_ascii_case(b"identity");
+        }
+    }
+    if coded { ContentType::Other } else { content }
 }
 
 /// The names under which servers send JSON line by line; none is registered.
@@ -91,7 +98,8 @@ const JSON_LINES: [&[u8]; 4] = [
     b"application/x-jsonlines",
 ];
 
-fn whole_number(value: &[u8]) -> Option<u64> {
+/// Reads a number that has nothing but digits.
+pub(crate) fn whole_number(value: &[u8]) -> Option<u64> {
     // `parse` would accept a sign.
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     digits.then(|| std::str::from_utf8(value).ok()?.parse().ok())?

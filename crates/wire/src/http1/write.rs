@@ -15,19 +15,23 @@ pub struct RequestHead<'a> {
     pub headers: &'a [(String, String)],
 }
 
+impl RequestHead<'_> {
+    /// The fields of every request that does not have its own.
+    pub(crate) const DEFAULTS: [(&'static str, &'static str); 2] =
+        [("Accept", "*/*"), ("User-Agent", concat!("infermark/", env!("CARGO_PKG_VERSION")))];
+}
+
 /// Returns a complete request: head, and body where there is a content type.
 ///
 /// The defaults are `Accept: */*` and `User-Agent: infermark/<version>`. A line end or NUL in a
 /// field's value is written as a space (RFC 9110, section 5.5), so that a value never ends its
 /// field.
 pub fn request(head: &RequestHead<'_>, content_type: Option<&str>, body: &[u8]) -> Vec<u8> {
-    const DEFAULTS: [(&str, &str); 2] =
-        [("Accept", "*/*"), ("User-Agent", concat!("infermark/", env!("CARGO_PKG_VERSION")))];
     let RequestHead { method, path, host, headers } = head;
     let mut out = Vec::with_capacity(512 + body.len());
     push(&mut out, format_args!("{method} {path} HTTP/1.1\r\n"));
     let given = |name: &str| headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
-    let defaults = [("Host", *host)].into_iter().chain(DEFAULTS);
+    let defaults = [("Host", *host)].into_iter().chain(RequestHead::DEFAULTS);
     for (name, value) in defaults.filter(|(name, _)| !given(name)) {
         field(&mut out, name, value);
     }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use infermark_terms::{FinishReason, Outcome};
+
 use crate::fuzzed;
 
 /// Spoilt copies of each recording.
@@ -11,6 +13,9 @@ const COPIES: u64 = 2;
 
 /// Longer recordings are cut: what is spoilt lies near the beginning as well as anywhere.
 const LENGTH_MAX: usize = 1000;
+
+/// There are few of whole connections.
+const COPIES_OF_CONNECTIONS: u64 = 100;
 
 /// A generator whose numbers are the same in every run (xorshift64*).
 struct Draw(u64);
@@ -47,9 +52,10 @@ fn spoilt(original: &[u8], seed: u64) -> Vec<u8> {
     bytes
 }
 
-fn recordings(folder: &Path, extension: &str) -> Vec<Vec<u8>> {
+fn recordings(extension: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let mut paths: Vec<PathBuf> = Vec::new();
-    let mut folders = vec![folder.to_owned()];
+    let mut folders = vec![folder];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -61,19 +67,14 @@ fn recordings(folder: &Path, extension: &str) -> Vec<Vec<u8>> {
         }
     }
     paths.sort();
-    assert!(paths.len() > 10, "the recordings are there");
-    let read = |path: &PathBuf| {
-        let mut bytes = fs::read(path).unwrap();
-        bytes.truncate(LENGTH_MAX);
-        bytes
-    };
-    paths.iter().map(read).collect()
+    assert!(!paths.is_empty(), "the recordings are there");
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
 /// Asserts a law of spoilt copies of every recording.
 fn hold(extension: &str, law: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    for (index, recording) in (0..).zip(recordings(&folder, extension)) {
+    for (index, mut recording) in (0..).zip(recordings(extension)) {
+        recording.truncate(LENGTH_MAX);
         for copy in 0..COPIES {
             law(&spoilt(&recording, index * COPIES + copy));
         }
@@ -113,4 +114,26 @@ fn no_event_makes_an_answer_panic_or_depend_on_the_reads() {
             fuzzed::event(&[b"{", data].concat());
         }
     });
+}
+
+#[test]
+fn no_connection_of_http_2_makes_the_client_panic_or_depend_on_the_reads() {
+    for recording in recordings(".http2") {
+        for copy in 0..COPIES_OF_CONNECTIONS {
+            fuzzed::streams(&spoilt(&recording, copy));
+        }
+    }
+}
+
+#[test]
+fn recorded_connections_of_http_2_bring_every_answer_whole() {
+    for recording in recordings(".http2") {
+        fuzzed::streams(&recording);
+        let (heard, fault) = fuzzed::heard(&recording, usize::MAX);
+        assert_eq!((heard.len(), fault), (3, None));
+        for (outcome, chunks, tokens) in heard {
+            assert_eq!(outcome, Some(Outcome::Finished { reason: FinishReason::Length }));
+            assert_eq!((chunks.len(), tokens), (8, Some(8)));
+        }
+    }
 }

@@ -7,7 +7,10 @@
 
 use infermark_terms::{ChunkKind, DecodeFault, EventCounts, Outcome, Usage};
 use infermark_wire::dialect::path;
-use infermark_wire::http1::{Collected, Message, Request, RequestDecoder, ResponseDecoder};
+use infermark_wire::http1::{
+    Collected, Message, Request, RequestDecoder, RequestHead, ResponseDecoder, ResponseHead,
+};
+use infermark_wire::http2::{self, Client, Ending, Fault, Head, Listener, Verdict};
 use infermark_wire::server::Endpoint;
 use infermark_wire::sse::{Item, SseDecoder};
 use infermark_wire::{Api, Delivery, Ended, Exchange, Progress};
@@ -157,4 +160,87 @@ pub(crate) fn asked(body: &[u8]) {
             assert!((400..500).contains(&refusal.status), "{refusal:?}");
         }
     }
+}
+
+/// A request on a connection of HTTP/2, and what came of it.
+pub(crate) struct Call {
+    exchange: Exchange,
+    chunks: Vec<Vec<u8>>,
+    outcome: Option<Outcome>,
+}
+
+/// What came of each request: its outcome, the texts of its chunks and its tokens.
+pub(crate) type Heard = Vec<(Option<Outcome>, Vec<Vec<u8>>, Option<u32>)>;
+
+/// Keeps the requests that ended.
+#[derive(Default)]
+struct Ear(Vec<(u32, Call)>);
+
+impl Ear {
+    fn verdict(call: &mut Call, progress: Progress) -> Verdict {
+        let Progress::Ended(ended) = progress else { return Verdict::Open };
+        call.outcome = Some(ended.outcome);
+        Verdict::Over
+    }
+}
+
+impl Listener<(u32, Call)> for Ear {
+    fn head(&mut self, (_, call): &mut (u32, Call), head: &Head<'_>, bytes: usize) -> Verdict {
+        let head = ResponseHead { status: head.status, content: head.content() };
+        let progress = call.exchange.head(head, bytes);
+        Self::verdict(call, progress)
+    }
+
+    fn body(&mut self, (_, call): &mut (u32, Call), bytes: &[u8]) -> Verdict {
+        let Call { exchange, chunks, .. } = call;
+        let progress = exchange.body(bytes, &mut |chunk| {
+            let mut text = Vec::new();
+            chunk.text.append_to(&mut text);
+            chunks.push(text);
+        });
+        Self::verdict(call, progress)
+    }
+
+    fn ended(&mut self, (number, mut call): (u32, Call), ending: Ending) {
+        if call.outcome.is_none() {
+            let ended = match ending {
+                Ending::Complete => call.exchange.complete(&mut |_| {}),
+                Ending::Malformed => call.exchange.broken(DecodeFault::Frames),
+                Ending::Cancelled | Ending::Refused(_) | Ending::Reset(..) => {
+                    call.exchange.closed()
+                }
+            };
+            call.outcome = Some(ended.outcome);
+        }
+        self.0.push((number, call));
+    }
+}
+
+/// Reads what a server says on a connection of HTTP/2 with three requests.
+pub(crate) fn heard(bytes: &[u8], length: usize) -> (Heard, Option<Fault>) {
+    let (mut client, mut ear) = (Client::new(), Ear::default());
+    let head = RequestHead { method: "POST", path: "/", host: "h", headers: &[] };
+    for number in 0..3 {
+        let exchange = Exchange::new(Api::Chat, Delivery::Streamed);
+        let call = Call { exchange, chunks: Vec::new(), outcome: None };
+        let request = http2::request("http", &head, Some("application/json"), b"{}");
+        let _: u32 = client.open(request, (number, call));
+    }
+    let fault = bytes.chunks(length).find_map(|piece| client.feed(piece, &mut ear).err());
+    ear.0.extend(client.take_all().map(|(call, _)| call));
+    ear.0.sort_by_key(|(number, _)| *number);
+    let seen = ear.0.into_iter().map(|(_, call)| {
+        let tokens = call.exchange.usage().map(|usage| usage.completion_tokens);
+        (call.outcome, call.chunks, tokens)
+    });
+    (seen.collect(), fault)
+}
+
+/// All that a server says on a connection of HTTP/2.
+pub(crate) fn streams(bytes: &[u8]) {
+    alike(bytes, |bytes, length| {
+        let (heard, fault) = heard(bytes, length);
+        assert_eq!(heard.len(), 3, "each request ends once");
+        (heard, fault)
+    });
 }
