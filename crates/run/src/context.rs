@@ -89,6 +89,7 @@ mod tests {
             server: ServerReport { name: ServerKind::Vllm, version: None },
             replicas: Vec::new(),
             unverified: false,
+            http: infermark_terms::HttpVersion::Http1,
         };
         check(&scenario, &report, Some(10)).err().map(|error| error.to_string())
     }
