@@ -12,7 +12,7 @@ use super::{Length, NamedTarget, Told};
 const QUICK_MS: u64 = 40_000;
 /// The shortest load, and the longest wait for what is in flight at its end.
 const QUICK_LOAD_MS_MIN: u64 = 500;
-const QUICK_DRAIN: &str = "5s";
+const QUICK_DRAIN: &str = "30s";
 /// About as many points fit into a minute.
 const QUICK_POINTS: u32 = 24;
 

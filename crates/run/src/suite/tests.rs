@@ -147,7 +147,7 @@ fn what_the_user_says_takes_the_place_of_what_the_suite_says() {
     let (validation, points) = outcome(&told(&[], None, Length::Quick), &users, Trust::Sound);
     assert_eq!(validation.overridden, ["output_tokens"]);
     assert_eq!(points[0]["tokens"]["output_mean"], 3.0);
-    assert_eq!(points[0]["changed"]["drain"], "5s", "since it is quick");
+    assert_eq!(points[0]["changed"]["drain"], "30s", "since it is quick");
     assert!(validation.lines.iter().all(|line| line.kind == LineKind::Check));
 }
 
