@@ -197,7 +197,7 @@ pub fn validate(
     let chosen = suite.references.iter().find(|known| Some(&known.name) == told.reference.as_ref());
     let mut all = Vec::new();
     for batch in &batches {
-        all.extend(lines(batch, chosen, judge)?);
+        all.extend(lines(batch, chosen, judge, told.length)?);
     }
     Ok(Validation {
         suite: suite.name.clone(),

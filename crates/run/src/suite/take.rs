@@ -7,7 +7,7 @@ use super::script::{Script, over};
 use super::verdict::holds;
 use super::{Batch, Judge, Length, NamedTarget, Placed};
 use crate::RunError;
-use crate::study::{Early, Ended, Order, Rig};
+use crate::study::{Early, Order, Rig};
 use crate::sweep::short;
 
 /// The most trials of a search for a peak, and the requests of each: with 10 of 1000 over its limit
@@ -126,8 +126,8 @@ impl<'a, 'r> Bench<'a, 'r> {
             let label = format!("search at {rate}");
             let load = over(&over(changes, &trial), &[Step::Rate(&rate).load()]);
             let placed = self.take(target, workload, &label, &load, Early::WhenSaturated)?;
-            let saturated = placed.taken.ended == Ended::Saturated;
-            if !saturated && holds(workload, &placed, self.judge)? {
+            // A trial is short: at a rate that is too much it may end before anything is late.
+            if !placed.taken.is_saturated() && holds(workload, &placed, self.judge)? {
                 between.low = Some(tried);
             } else {
                 between.high = Some(tried);

@@ -5,7 +5,7 @@ use infermark_scenario::suite::{At, Check, PEAK, Reference, Rule, Tail, Workload
 use infermark_terms::Trust;
 use infermark_terms::slo::{Bound, Side, Slo, Subject};
 
-use super::{Batch, Judge, Line, LineKind, Passed, Placed};
+use super::{Batch, Judge, Length, Line, LineKind, Passed, Placed};
 use crate::RunError;
 
 /// What is asked of a batch's points.
@@ -37,6 +37,7 @@ pub(super) fn lines(
     batch: &Batch<'_>,
     reference: Option<&Reference>,
     judge: &Judge<'_>,
+    length: Length,
 ) -> Result<Vec<Line>, RunError> {
     let mut slos = Vec::new();
     let checks = batch.workload.checks.iter().map(|check| asked(check, &mut slos));
@@ -48,7 +49,7 @@ pub(super) fn lines(
     for placed in &batch.points {
         judged.push(if slos.is_empty() { Vec::new() } else { judge(&placed.taken, &slos)? });
     }
-    Ok(all.iter().map(|asked| line(asked, batch, &judged)).collect())
+    Ok(all.iter().map(|asked| line(asked, batch, &judged, length)).collect())
 }
 
 /// Says whether a trial of the search for a peak shows nothing against the rate: of what is asked
@@ -73,7 +74,7 @@ pub(super) fn holds(
     Ok(all.iter().all(|asked| match asked.test {
         Test::MinDuration(_) | Test::MinRequests(_) => true,
         Test::Bounds(_) | Test::Tails(..) => {
-            found(&asked.test, placed, &judged).decision != Decision::Missed
+            found(&asked.test, placed, &judged, Length::Whole).decision != Decision::Missed
         }
     }))
 }
@@ -149,13 +150,14 @@ fn claims(reference: &Reference, workload: &str, slos: &mut Vec<Slo>) -> Vec<Ask
         .collect()
 }
 
-fn line(asked: &Asked, batch: &Batch<'_>, judged: &[Vec<Vec<Ruling>>]) -> Line {
+fn line(asked: &Asked, batch: &Batch<'_>, judged: &[Vec<Vec<Ruling>>], length: Length) -> Line {
     let of_these = batch.points.iter().zip(judged).filter(|(placed, _)| match &asked.at {
         At::Any | At::Every => true,
         At::Load(label) => placed.label == *label,
     });
-    let found: Vec<_> =
-        of_these.map(|(placed, rulings)| (placed, found(&asked.test, placed, rulings))).collect();
+    let found: Vec<_> = of_these
+        .map(|(placed, rulings)| (placed, found(&asked.test, placed, rulings, length)))
+        .collect();
     let chosen = match asked.at {
         At::Any => most_loaded(&found),
         At::Every | At::Load(_) => worst(&found),
@@ -219,12 +221,16 @@ fn margin(found: &Found) -> f64 {
     margins.min_by(f64::total_cmp).unwrap_or(f64::NEG_INFINITY)
 }
 
-fn found(test: &Test, placed: &Placed, judged: &[Vec<Ruling>]) -> Found {
+fn found(test: &Test, placed: &Placed, judged: &[Vec<Ruling>], length: Length) -> Found {
     let point = &placed.taken.point;
-    let plain = |holds: bool, detail: String| Found {
-        decision: if holds { Decision::Met } else { Decision::Missed },
-        rulings: Vec::new(),
-        detail: Some(detail),
+    // What was cut short for quickness' sake says nothing of how long it would have been.
+    let plain = |holds: bool, detail: String| {
+        let (decision, detail) = match (holds, length) {
+            (true, _) => (Decision::Met, detail),
+            (false, Length::Whole) => (Decision::Missed, detail),
+            (false, Length::Quick) => (Decision::Undecided, format!("{detail}: quick, cut short")),
+        };
+        Found { decision, rulings: Vec::new(), detail: Some(detail) }
     };
     let mut found = match test {
         Test::Bounds(place) => {
