@@ -113,9 +113,6 @@ pub enum RunError {
         /// The target.
         target: String,
     },
-    /// A prediction was asked for of sessions.
-    #[error("sessions cannot be predicted: each turn hangs on what was answered before it")]
-    NoPredictedSessions,
     /// A dataset or tokenizer cannot be had from a hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -261,7 +258,6 @@ impl RunError {
             Self::Endpoint(_)
             | Self::Engine { .. }
             | Self::NoPrediction { .. }
-            | Self::NoPredictedSessions
             | Self::Hub(_)
             | Self::NoExactLength { .. }
             | Self::GeneratesNothing { .. }
@@ -329,7 +325,6 @@ impl RunError {
             Self::Engine { hint, .. } => hint,
             Self::NoPrediction { .. } => "give what stands after `sim:`",
             Self::Hub(error) => error.hint()?,
-            Self::NoPredictedSessions => "leave `turns` out, or measure with `infermark run`",
             Self::OpenFiles { .. } => "raise the limit with `ulimit -n`, or lower the load",
             Self::Threads { .. } => "lower `--threads`",
             Self::Prices { .. } => "state the price itself with `--price 1.50/h`",

@@ -124,7 +124,7 @@ struct Subject<'a> {
     text: &'a str,
     target: SimTarget,
     /// One for each class; one where there are none.
-    outlines: Vec<Outline>,
+    outlines: Arc<[Outline]>,
     mix: Option<Mix>,
     traces: Traces,
 }
@@ -132,23 +132,22 @@ struct Subject<'a> {
 impl<'a> Subject<'a> {
     fn of(resolved: &'a Resolved) -> Result<Self, RunError> {
         let scenario = &resolved.scenario;
-        if scenario.sessions.is_some() {
-            return Err(RunError::NoPredictedSessions);
-        }
         let text = match &scenario.target {
             Target::Sim(text) => text,
             Target::Url(url) => return Err(RunError::NoPrediction { target: url.clone() }),
         };
-        let Scenario { workload, seed, classes, .. } = scenario;
+        let Scenario { workload, sessions, seed, classes, .. } = scenario;
+        let sessions = sessions.as_ref();
         let traces = Traces::default();
         let each = |(index, class): (usize, &Class)| {
-            Outline::new(&class.workload, &traces, Mix::seed_of(*seed, index))
+            Outline::new(&class.workload, sessions, &traces, Mix::seed_of(*seed, index))
         };
-        let outlines = match &classes[..] {
-            [] => vec![Outline::new(workload, &traces, *seed)?],
+        let outlines: Vec<_> = match &classes[..] {
+            [] => vec![Outline::new(workload, sessions, &traces, *seed)?],
             some => some.iter().enumerate().map(each).collect::<Result<_, _>>()?,
         };
         let mix = Mix::of(classes, *seed);
+        let outlines = outlines.into();
         Ok(Self { text, target: embedded::configure(text)?, outlines, mix, traces })
     }
 
@@ -161,6 +160,9 @@ impl<'a> Subject<'a> {
             let mut part = Part::of_class(index, class, &plan, &point, rows, chunks);
             forget_sends(&mut part.latency);
             point.classes.push(part);
+        }
+        for part in &mut point.turns {
+            forget_sends(&mut part.latency);
         }
         let uncertainty = Expected::of(&self.target, &point, witness.figures());
         forget_the_generator(&mut point);
@@ -177,20 +179,19 @@ impl<'a> Subject<'a> {
         let planned = window(&scenario.bounds, Stamp::ZERO);
         let (bounds, seed) = (&scenario.bounds, scenario.seed);
         let timetable = Timetable::read(scenario, &self.traces)?;
-        let alone: TurnsOf = Arc::new(|_| 1);
         let mut engine = embedded::engine(self.text, &self.target, seed)?;
         let mut pacer = Settling {
-            inner: timetable.pacer(scenario, &alone, Stamp::ZERO, Shard::WHOLE),
+            inner: timetable.pacer(scenario, &self.turns(), Stamp::ZERO, Shard::WHOLE),
             window: planned,
             awaited: BTreeSet::new(),
         };
         let until = planned.end.map_or(Stamp::NEVER, |end| end + bounds.drain);
         let mut witness = Witness::new(planned, bounds.drain);
-        let mut ask = |id| self.job(id);
+        let mut ask = |due| self.job(due);
         let horizon = Horizon { until, ..Horizon::default() };
         drive(engine.as_mut(), &mut pacer, &mut ask, horizon, &mut witness);
         witness.close(engine.gauges());
-        witness.classify(|id| self.class_of(id));
+        witness.classify(|number| self.class_of(number));
 
         // How this binary was built changes no prediction.
         let plan = PointPlan { build: Build::Release, ..point_plan(scenario, &timetable, planned) };
@@ -199,20 +200,40 @@ impl<'a> Subject<'a> {
 
     /// What a request asks of the engine. The whole blocks that its prompt shares by intent are
     /// those of all requests that share them.
-    fn job(&self, request: RequestId) -> Job {
-        let outline = &self.outlines[self.class_of(request).unwrap_or(0) as usize];
-        let Sizes { input, output } = outline.sizes(request);
+    fn job(&self, due: Due) -> Job {
+        let (request, block) = (due.id, self.block_tokens());
+        let outline = self.outline(due.turn.map_or(request.0, |turn| turn.session));
+        let (Sizes { input, output }, blocks) = if let Some(turn) = due.turn {
+            (outline.turn_sizes(turn), outline.turn_blocks(turn, block))
+        } else {
+            (outline.sizes(request), outline.blocks(request, block))
+        };
         Job {
             id: JobId(request.0),
             prompt_tokens: input,
             output_tokens: output,
-            blocks: outline.blocks(request, self.block_tokens()),
+            blocks,
             priority: 0,
         }
     }
 
-    fn class_of(&self, request: RequestId) -> Option<u32> {
-        self.mix.as_ref().map(|mix| mix.class_of(request.0) as u32)
+    /// Returns how many turns each session has.
+    fn turns(&self) -> TurnsOf {
+        let (outlines, mix) = (Arc::clone(&self.outlines), self.mix.clone());
+        Arc::new(move |session| {
+            let class = mix.as_ref().map_or(0, |mix| mix.class_of(session));
+            outlines[class].turns(session)
+        })
+    }
+
+    /// Returns what the request, or the session, of this number asks.
+    fn outline(&self, number: u64) -> &Outline {
+        &self.outlines[self.class_of(number).unwrap_or(0) as usize]
+    }
+
+    /// Returns which class the request, or the session, of this number is of.
+    fn class_of(&self, number: u64) -> Option<u32> {
+        self.mix.as_ref().map(|mix| mix.class_of(number) as u32)
     }
 
     fn block_tokens(&self) -> u32 {

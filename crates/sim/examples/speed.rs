@@ -4,7 +4,7 @@ use infermark_sim::deployment::Deployment;
 use infermark_sim::engine::Fleet;
 use infermark_sim::predict::{Horizon, Lengths, Load, Stream, Summary, predict};
 use infermark_sim::{hardware, model::registry};
-use infermark_terms::Seed;
+use infermark_terms::{Due, Seed};
 
 fn main() {
     let asked = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(10_000);
@@ -15,7 +15,8 @@ fn main() {
         let mut stream = Stream::new(Load::Poisson { rate: 20.0 }, requests, Seed(1));
         let mut watch = Summary::default();
         let start = std::time::Instant::now();
-        let mut ask = |id| Lengths::job(Lengths::Fixed(512), Lengths::Fixed(256), Seed(1), id);
+        let (input, output) = (Lengths::Fixed(512), Lengths::Fixed(256));
+        let mut ask = |due: Due| Lengths::job(input, output, Seed(1), due.id);
         predict(&mut fleet, &mut stream, &mut ask, Horizon::default(), &mut watch);
         let took = start.elapsed().as_secs_f64();
         println!("{requests} requests in {took:.3} s: {:?}", watch.figures());

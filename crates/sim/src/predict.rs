@@ -6,8 +6,8 @@
 //! engine is a chunk that arrives the instant it happens.
 
 use infermark_terms::{
-    ChunkKind, ChunkRow, EventCounts, Excerpt, FinishReason, Nanos, Next, Outcome, Pacer,
-    RequestId, RequestRow, Stamp, StampSource, Usage,
+    ChunkKind, ChunkRow, Due, EventCounts, Excerpt, FinishReason, Nanos, Next, Outcome, Pacer,
+    RequestId, RequestRow, Stamp, StampSource, Turn, Usage,
 };
 
 use crate::engine::{Engine, EngineEvent, EventKind, Gauges, Job, JobId, RejectReason};
@@ -53,6 +53,7 @@ impl Default for Horizon {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     request: RequestId,
+    turn: Option<Turn>,
     due: Stamp,
     prompt_tokens: u32,
     output_tokens: u32,
@@ -68,7 +69,7 @@ struct Open {
 pub fn predict(
     engine: &mut dyn Engine,
     pacer: &mut dyn Pacer,
-    ask: &mut dyn FnMut(RequestId) -> Job,
+    ask: &mut dyn FnMut(Due) -> Job,
     horizon: Horizon,
     watch: &mut dyn Watch,
 ) {
@@ -80,7 +81,7 @@ pub fn predict(
         let wake = loop {
             match pacer.poll(now) {
                 Next::Send(due) => {
-                    let job = desk.open(due.id, due.at, ask(due.id));
+                    let job = desk.open(due, ask(due));
                     engine.submit(now, job);
                 }
                 Next::Wait(at) => break Some(at),
@@ -103,8 +104,11 @@ pub fn predict(
         now = now.max(next);
         engine.step(now, &mut events);
         for event in events.drain(..) {
-            if let Some(request) = desk.tell(event, watch) {
-                pacer.completed(request, event.at);
+            let is_refused = matches!(event.kind, EventKind::Rejected { .. });
+            match desk.tell(event, watch) {
+                Some(request) if is_refused => pacer.failed(request, event.at),
+                Some(request) => pacer.completed(request, event.at),
+                None => {}
             }
         }
     }
@@ -119,9 +123,11 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(&mut self, request: RequestId, due: Stamp, job: Job) -> Job {
+    fn open(&mut self, due: Due, job: Job) -> Job {
+        let Due { id: request, at: due, turn } = due;
         let open = Open {
             request,
+            turn,
             due,
             prompt_tokens: job.prompt_tokens,
             output_tokens: job.output_tokens,
@@ -194,7 +200,7 @@ fn row(open: &Open, end: Stamp, outcome: Outcome) -> RequestRow {
     RequestRow {
         id: open.request,
         shard: 0,
-        turn: None,
+        turn: open.turn,
         class: None,
         due: open.due,
         connected: Some(open.due),

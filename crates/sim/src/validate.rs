@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 
-use infermark_terms::Seed;
+use infermark_terms::{Due, Seed};
 
 use crate::deployment::{Deployment, DeploymentError};
 use crate::efficiency::Stack;
@@ -267,8 +267,8 @@ fn run(row: &Row, deployment: &Deployment, load: Load) -> Result<Option<Figures>
     let output = lengths(row.output_tokens, row.output_cv, longest / 2);
     let block = deployment.limits.block_size;
     let shared = seed.named("shared");
-    let mut ask = |id| {
-        let mut job = Lengths::job(input, output, seed, id);
+    let mut ask = |due: Due| {
+        let mut job = Lengths::job(input, output, seed, due.id);
         let blocks = row.shared_tokens.min(job.prompt_tokens) / block;
         job.blocks = (0..blocks).map(|index| shared.at(u64::from(index)).0).collect();
         job

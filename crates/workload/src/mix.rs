@@ -8,6 +8,7 @@ use infermark_terms::Seed;
 use crate::draw::Draws;
 
 /// The classes of a run by weight.
+#[derive(Clone, Debug)]
 pub struct Mix {
     /// The share of the requests up to each class, itself included; the last is 1.
     up_to: Vec<f64>,

@@ -4,19 +4,20 @@
 //! Invariant: with the same intent and seed, request for request the same lengths and groups as
 //! the workload's, as long as no template raises the least input length.
 //!
-//! A trace's lengths and shared beginnings are its own.
+//! A trace's lengths and shared beginnings are its own. A turn of a session says all that was said
+//! before it, and shares it with the turn before.
 //!
 //! Not here: prompts from files, whose lengths only a tokenizer knows.
 
 use std::sync::Arc;
 
 use infermark_scenario::intent::{self, Distribution, PromptSource, SharedPrefix};
-use infermark_terms::{RequestId, Seed};
+use infermark_terms::{RequestId, Seed, Turn};
 
 use crate::compose::group_of;
 use crate::lengths::Lengths;
 use crate::trace::{Trace, Traces};
-use crate::workload::{WorkloadError, law_max};
+use crate::workload::{Turns, WorkloadError, drawn_by, law_max};
 
 /// Output tokens where the scenario leaves them to the model.
 const OUTPUT_UNSAID: u32 = 256;
@@ -25,6 +26,7 @@ const OUTPUT_UNSAID: u32 = 256;
 pub struct Outline {
     source: Source,
     output: Option<Lengths>,
+    turns: Turns,
     seed: Seed,
 }
 
@@ -50,16 +52,19 @@ impl Outline {
     /// When prompts come from a file, or no length leaves room beside the shared prefix.
     pub fn new(
         intent: &intent::Workload,
+        sessions: Option<&intent::Sessions>,
         traces: &Traces,
         seed: Seed,
     ) -> Result<Self, WorkloadError> {
+        let turns = Turns::of(sessions, seed);
         let lengths = |law: Distribution| Lengths::new(law, 1, seed.named("output lengths"));
         let output = intent.output_tokens.and_then(lengths);
         let (law, prefix) = match &intent.source {
             PromptSource::Synthetic { input_tokens, prefix } => (*input_tokens, *prefix),
             PromptSource::Corpus { input_tokens } => (*input_tokens, None),
             PromptSource::Trace { path } => {
-                return Ok(Self { source: Source::Recorded(traces.read(path)?), output, seed });
+                let source = Source::Recorded(traces.read(path)?);
+                return Ok(Self { source, output, turns, seed });
             }
             PromptSource::File { path, .. } => {
                 return Err(WorkloadError::NoOutline { path: path.clone() });
@@ -72,7 +77,7 @@ impl Outline {
             template: 0,
             prefix: taken,
         })?;
-        Ok(Self { source: Source::Drawn { input, prefix }, output, seed })
+        Ok(Self { source: Source::Drawn { input, prefix }, output, turns, seed })
     }
 
     /// Returns what request `id` asks. Depends on nothing but the seed and the id.
@@ -83,6 +88,34 @@ impl Outline {
         };
         let drawn = self.output.as_ref().map(|lengths| lengths.draw(id));
         Sizes { output: drawn.unwrap_or(recorded.output), ..recorded }
+    }
+
+    /// Returns how many turns this session has; 1 where there are no sessions.
+    pub fn turns(&self, session: u64) -> u32 {
+        self.turns.count(session, u32::MAX)
+    }
+
+    /// Returns what a turn asks: as input, all that was said before it and its own words.
+    pub fn turn_sizes(&self, turn: Turn) -> Sizes {
+        let own = |index| match index {
+            0 => self.sizes(RequestId(turn.session)),
+            _ => self.sizes(drawn_by(Turn { index, ..turn }, self.seed)),
+        };
+        let said = (0..turn.index).map(own).map(|sizes| sizes.input.saturating_add(sizes.output));
+        let said = said.fold(0_u32, u32::saturating_add);
+        let Sizes { input, output } = own(turn.index);
+        Sizes { input: said.saturating_add(input), output }
+    }
+
+    /// Returns the names of the whole blocks of so many tokens that a turn and its answer consist
+    /// of: those of the turns before it, and more.
+    pub fn turn_blocks(&self, turn: Turn, block_tokens: u32) -> Vec<u64> {
+        let mut names = self.blocks(RequestId(turn.session), block_tokens);
+        let Sizes { input, output } = self.turn_sizes(turn);
+        let whole = input.saturating_add(output) / block_tokens;
+        let own = self.seed.named("session blocks").at(turn.session);
+        names.extend((names.len() as u32..whole).map(|at| own.at(u64::from(at)).0));
+        names
     }
 
     /// Returns the names of the whole blocks of so many tokens that the request's prompt shares
@@ -105,7 +138,7 @@ mod tests {
     use super::*;
     use crate::{Calibration, Counter, Template, Workload};
     use infermark_scenario::intent::PromptForm;
-    use infermark_terms::{OutputPolicy, Prompt};
+    use infermark_terms::{Nanos, OutputPolicy, Prompt};
 
     fn intent(prefix: Option<SharedPrefix>) -> intent::Workload {
         let law = |min, max| Distribution::Uniform { min, max };
@@ -124,7 +157,7 @@ mod tests {
         let (template, traces) = (Template::default(), Traces::default());
         let workload =
             Workload::prepare(&intent, None, counter, template, &traces, Seed(5)).unwrap();
-        let outline = Outline::new(&intent, &traces, Seed(5)).unwrap();
+        let outline = Outline::new(&intent, None, &traces, Seed(5)).unwrap();
         let mut beginnings = std::collections::BTreeMap::new();
         for id in (0..50).map(RequestId) {
             let (ask, sizes) = (workload.ask(id).unwrap(), outline.sizes(id));
@@ -142,9 +175,52 @@ mod tests {
     }
 
     #[test]
+    fn turns_have_the_lengths_of_the_conversation_and_share_what_was_said() {
+        let intent = intent(Some(SharedPrefix { tokens: 20, groups: 3 }));
+        let sessions = intent::Sessions {
+            turns: intent::TurnCount::Drawn(Distribution::Uniform { min: 2, max: 5 }),
+            think_time: intent::ThinkTime::Fixed(Nanos::ZERO),
+            counted: intent::Counted::Sessions,
+            limit: None,
+        };
+        let counter = Counter::Calibrated(Calibration::ASSUMED);
+        let (template, traces) = (Template::default(), Traces::default());
+        let workload =
+            Workload::prepare(&intent, Some(&sessions), counter, template, &traces, Seed(5));
+        let workload = workload.unwrap();
+        let outline = Outline::new(&intent, Some(&sessions), &traces, Seed(5)).unwrap();
+        for session in 0..20 {
+            let turns = outline.turns(session);
+            assert_eq!(turns, workload.turns(session));
+            let ask = workload.ask(RequestId(session)).unwrap();
+            let mut said = ask.input_tokens.unwrap();
+            let first = Turn { session, index: 0 };
+            assert_eq!(outline.turn_sizes(first), outline.sizes(RequestId(session)));
+            let mut before = outline.turn_blocks(first, 10);
+            let mut answer = ask.output_tokens.unwrap();
+            for index in 1..turns {
+                let turn = Turn { session, index };
+                let follow_up = workload.follow_up(turn).unwrap();
+                // A word is a token here.
+                let own = follow_up.messages[0].content.split_whitespace().count() as u32;
+                said += answer + own;
+                answer = follow_up.output_tokens.unwrap();
+                assert_eq!(outline.turn_sizes(turn), Sizes { input: said, output: answer });
+                let blocks = outline.turn_blocks(turn, 10);
+                assert_eq!(blocks.len() as u32, (said + answer) / 10);
+                assert!(blocks.starts_with(&before), "{turn:?}");
+                before = blocks;
+            }
+        }
+        let others = |session| outline.turn_blocks(Turn { session, index: 1 }, 10)[2..].to_vec();
+        assert!(others(0).iter().all(|block| !others(1).contains(block)));
+    }
+
+    #[test]
     fn a_file_has_no_outline_and_a_prefix_needs_room() {
         let long = intent(Some(SharedPrefix { tokens: 90, groups: 1 }));
-        let refusal = |intent| Outline::new(intent, &Traces::default(), Seed(1)).err().unwrap();
+        let refusal =
+            |intent| Outline::new(intent, None, &Traces::default(), Seed(1)).err().unwrap();
         assert!(matches!(refusal(&long), WorkloadError::NoRoom { .. }));
         let mut file = intent(None);
         file.source =

@@ -106,13 +106,42 @@ pub struct Workload {
 }
 
 /// How many turns a session has.
-enum Turns {
+pub(crate) enum Turns {
     /// One: there are no sessions.
     One,
     /// So many, or as many as the dataset's conversation has.
     Drawn(Lengths),
     /// As many as the dataset's conversation has.
     All,
+}
+
+impl Turns {
+    /// Gets ready to say how many turns sessions have.
+    pub(crate) fn of(sessions: Option<&intent::Sessions>, seed: Seed) -> Self {
+        match sessions.map(|sessions| sessions.turns) {
+            None => Self::One,
+            Some(TurnCount::All) => Self::All,
+            Some(TurnCount::Drawn(law)) => {
+                let counts = Lengths::new(law, 1, seed.named("turn counts"));
+                Self::Drawn(counts.expect("a number of turns is at least 1"))
+            }
+        }
+    }
+
+    /// Returns how many this session has, of the `had` that there are.
+    pub(crate) fn count(&self, session: u64, had: u32) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::All => had,
+            Self::Drawn(counts) => counts.draw(RequestId(session)).min(had),
+        }
+    }
+}
+
+/// Returns the number by which a turn after a session's first draws its lengths and words: one that
+/// no other turn and no session has.
+pub(crate) fn drawn_by(turn: Turn, seed: Seed) -> RequestId {
+    RequestId(seed.named("turns").at(turn.session).at(turn.index.into()).0)
 }
 
 /// A turn of a session after its first.
@@ -195,7 +224,7 @@ impl Workload {
             output_policy: intent.output_policy,
             form: intent.form,
             template,
-            turns: turns(sessions, seed),
+            turns: Turns::of(sessions, seed),
             seed,
         })
     }
@@ -234,11 +263,7 @@ impl Workload {
             Source::Made(_) | Source::Played(_) => u32::MAX,
             Source::Rows { dataset, .. } => 1 + dataset.row(RequestId(session)).later.len() as u32,
         };
-        match &self.turns {
-            Turns::One => 1,
-            Turns::All => had,
-            Turns::Drawn(counts) => counts.draw(RequestId(session)).min(had),
-        }
+        self.turns.count(session, had)
     }
 
     /// Returns what a turn after a session's first adds to what was said before. The first is
@@ -252,9 +277,7 @@ impl Workload {
     /// If the session [has no such turn](Self::turns), or it is the first.
     pub fn follow_up(&self, turn: Turn) -> Result<FollowUp, WorkloadError> {
         assert!((1..self.turns(turn.session)).contains(&turn.index), "{turn:?} is none to go on");
-        // A number that no other turn and no session has draws its lengths and words.
-        let drawn = self.seed.named("turns").at(turn.session).at(turn.index.into());
-        let id = RequestId(drawn.0);
+        let id = drawn_by(turn, self.seed);
         let (messages, answer) = match &self.source {
             Source::Made(maker) => {
                 let tokens = maker.lengths.draw(id) - self.template.overhead;
@@ -324,18 +347,6 @@ impl Workload {
         };
         let answer = self.answer_tokens(Some(tokenizer), row.answer.as_deref())?;
         Ok((prompt, tokens.map(|tokens| tokens + self.template.overhead), answer))
-    }
-}
-
-/// Gets ready to say how many turns sessions have.
-fn turns(sessions: Option<&intent::Sessions>, seed: Seed) -> Turns {
-    match sessions.map(|sessions| sessions.turns) {
-        None => Turns::One,
-        Some(TurnCount::All) => Turns::All,
-        Some(TurnCount::Drawn(law)) => {
-            let counts = Lengths::new(law, 1, seed.named("turn counts"));
-            Turns::Drawn(counts.expect("a number of turns is at least 1"))
-        }
     }
 }
 

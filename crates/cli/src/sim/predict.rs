@@ -25,6 +25,10 @@ static SETTINGS: &[&Setting] = &[
     &settings::RAMP,
     &settings::THROUGHPUT,
     &settings::ARRIVALS,
+    &settings::TRACE,
+    &settings::TIME_SCALE,
+    &settings::CONCURRENCY_OF,
+    &settings::SESSIONS,
     &settings::REQUESTS,
     &settings::DURATION,
     &settings::WARMUP,
@@ -35,11 +39,14 @@ static SETTINGS: &[&Setting] = &[
     &settings::OUTPUT_TOKENS,
     &settings::PREFIX_TOKENS,
     &settings::PREFIX_GROUPS,
+    &settings::TURNS,
+    &settings::THINK_TIME,
     &settings::SEED,
 ];
 
 /// The loads, of which a sweep takes the place.
-const LOADS: [&str; 5] = ["concurrency", "rate", "ramp", "throughput", "arrivals"];
+const LOADS: [&str; 7] =
+    ["concurrency", "rate", "ramp", "throughput", "arrivals", "trace", "time_scale"];
 
 /// Requests where neither their number nor a duration is given: enough for a 99th percentile,
 /// and virtual time is cheap.
@@ -118,7 +125,7 @@ fn setting_argument(setting: &'static Setting) -> Arg {
     match setting.key {
         "requests" => arg.help(format!(
             "End after so many requests, those of the warm-up not counted [default: {REQUESTS}, \
-             unless --duration is given]"
+             unless --duration, --sessions or --trace is given]"
         )),
         "duration" => arg.help("The length of the measured window, in place of --requests"),
         "seed" => arg.help(format!("The root of every random choice [default: {}]", SEED.0)),
@@ -151,7 +158,7 @@ pub(super) fn predict(matches: &ArgMatches) -> Result<Exit, Failure> {
 /// Makes the scenario that a run of the same words would have.
 fn scenario(matches: &ArgMatches) -> Result<Resolved, Failure> {
     let mut given = arguments::given(SETTINGS, matches)?;
-    let bounded = [&settings::REQUESTS, &settings::DURATION];
+    let bounded = [&settings::REQUESTS, &settings::DURATION, &settings::SESSIONS, &settings::TRACE];
     let unbounded = !given.iter().any(|given| bounded.contains(&given.setting()));
     if unbounded {
         given.push(Given::flag(&settings::REQUESTS, REQUESTS));

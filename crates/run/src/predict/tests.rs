@@ -133,6 +133,33 @@ fn a_sweep_ends_in_a_plateau_and_its_knee_lies_within() {
 }
 
 #[test]
+fn conversations_are_predicted_turn_by_turn() {
+    let given = [
+        (&settings::CONCURRENCY, "4"),
+        (&settings::SESSIONS, "40"),
+        (&settings::TURNS, "3"),
+        (&settings::THINK_TIME, "1s"),
+        (&settings::INPUT_TOKENS, "600"),
+        (&settings::OUTPUT_TOKENS, "100"),
+    ];
+    let point = one(LLAMA, &given).point;
+    assert_eq!(point.counts.success, 120);
+    assert_eq!(point.turns.len(), 3);
+    for (index, turn) in (0..).zip(&point.turns) {
+        assert_eq!(turn.counts.success, 40);
+        // All that was said before it, and its own words.
+        let input = turn.tokens.input_mean.unwrap();
+        assert!((input - (600.0 + f64::from(index) * 700.0)).abs() < 1e-9, "{input}");
+        assert!(turn.latency.lag_ms.is_none() && turn.latency.ttft_ms.is_some());
+    }
+    // What was said is still in the prefix cache: of a later turn only its own words are computed.
+    let ttft = |point: &Point, turn: usize| point.turns[turn].latency.ttft_ms.unwrap().mean;
+    let cold = one(&format!("{LLAMA},prefix-cache=off"), &given).point;
+    assert!(ttft(&point, 2) < 1.2 * ttft(&point, 0), "{}", ttft(&point, 2));
+    assert!(ttft(&cold, 2) > 2.0 * ttft(&cold, 0), "{}", ttft(&cold, 2));
+}
+
+#[test]
 fn only_the_embedded_engine_is_predicted() {
     let url = Given::flag(&settings::TARGET, "http://localhost:8000");
     let resolved = resolve(vec![url], Seed(1)).unwrap();

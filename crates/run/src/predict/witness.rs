@@ -55,10 +55,10 @@ impl Witness {
         }
     }
 
-    /// Says of each request which class it is of.
-    pub(crate) fn classify(&mut self, class_of: impl Fn(RequestId) -> Option<u32>) {
+    /// Says of each request, by its number or its session's, which class it is of.
+    pub(crate) fn classify(&mut self, class_of: impl Fn(u64) -> Option<u32>) {
         for row in &mut self.rows {
-            row.class = class_of(row.id);
+            row.class = class_of(row.turn.map_or(row.id.0, |turn| turn.session));
         }
     }
 

@@ -25,9 +25,9 @@ fn drive(deployment: &Deployment, load: Load, asked: Asked, seed: u64, watch: &m
     let seed = Seed(seed);
     let mut fleet = Fleet::new(deployment, seed).unwrap();
     let mut stream = Stream::new(load, asked.requests, seed);
-    let mut ask = |id| {
+    let mut ask = |due: Due| {
         let lengths = (Lengths::Fixed(asked.input), Lengths::Fixed(asked.output));
-        let mut job = Lengths::job(lengths.0, lengths.1, seed, id);
+        let mut job = Lengths::job(lengths.0, lengths.1, seed, due.id);
         job.blocks = (0..asked.shared / 16).map(|index| seed.at(index.into()).0).collect();
         job
     };
@@ -153,7 +153,8 @@ fn rows_are_whole_and_in_order() {
 fn what_the_horizon_cuts_off_is_abandoned_and_nothing_is_lost() {
     let mut fleet = Fleet::new(&deployment("llama-3.1-8b@h100"), Seed(1)).unwrap();
     let mut stream = Stream::new(Load::Burst, 50, Seed(1));
-    let mut ask = |id| Lengths::job(Lengths::Fixed(500), Lengths::Fixed(500), Seed(1), id);
+    let long = Lengths::Fixed(500);
+    let mut ask = |due: Due| Lengths::job(long, long, Seed(1), due.id);
     let horizon = Horizon { until: Stamp(2_000_000_000), ..Horizon::default() };
     let mut record = Record::default();
     predict(&mut fleet, &mut stream, &mut ask, horizon, &mut record);

@@ -119,7 +119,7 @@ fn workload(counter: Counter, template: Template) -> (Workload, Outline) {
         form: PromptForm::TokenIds,
     };
     let traces = Traces::default();
-    let outline = Outline::new(&intent, &traces, Seed(5)).unwrap();
+    let outline = Outline::new(&intent, None, &traces, Seed(5)).unwrap();
     // Whoever asks for it again gets what was read.
     std::fs::remove_file(folder.path().join("trace")).unwrap();
     (Workload::prepare(&intent, None, counter, template, &traces, Seed(5)).unwrap(), outline)
