@@ -6,7 +6,7 @@ use infermark_drive::Stop;
 use infermark_measure::Verdict;
 use infermark_scenario::suite::parse_suite;
 use infermark_scenario::{Given, Resolved, resolve, settings};
-use infermark_terms::{Seed, Trust};
+use infermark_terms::{Caveat, CaveatCode, Seed, Trust};
 use serde_json::json;
 
 use super::*;
@@ -59,8 +59,9 @@ fn told(targets: &[(&str, &str)], reference: Option<&str>, length: Length) -> To
     }
 }
 
-/// A study whose points are trusted so far, however busy this machine was.
-struct Trusted<'a>(Study<'a>, Trust);
+/// A study whose points are trusted so far, however busy this machine was, and saturated above a
+/// rate.
+struct Trusted<'a>(Study<'a>, Trust, f64);
 
 impl Rig for Trusted<'_> {
     fn base(&self) -> &Resolved {
@@ -69,12 +70,38 @@ impl Rig for Trusted<'_> {
 
     fn take(&mut self, order: &Order) -> Result<Taken, RunError> {
         let mut taken = self.0.take(order)?;
-        taken.point.trust = Verdict { verdict: self.1, caveats: Vec::new() };
+        let caveats = if rate(order).is_some_and(|rate| rate > self.2) {
+            vec![Caveat {
+                code: CaveatCode::Saturated,
+                lowers_to: Trust::Doubtful,
+                detail: String::new(),
+                hint: String::new(),
+            }]
+        } else {
+            Vec::new()
+        };
+        taken.point.trust = Verdict { verdict: self.1, caveats };
         Ok(taken)
     }
 }
 
 fn outcome(told: &Told, users: &[Given], trust: Trust) -> (Validation, Vec<serde_json::Value>) {
+    outcome_up_to(f64::INFINITY, told, users, trust)
+}
+
+/// Returns the rate that is asked for.
+fn rate(order: &Order) -> Option<f64> {
+    let (_, text) = order.changes.iter().find(|(setting, _)| **setting == settings::RATE)?;
+    text.trim_end_matches("/s").parse().ok()
+}
+
+/// As [`outcome`], of a target that is called saturated above this rate.
+fn outcome_up_to(
+    capacity: f64,
+    told: &Told,
+    users: &[Given],
+    trust: Trust,
+) -> (Validation, Vec<serde_json::Value>) {
     let root = tempfile::tempdir().unwrap();
     let suite = parse_suite(Path::new("small.yaml"), &told.text).unwrap();
     let target = Given::flag(&settings::TARGET, ENGINE);
@@ -89,7 +116,7 @@ fn outcome(told: &Told, users: &[Given], trust: Trust) -> (Validation, Vec<serde
     };
     let dir = root.path().join("study");
     let study = Study::create(&dir, Kind::Validate, json!(told), &base, options).unwrap();
-    let mut study = Trusted(study, trust);
+    let mut study = Trusted(study, trust, capacity);
     let judge = |taken: &Taken, slos: &[Slo]| {
         rule(&dir.join(taken.record.as_ref().unwrap()), &taken.point, slos)
     };
@@ -186,7 +213,8 @@ fn the_faster_of_two_targets_wins() {
 }
 
 /// A suite that searches: answers within a limit that any engine keeps, or none does.
-fn peak(limit: &str) -> Validation {
+/// Returns what came of it, and the rates of the trials.
+fn peak(limit: &str, capacity: f64) -> (Validation, Vec<f64>) {
     let text = format!(
         "suite: p\ntitle: P\nscenario: {{input_tokens: 16, output_tokens: 4, duration: 1s}}\n\
          quick: {{requests: 10}}\nworkloads:\n  - name: w\n    loads: [{{peak: 50%}}]\n    \
@@ -194,23 +222,33 @@ fn peak(limit: &str) -> Validation {
          - {{name: long, min_duration: 1h, at: peak}}\n"
     );
     let told = Told { text, ..told(&[], None, Length::Quick) };
-    let (validation, points) = outcome(&told, &[], Trust::Sound);
+    let (validation, points) = outcome_up_to(capacity, &told, &[], Trust::Sound);
     let labels: Vec<_> = points.iter().map(|p| p["label"].as_str().unwrap().to_owned()).collect();
     assert_eq!(labels[0], "search at throughput");
-    assert!(labels[1..labels.len() - 1].iter().all(|label| label.starts_with("search at ")));
+    let searched = labels[1..labels.len() - 1].iter();
+    let rate = |label: &String| label.strip_prefix("search at ")?.strip_suffix("/s")?.parse().ok();
+    let rates = searched.map(|label| rate(label).expect("a trial at a rate"));
     assert_eq!(labels.last().map(String::as_str), Some("peak"));
     assert!(validation.groups[0].points.len() == 1, "trials are not the workload's points");
-    validation
+    (validation, rates.collect())
 }
 
 #[test]
 fn a_search_ends_at_the_highest_rate_that_holds() {
-    let easy = peak("100s");
+    let (easy, rates) = peak("100s", f64::INFINITY);
     let verdicts: Vec<_> = easy.lines.iter().map(|line| line.verdict).collect();
     // That it was too short is no reason for a lower rate, and of a quick one no failure.
     assert_eq!(verdicts, [Passed::Pass, Passed::Undecided]);
     assert!(easy.lines[1].detail.as_ref().unwrap().ends_with("quick, cut short"));
     // Nothing gave way at the rate of what was asked for at once, so the rate went up.
-    let hard = peak("1ns");
+    assert!(rates.len() > 1 && rates.windows(2).all(|pair| pair[1] > 1.9 * pair[0]), "{rates:?}");
+    let (hard, rates) = peak("1ns", f64::INFINITY);
     assert_ne!(hard.lines[0].verdict, Passed::Pass);
+    assert!(rates.windows(2).all(|pair| pair[1] < pair[0]), "{rates:?}");
+}
+
+#[test]
+fn a_trial_that_ends_saturated_holds_nothing() {
+    let (_, rates) = peak("100s", 0.0);
+    assert!(rates.windows(2).all(|pair| pair[1] < pair[0]), "{rates:?}");
 }
