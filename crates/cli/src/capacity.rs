@@ -226,8 +226,12 @@ fn left(found: &Capacity) -> Vec<String> {
         let (low, high, unit) = (short(low, 3), short(high, 3), unit(found.axis));
         format!("all runs together put it between {low} and {high} {unit} (95 %)")
     });
+    let clear = found.clear.map(|[low, high]| {
+        let unit = unit(found.axis);
+        format!("every run up to {low} {unit} looks met, and every one from {high} on missed")
+    });
     let missing = found.missing.map(|missing| format!("to be as near takes {}", cost(missing)));
-    [Some(why.to_owned()), line, missing].into_iter().flatten().collect()
+    [Some(why.to_owned()), line, clear, missing].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -254,6 +258,7 @@ mod tests {
             missed: Some(4.25),
             estimate: Some(4.2),
             estimate_ci95: Some([4.12, 4.24]),
+            clear: None,
             plateau: None,
             binds: Some(Binding::Bound(bound("ttft:p99<=200ms"))),
             undecided: Vec::new(),
@@ -291,12 +296,14 @@ mod tests {
     #[test]
     fn what_ended_early_says_what_is_known_and_what_the_rest_would_take() {
         let missing = Some(Missing { requests: 1200, seconds: 282.3 });
-        let told = Capacity { missing, met: None, reached: Reached::Time, ..found() };
+        let clear = Some([3.5, 5.0]);
+        let told = Capacity { missing, clear, met: None, reached: Reached::Time, ..found() };
         assert_eq!(
-            sentences(&told)[2..5],
+            sentences(&told)[2..6],
             [
                 "it ended at --max-duration, before the ends were as near as asked",
                 "all runs together put it between 4.12 and 4.24 requests/s (95 %)",
+                "every run up to 3.5 requests/s looks met, and every one from 5 on missed",
                 "to be as near takes about 1200 more requests, 5 min",
             ]
         );

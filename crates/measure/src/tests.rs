@@ -919,7 +919,7 @@ fn a_clear_miss_needs_no_upper_end() {
     let missed = only(&few, "ttft:p99<=50ms");
     assert_eq!((missed.verdict, missed.value, missed.ci95[1]), (Decision::Missed, None, None));
     let open = only(&few, "ttft:p99<=300ms");
-    assert_eq!((open.verdict, open.more_requests), (Decision::Undecided, Some(308)));
+    assert_eq!((open.verdict, open.more_requests), (Decision::Undecided, Some(335)));
     let unseen = only(&few, "output_tokens_per_s_per_gpu>=1");
     assert_eq!((unseen.verdict, unseen.value), (Decision::Undecided, None));
 }

@@ -96,6 +96,10 @@ pub struct Capacity {
     /// Its 95 % interval, by the regression through all runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate_ci95: Option<[f64; 2]>,
+    /// Up to the first of these loads every run looks met, and from the second on every run looks
+    /// missed; of a search that ended before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clear: Option<[f64; 2]>,
     /// Where throughput stops rising, of a closed loop that no load breaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plateau: Option<Plateau>,
@@ -553,6 +557,29 @@ impl Search<'_> {
         plain.map(|one| one.load).fold(f64::INFINITY, f64::min)
     }
 
+    /// Returns the lowest load that is plainly too much and at and above which no run says
+    /// otherwise: on a machine that others use too, a load may be too much for a while.
+    fn plainly_too_much(&self) -> f64 {
+        let carried = self.counted().filter(|one| !one.looks_missed()).map(|one| one.load);
+        let most = carried.fold(0.0, f64::max);
+        let plain = self.counted().filter(|one| one.plain == Plain::TooMuch && one.load > most);
+        plain.map(|one| one.load).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Returns up to which load every run looks met, and from which on every run looks missed,
+    /// where there are such loads.
+    fn clear(&self) -> Option<[f64; 2]> {
+        let looks = |missed: bool| {
+            let all = self.evidence.iter().filter(move |one| one.looks_missed() == missed);
+            all.map(|one| one.load)
+        };
+        let (least, most) =
+            (looks(true).min_by(f64::total_cmp)?, looks(false).max_by(f64::total_cmp)?);
+        let low = looks(false).filter(|load| *load < least).max_by(f64::total_cmp)?;
+        let high = looks(true).filter(|load| *load > most).min_by(f64::total_cmp)?;
+        Some([low, high])
+    }
+
     /// Says whether runs were long enough to tell what is carried at all, where that decides: a
     /// load that is a little too much takes its time to look so.
     fn is_long(&self, low: f64, high: f64) -> bool {
@@ -568,7 +595,7 @@ impl Search<'_> {
     /// Returns the highest measured load that is met, and the lowest that is missed, both decided.
     fn ends(&self) -> (Option<f64>, Option<f64>) {
         match self.line() {
-            Some(line) => self.ends_by_line(line, self.counted()),
+            Some(line) => ends_by_line(line, self.counted(), self.too_much()),
             None => self.ends_by_verdict(),
         }
     }
@@ -579,29 +606,10 @@ impl Search<'_> {
     fn known_ends(&self) -> (Option<f64>, Option<f64>) {
         let (met, missed) = self.ends_by_verdict();
         let Some(line) = self.line() else { return (met, missed) };
-        let (low, high) = self.ends_by_line(line, self.evidence.iter());
+        let (low, high) = ends_by_line(line, self.evidence.iter(), self.plainly_too_much());
         let root = line.root().map(f64::exp);
         let low = low.or(met.filter(|met| root.is_some_and(|root| *met < root)));
         (low, high.or(missed.filter(|missed| root.is_some_and(|root| root < *missed))))
-    }
-
-    /// Returns the ends among the loads of these runs, by the line.
-    fn ends_by_line<'a>(
-        &'a self,
-        line: Line,
-        runs: impl Iterator<Item = &'a Evidence>,
-    ) -> (Option<f64>, Option<f64>) {
-        let too_much = self.too_much();
-        let (mut low, mut high) = (None, None);
-        for load in runs.map(|one| one.load) {
-            let (height, reach) = line.at(load.ln());
-            if load >= too_much || height - reach > 0.0 {
-                high = Some(high.map_or(load, |least: f64| least.min(load)));
-            } else if height + reach < 0.0 {
-                low = Some(low.map_or(load, |most: f64| most.max(load)));
-            }
-        }
-        (low, high)
     }
 
     fn ends_by_verdict(&self) -> (Option<f64>, Option<f64>) {
@@ -709,6 +717,7 @@ impl Search<'_> {
             Reached::Precision => self.ends(),
             Reached::Limit | Reached::Time => self.known_ends(),
         };
+        let is_early = matches!(reached, Reached::Limit | Reached::Time);
         let beyond = self.beyond().filter(|_| reached == Reached::Plateau);
         let breaks = beyond.and_then(|beyond| beyond.breaks);
         let (estimate, estimate_ci95) = self.estimate([met, missed]);
@@ -724,6 +733,7 @@ impl Search<'_> {
             missed,
             estimate: estimate.or(breaks.map(|(slots, _)| slots)).map(rounded),
             estimate_ci95,
+            clear: self.clear().filter(|_| is_early),
             plateau: beyond.map(|beyond| beyond.plateau),
             binds: first.and_then(|one| one.binds).or(breaks.map(|(_, binds)| binds)),
             undecided: undecided(&up_to),
@@ -731,7 +741,7 @@ impl Search<'_> {
             reached,
             runs: self.runs,
             requests: self.requests,
-            missing: missing.filter(|_| matches!(reached, Reached::Limit | Reached::Time)),
+            missing: missing.filter(|_| is_early),
             trust: self.resting_on([met, missed]).map(|one| one.trust).max(),
             rests_on: self.resting_on([met, missed]).map(|one| one.place).collect(),
         }
@@ -754,6 +764,24 @@ impl Search<'_> {
         let is_at_end = move |one: &Evidence| ends.iter().flatten().any(|end| one.is_at(*end));
         self.counted().filter(move |one| line || is_at_end(one))
     }
+}
+
+/// Returns the ends among the loads of these runs, by the line.
+fn ends_by_line<'a>(
+    line: Line,
+    runs: impl Iterator<Item = &'a Evidence>,
+    too_much: f64,
+) -> (Option<f64>, Option<f64>) {
+    let (mut low, mut high) = (None, None);
+    for load in runs.map(|one| one.load) {
+        let (height, reach) = line.at(load.ln());
+        if load >= too_much || height - reach > 0.0 {
+            high = Some(high.map_or(load, |least: f64| least.min(load)));
+        } else if height + reach < 0.0 {
+            low = Some(low.map_or(load, |most: f64| most.max(load)));
+        }
+    }
+    (low, high)
 }
 
 /// Returns about between which loads the crossing lies, both given as logarithms.

@@ -153,6 +153,8 @@ fn a_search_that_may_not_last_longer_says_what_it_knows_and_what_is_missing() {
         let (met, missed) = (found.met, found.missed);
         assert!(met.is_none_or(|met| met <= 34.5), "{found:?}");
         assert!(missed.is_none_or(|missed| 34.5 <= missed), "{found:?}");
+        let [low, high] = found.clear.unwrap();
+        assert!(low < 34.5 && 34.5 < high, "{found:?}");
         bracketed += u32::from(met.is_some() && missed.is_some());
     }
     assert!(bracketed >= 2, "{bracketed} of 3 have both ends already");

@@ -104,6 +104,10 @@ impl<'a, 'r> Bench<'a, 'r> {
     /// `LoadGen`'s `FindPeakPerformance`, but from where the target is when it is asked for all at
     /// once: from there the rate is doubled while it holds or halved until it does, and then the
     /// stretch between is halved.
+    ///
+    /// It is not the search for a capacity ([`crate::capacity`]): what holds here is a list of
+    /// checks, which say yes or no of a trial of a given number of queries and not how far off it
+    /// was, and the answer is one rate that is then measured in full, no interval.
     fn peak(
         &mut self,
         target: Option<&NamedTarget>,
