@@ -22,6 +22,7 @@ mod study;
 mod subject;
 mod sweep;
 mod validate;
+mod whom;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -76,9 +77,10 @@ fn complain(failure: &Failure) {
     say(&text);
 }
 
-/// Writes to standard error. Nobody may be listening, which is their choice.
+/// Writes to standard error, above what is drawn there. Nobody may be listening, which is their
+/// choice.
 fn say(text: &str) {
-    drop(io::stderr().write_all(text.as_bytes()));
+    progress::above(|| drop(io::stderr().write_all(text.as_bytes())));
 }
 
 /// Writes a result to standard output. A reader that has seen enough is no error.

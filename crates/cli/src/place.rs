@@ -44,6 +44,13 @@ pub(crate) fn root(matches: &ArgMatches) -> PathBuf {
     given.or_else(variable).unwrap_or_else(|| DEFAULT.into())
 }
 
+/// Enters a run or study that has ended into the catalogue, where it is kept with the others.
+pub(crate) fn note(matches: &ArgMatches, dir: &Path) {
+    if dir.parent() == Some(&root(matches)) {
+        catalogue::note(dir);
+    }
+}
+
 /// Returns the directories of the runs that an argument names.
 pub(crate) fn records(matches: &ArgMatches, argument: &str) -> Result<Vec<PathBuf>, Failure> {
     let named = matches.get_many::<PathBuf>(argument).into_iter().flatten();
@@ -99,9 +106,12 @@ fn nth_newest(root: &Path, back: usize) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Orders runs by when they began, the newest first; those that do not say come last.
+/// Orders runs, which come in the order of their names, by when they began, the newest first; those
+/// that do not say come last.
 pub(crate) fn newest_first(entries: &mut [Entry]) {
-    entries.sort_by_cached_key(|entry| Reverse((began(entry), entry.name.clone())));
+    entries.reverse();
+    // It is stable: of those that began at once, the last name is still the first.
+    entries.sort_by_cached_key(|entry| Reverse(began(entry)));
 }
 
 /// Returns when a run began, where its header says so.

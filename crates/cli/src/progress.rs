@@ -24,6 +24,19 @@ const PAST: usize = 24;
 /// The width of the bar, in columns.
 const BAR: usize = 24;
 
+/// The lines that are being drawn on standard error. There is one standard error, so whoever
+/// writes to it must know of them.
+static DRAWN: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// Writes to standard error above whatever is drawn there.
+pub(crate) fn above(write: impl FnOnce()) {
+    let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match drawn {
+        Some(lines) => lines.suspend(write),
+        None => write(),
+    }
+}
+
 /// A view on a run, until it is ended or dropped.
 pub(crate) struct Live {
     lines: MultiProgress,
@@ -35,6 +48,7 @@ impl Live {
     /// Begins to show how a run is doing, on standard error.
     pub(crate) fn begin(watch: Watch) -> Self {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines.clone());
         let over = Arc::new(AtomicBool::new(false));
         let (shown, ended) = (lines.clone(), Arc::clone(&over));
         let drawing = thread::spawn(move || {
@@ -47,11 +61,6 @@ impl Live {
         Self { lines, over, drawing: Mutex::new(Some(drawing)) }
     }
 
-    /// Writes something else to standard error, above the view.
-    pub(crate) fn say(&self, text: &str) {
-        self.lines.suspend(|| say(text));
-    }
-
     /// Ends it, and leaves nothing behind.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
@@ -61,6 +70,7 @@ impl Live {
             // A view that could not be drawn is nobody's loss.
             drop(drawing.join());
             drop(self.lines.clear());
+            *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 }

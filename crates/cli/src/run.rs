@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use anyhow::{Context, anyhow};
 use clap::ArgMatches;
 use infermark_drive::Stop;
-use infermark_run::{Measured, Options, Watch, catalogue, execute};
+use infermark_run::{Measured, Options, Watch, execute};
 use infermark_scenario::settings::{SETTINGS, Setting};
 use infermark_scenario::{Given, Resolved, parse_file, resolve};
 use infermark_terms::{Caveat, CaveatCode, Seed};
@@ -54,9 +54,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     drop(live);
     let measured = measured?;
     leave_page(&measured.dir, subject::of(&measured));
-    if measured.dir.parent() == Some(&place::root(matches)) {
-        catalogue::note(&measured.dir);
-    }
+    place::note(matches, &measured.dir);
     let printed = show(&measured, matches)?;
     let bound = |caveat: &Caveat| caveat.code == CaveatCode::ClientBound;
     if !quiet && calibration.is_none() && measured.point.trust.caveats.iter().any(bound) {

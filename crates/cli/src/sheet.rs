@@ -1,9 +1,11 @@
 //! What the table of a run says about it, read from its header: the same for a run that just
 //! ended and for one read back.
 
-use infermark_report::{Colour, Sheet, Source, State, Verification, table};
+use infermark_report::{Colour, Sheet, table};
 use infermark_run::Measured;
 use serde_json::Value;
+
+use crate::whom::Whom;
 
 /// Settings that say what was asked, in the order in which they are shown.
 const ASKED: [&str; 34] = [
@@ -46,26 +48,21 @@ const ASKED: [&str; 34] = [
 /// Prints a run as a table.
 pub(crate) fn table_of(measured: &Measured, colour: Colour) -> String {
     let header = &measured.header;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let target = text(&header.target["url"]);
-    let embedded = header.target["embedded"] == Value::Bool(true);
-    let unverified = header.target["unverified"] == Value::Bool(true);
-    let server = server(&header.target["server"]);
+    let whom = Whom::of(header);
     let asked = asked(&header.scenario["values"]);
-    let point = &measured.point;
     table(
         &Sheet {
-            target: &target,
-            source: if embedded { Source::Embedded(&target) } else { Source::Server },
-            verification: if unverified { Verification::Off } else { Verification::Full },
-            model: &text(&header.target["model"]),
-            api: &text(&header.target["api"]),
-            server: server.as_deref(),
+            target: &whom.target,
+            source: whom.source(),
+            verification: whom.verification,
+            model: &whom.model,
+            api: &whom.api,
+            server: whom.server.as_deref(),
             asked: &asked,
-            state: if header.partial { State::Partial } else { State::Complete },
+            state: whom.state,
             beside: &[],
             record: Some(&measured.dir),
-            point,
+            point: &measured.point,
         },
         colour,
     )
@@ -91,20 +88,4 @@ pub(crate) fn asked(values: &Value) -> Vec<(&'static str, String)> {
         (!idle).then_some((*key, text))
     };
     ASKED.iter().filter_map(found).collect()
-}
-
-/// Returns the server's name and version, as far as it told them.
-pub(crate) fn server(server: &Value) -> Option<String> {
-    let name = match server["name"].as_str()? {
-        "vllm" => "vLLM",
-        "sglang" => "SGLang",
-        "llamacpp" => "llama.cpp",
-        "ollama" => "Ollama",
-        "tgi" => "TGI",
-        "triton" => "Triton",
-        "infermark" => "infermark",
-        _ => return server["version"].as_str().map(|version| format!("version {version}")),
-    };
-    let version = server["version"].as_str();
-    Some(version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
 }

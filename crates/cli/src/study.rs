@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, value_parser};
 use infermark_drive::Stop;
 use infermark_measure::{Decision, Verdict};
-use infermark_report::{
-    Colour, CurveSheet, Dot, KNEE, Saturated, Source, State, Verification, curve,
-};
+use infermark_report::{Colour, CurveSheet, Dot, KNEE, curve, markdown};
 use infermark_run::capacity::{Capacity, doubts};
 use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Event, Kind, Rig, Studied, Study, StudyOptions, Taken, read};
 use infermark_run::suite::Passed;
-use infermark_run::{RunError, Watch, catalogue};
+use infermark_run::{RunError, Watch};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::Scenario;
 use infermark_scenario::settings::{self, Setting};
@@ -28,8 +26,8 @@ use crate::progress::Live;
 use crate::report::{claim, colour, deliver, format, json, leave_page};
 use crate::run::{id, listen_for_interrupts};
 use crate::sweep::LOADS;
-use crate::validate::{self, Form};
-use crate::{capacity, place, repeat, say, sheet, subject};
+use crate::whom::Whom;
+use crate::{capacity, place, repeat, say, sheet, subject, validate};
 
 /// What a new study was asked for.
 pub(crate) struct Asked {
@@ -70,10 +68,6 @@ pub(crate) fn conduct(
     let (stop, watch) = (Stop::default(), Watch::default());
     listen_for_interrupts(stop.clone(), watch.clone())?;
     let live = (!quiet).then(|| Live::begin(watch.clone()));
-    let say = |text: &str| match &live {
-        Some(live) => live.say(text),
-        None => say(text),
-    };
     let before = Before::new(Telling::of(matches));
     let options = StudyOptions {
         secrets: &variable,
@@ -82,7 +76,7 @@ pub(crate) fn conduct(
         calibration: before.calibration.clone(),
         shelf: before.shelf.clone(),
         tell: &|event| {
-            if live.is_some() {
+            if !quiet {
                 say(&told_of(event));
             }
             if let Event::Begins { scenario, .. } = event {
@@ -113,9 +107,7 @@ pub(crate) fn conduct(
             let studied = study.finish(found)?;
             leave_page(&studied.dir, subject::of_study(&studied));
             validate::leave(&studied);
-            if studied.dir.parent() == Some(&place::root(matches)) {
-                catalogue::note(&studied.dir);
-            }
+            place::note(matches, &studied.dir);
             let printed = show(&studied, matches)?;
             Ok(vouch(&studied, printed))
         }
@@ -132,9 +124,9 @@ pub(crate) fn conduct(
 }
 
 fn show(studied: &Studied, matches: &ArgMatches) -> Result<Exit, Failure> {
-    let text = match (format(matches), validate::found(studied)) {
-        ("json", _) => json(&studied.header),
-        ("markdown", Some(found)) => validate::page(studied, &found, Form::Markdown),
+    let text = match format(matches) {
+        "json" => json(&studied.header),
+        "markdown" => markdown(&[subject::of_study(studied)]),
         _ => page(studied, colour(matches)),
     };
     deliver(&text, matches)
@@ -199,14 +191,10 @@ pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
 /// Prints a study as a page.
 pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
     if let Some(found) = validate::found(studied) {
-        return validate::page(studied, &found, Form::Table(colour));
+        return validate::page(studied, &found, colour);
     }
     let header = &studied.header;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (target, model) = (text(&header.target["url"]), text(&header.target["model"]));
-    let embedded = header.target["embedded"] == Value::Bool(true);
-    let unverified = header.target["unverified"] == Value::Bool(true);
-    let server = sheet::server(&header.target["server"]);
+    let whom = Whom::of(header);
     let mut asked = sheet::asked(&header.scenario["values"]);
     if studied.kind() != Some(Kind::Repeat) {
         // Each point has its own.
@@ -221,13 +209,13 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
     let beside = together.unwrap_or_else(|| beside(&header.rest));
     let sheet = CurveSheet {
         command: command(studied),
-        target: &target,
-        source: if embedded { Source::Embedded(&target) } else { Source::Server },
-        verification: if unverified { Verification::Off } else { Verification::Full },
-        model: &model,
-        server: server.as_deref(),
+        target: &whom.target,
+        source: whom.source(),
+        verification: whom.verification,
+        model: &whom.model,
+        server: whom.server.as_deref(),
         asked: &asked,
-        state: if header.partial { State::Partial } else { State::Complete },
+        state: whom.state,
         dots: &dots,
         beside: &beside,
         record: Some(&studied.dir),
@@ -254,13 +242,8 @@ fn dots<'a>(studied: &'a Studied, doubts: Option<&'a [Verdict]>) -> Vec<Dot<'a>>
 
 /// Returns a point as a page shows it.
 pub(crate) fn dot(taken: &Taken) -> Dot<'_> {
-    Dot {
-        label: &taken.label,
-        point: &taken.point,
-        saturated: if taken.is_saturated() { Saturated::Yes } else { Saturated::No },
-        mark: "",
-        trust: &taken.point.trust,
-    }
+    let (label, point) = (&taken.label, &taken.point);
+    Dot { label, point, mark: "", trust: &point.trust }
 }
 
 /// Returns the points in the order of their loads, each with its verdict.
@@ -284,6 +267,8 @@ pub(crate) struct Spot {
     /// Its place in the study.
     pub(crate) point: usize,
     /// The lengths of its curve, as its label has them; empty where there is one curve.
+    pub(crate) lengths: String,
+    /// The same for people.
     pub(crate) curve: String,
     /// The word that stands beside it.
     pub(crate) mark: &'static str,
@@ -296,7 +281,8 @@ pub(crate) fn spots(results: &Map<String, Value>) -> Vec<Spot> {
         let points = curve["points"].as_array().into_iter().flatten();
         points.map(move |point| Spot {
             point: point["point"].as_u64().unwrap_or(u64::MAX) as usize,
-            curve: lengths(curve),
+            lengths: lengths(curve),
+            curve: lengths_named(curve),
             mark: match point["side"].as_str() {
                 _ if point["point"] == curve["knee"]["point"] => KNEE,
                 Some("over") => "over",
@@ -307,10 +293,19 @@ pub(crate) fn spots(results: &Map<String, Value>) -> Vec<Spot> {
     spots.collect()
 }
 
-/// Returns in what a curve differs from the others.
+/// Returns in what a curve differs from the others, as its points' labels have it.
 fn lengths(curve: &Value) -> String {
     let changed = curve["changed"].as_object().into_iter().flatten();
     changed.filter_map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("/")
+}
+
+/// Returns the same with what each length is of, such as `input 128 · output 32`.
+fn lengths_named(curve: &Value) -> String {
+    let changed = curve["changed"].as_object().into_iter().flatten();
+    let named = changed.filter_map(|(key, text)| {
+        Some(format!("{} {}", key.trim_end_matches("_tokens"), text.as_str()?))
+    });
+    named.collect::<Vec<_>>().join(" · ")
 }
 
 /// Says what the search found.
@@ -318,7 +313,7 @@ pub(crate) fn beside(results: &Map<String, Value>) -> Vec<(&'static str, Vec<Str
     let curves = results.get("curves").and_then(Value::as_array).into_iter().flatten();
     let knees = curves.filter_map(|curve| {
         let knee = curve.get("knee").filter(|knee| knee.is_object())?;
-        let lengths = lengths(curve);
+        let lengths = lengths_named(curve);
         let end = |end: &Value| end.as_f64().map(|end| end.to_string());
         let between = match (end(&knee["between"][0]), end(&knee["between"][1])) {
             (Some(low), Some(high)) => format!(", between {low} and {high}"),

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use infermark_measure::{Details, LoadPlan, Point};
-use infermark_report::{Origin, Place, State, Subject, Verification};
+use infermark_report::{Place, Subject};
 use infermark_run::capacity::doubts;
 use infermark_run::repeat::outcome;
-use infermark_run::study::{Kind, Studied, Taken};
-use infermark_run::sweep::is_flood;
+use infermark_run::study::{Studied, Taken};
 use infermark_run::{Measured, RunFile};
 use serde_json::Value;
 
-use crate::sheet::{asked, server};
+use crate::sheet::asked;
+use crate::whom::Whom;
 use crate::{repeat, study, validate};
 
 /// Facts about the client's machine that a report shows: keys of the header's environment, and
@@ -35,26 +35,21 @@ pub(crate) fn of(measured: &Measured) -> Subject {
 
 /// Returns what reports tell of a study.
 pub(crate) fn of_study(studied: &Studied) -> Subject {
-    let kind = studied.kind();
-    let point = |taken: &Taken| {
-        // What is sent as fast as it goes waits as long as there is more of it.
-        let floods = matches!(kind, Some(Kind::Sweep | Kind::Validate | Kind::Capacity));
-        let flood = floods && is_flood(taken);
-        Point { saturated: taken.is_saturated() || flood, ..taken.point.clone() }
-    };
     let suite = validate::found(studied);
-    let (mut beside, mut verdicts) = (study::beside(&studied.header.rest), Vec::new());
+    let mut beside = study::beside(&studied.header.rest);
+    let (mut verdicts, mut contests) = (Vec::new(), Vec::new());
     let known = match &suite {
         Some(suite) => {
             beside.extend(validate::facts(studied, suite));
             verdicts = validate::verdicts(suite);
+            contests = validate::contests(studied, suite);
             validate::places(suite)
         }
         None => places(studied),
     };
     beside.extend(outcome(studied).as_ref().map(repeat::sentences).into_iter().flatten());
     let known = known.into_iter().filter_map(|(at, place)| Some((studied.points.get(at)?, place)));
-    let (points, places) = known.map(|(taken, place)| (point(taken), place)).unzip();
+    let (points, places) = known.map(|(taken, place)| (taken.point.clone(), place)).unzip();
     let findings = beside.into_iter();
     let findings =
         findings.flat_map(|(name, found)| found.into_iter().map(move |f| (name.to_owned(), f)));
@@ -63,6 +58,7 @@ pub(crate) fn of_study(studied: &Studied) -> Subject {
         places,
         findings: findings.collect(),
         verdicts,
+        contests,
         ..told(&studied.header, points, None, Some(&studied.dir))
     }
 }
@@ -85,16 +81,9 @@ fn places(studied: &Studied) -> Vec<(usize, Place)> {
     let places = spots.into_iter().map(|spot| {
         let label = label(spot.point).unwrap_or_default();
         // Where a curve has a heading of its own, its points need not say it again.
-        let short = label.strip_prefix(&spot.curve).unwrap_or(&label).trim().to_owned();
-        (
-            spot.point,
-            Place {
-                label: short,
-                curve: spot.curve,
-                mark: spot.mark.to_owned(),
-                ..Place::default()
-            },
-        )
+        let label = label.strip_prefix(&spot.lengths).unwrap_or(&label).trim().to_owned();
+        let (curve, mark) = (spot.curve, spot.mark.to_owned());
+        (spot.point, Place { label, curve, mark, ..Place::default() })
     });
     places.collect()
 }
@@ -121,38 +110,29 @@ fn told(
     details: Option<Details>,
     dir: Option<&Path>,
 ) -> Subject {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let is = |value: &Value| *value == Value::Bool(true);
-    let (target, environment) = (&header.target, &header.environment);
+    let (whom, environment) = (Whom::of(header), &header.environment);
+    let hardware = &header.target["hardware"];
     let values = &header.scenario["values"];
     let stated = |key: &str| {
         let value = values.as_array()?.iter().find(|value| value["key"] == key)?;
         value["text"].as_str().map(str::to_owned)
     };
     let known = || {
-        let gpu = target["hardware"]["gpu"].as_str()?;
-        Some(format!("{}x{gpu}", target["hardware"]["count"].as_u64()?))
+        let gpu = hardware["gpu"].as_str()?;
+        Some(format!("{}x{gpu}", hardware["count"].as_u64()?))
     };
     Subject {
         id: header.id.clone(),
         command: "infermark run".to_owned(),
         created: header.created.clone(),
-        target: text(&target["url"]),
-        model: text(&target["model"]),
-        server: server(&target["server"]),
+        target: whom.target,
+        model: whom.model,
+        server: whom.server,
         gpus: stated("gpus").or_else(known),
-        origin: match (is(&target["predicted"]), is(&target["embedded"])) {
-            (true, _) => Origin::Predicted,
-            (false, true) => Origin::Embedded,
-            (false, false) => Origin::Server,
-        },
-        state: if header.partial { State::Partial } else { State::Complete },
-        verification: if is(&target["unverified"]) {
-            Verification::Off
-        } else {
-            Verification::Full
-        },
-        version: text(&environment["version"]),
+        origin: whom.origin,
+        state: whom.state,
+        verification: whom.verification,
+        version: environment["version"].as_str().unwrap_or_default().to_owned(),
         asked: asked(values).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         setup: setup(environment),
         tags: tags(&header.scenario["tags"]),
@@ -160,6 +140,7 @@ fn told(
         points,
         places: Vec::new(),
         verdicts: Vec::new(),
+        contests: Vec::new(),
         details,
         record: dir.map(|dir| dir.display().to_string()).unwrap_or_default(),
     }

@@ -27,7 +27,7 @@ use crate::run::settle;
 use crate::study::{self, Asked};
 use crate::{arguments, print, say};
 
-pub(crate) use self::page::{Form, facts, page, places, verdicts};
+pub(crate) use self::page::{contests, facts, page, places, verdicts};
 
 /// What a user may say beside the suite, besides the target and the way to it.
 const FURTHER: [&str; 8] = [

@@ -974,6 +974,44 @@ fn a_sweep_prints_its_curve_and_goes_on_where_it_was_interrupted() {
 }
 
 #[test]
+fn what_floods_a_target_is_saturated_in_every_report() {
+    let dir = fresh();
+    let words = ["sweep", QUICK, "--points", "1", "--requests", "40", "--record", "s"];
+    let output = infermark(&dir).args(words).args(["--format", "json"]).output().unwrap();
+    ran(&output);
+    let swept = json(&output);
+    let flood = |swept: &Value| {
+        let points = swept["points"].as_array().unwrap().iter();
+        let mut floods = points.filter(|point| point["label"] == "throughput");
+        floods.next().unwrap()["saturated"] == true
+    };
+    assert!(flood(&swept), "{swept}");
+    let report = |format: &str| {
+        let args = ["report", "s", "--format", format];
+        let output = infermark(&dir).args(args).output().unwrap();
+        ran(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(flood(&serde_json::from_str(&report("json")).unwrap()));
+    let table = report("table");
+    let line = table.lines().find(|line| line.starts_with("throughput"));
+    assert!(line.unwrap().contains('!'), "{table}");
+    let page = report("markdown");
+    let line = page.lines().find(|line| line.contains("| throughput,")).unwrap();
+    assert!(line.contains("saturated |") && line.contains("~~"), "{line}");
+    let html = report("html");
+    assert!(html.contains("<small class=\"mark\">saturated</small>") && html.contains("<s>"));
+    let text = report("csv");
+    let mut rows = csv::Reader::from_reader(text.as_bytes());
+    let keys = rows.headers().unwrap().clone();
+    let cell = |row: &csv::StringRecord, key: &str| {
+        row.get(keys.iter().position(|other| other == key).unwrap()).unwrap().to_owned()
+    };
+    let flood = rows.records().flatten().find(|row| cell(row, "point") == "throughput").unwrap();
+    assert_eq!(cell(&flood, "saturated"), "true");
+}
+
+#[test]
 fn a_wrong_ladder_is_refused() {
     let output = infermark(&fresh()).args(["sweep", "--concurrency", "1,many"]).output().unwrap();
     fails(&output, 2, &["--concurrency `1,many`", "hint: for example"]);

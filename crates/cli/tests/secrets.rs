@@ -9,7 +9,7 @@ mod asked;
 mod served;
 
 use std::fmt::Debug;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -162,6 +162,21 @@ fn search_output(output: &Output, secrets: &[&str]) {
     search("standard error", &output.stderr, secrets);
 }
 
+/// Looks through the parts of a workbook, which are compressed.
+#[track_caller]
+fn search_workbook(path: &Path, secrets: &[&str]) {
+    let mut book = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut words = 0;
+    for index in 0..book.len() {
+        let mut part = book.by_index(index).unwrap();
+        let mut bytes = Vec::new();
+        let _: usize = part.read_to_end(&mut bytes).unwrap();
+        words += String::from_utf8_lossy(&bytes).matches("concurrency").count();
+        search(&format!("part {index} of {}", path.display()), &bytes, secrets);
+    }
+    assert!(words > 0, "else its text could not be read");
+}
+
 /// Looks through every file below a folder, and through every row of the record there.
 #[track_caller]
 fn search_files(folder: &Path, secrets: &[&str]) -> usize {
@@ -224,6 +239,9 @@ fn nothing_that_a_run_leaves_holds_a_secret_though_the_server_quotes_all_of_them
         assert!(!report.stdout.is_empty());
         search_output(&report, &PLANTED);
     }
+    let arguments = ["report", "r", "--format", "xlsx", "--output", "r.xlsx"];
+    search_output(&infermark(&dir, &arguments).output().unwrap(), &PLANTED);
+    search_workbook(&dir.path().join("work/r.xlsx"), &PLANTED);
     for format in ["vllm-json", "guidellm", "hf", "llm-d", "compressa"] {
         let file = format!("{format}.file");
         let arguments = ["runs", "export", "r", "--as", format, "--output", &file];

@@ -1,4 +1,4 @@
-//! What limits a server at one operating point, and the flag that would change it.
+//! What limits a server at one operating point, and the setting that would change it.
 //!
 //! Rules over the point's own figures, in the order in which one limit hides another: a client
 //! that is late hides everything; lowered clocks slow every step; a request that was preempted or
@@ -10,6 +10,7 @@
 use infermark_terms::CaveatCode;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{Engine, Knob};
 use crate::{Gpu, LoadPlan, Point, Telemetry};
 
 /// What limits a server.
@@ -57,7 +58,7 @@ pub struct Finding {
     pub limit: Limit,
     /// The figures that show it.
     pub evidence: String,
-    /// The flag that would change it.
+    /// What would change it, with the server's own name for it where the server is known.
     pub hint: String,
 }
 
@@ -80,16 +81,33 @@ const STEP_TOKENS_MIN: f64 = 256.0;
 const RUNNING_MIN: f64 = 0.5;
 
 /// Says what limits the server at a point, the foremost limit first; nothing where nobody
-/// reported enough to tell.
-pub fn diagnose(point: &Point) -> Vec<Finding> {
+/// reported enough to tell. Settings are named as `engine` names them; of an unknown one, none.
+pub fn diagnose(point: &Point, engine: Option<Engine>) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         [client(point), power_cap(&point.gpus)].into_iter().flatten().collect();
     if let Some(server) = &point.server {
         let rules = [preemption, kv_memory, prefill, queue, decode, offered_load];
+        let seen = Seen { point, server, engine };
         // Each rule excludes those after it.
-        findings.extend(rules.iter().find_map(|rule| rule(point, server)));
+        findings.extend(rules.iter().find_map(|rule| rule(&seen)));
     }
     findings
+}
+
+/// What the rules look at.
+struct Seen<'a> {
+    point: &'a Point,
+    server: &'a Telemetry,
+    engine: Option<Engine>,
+}
+
+impl Seen<'_> {
+    /// Returns what comes before a setting, the setting and what comes after it; nothing where the
+    /// engine has none or is not known.
+    fn setting(&self, before: &str, knob: Knob, after: &str) -> String {
+        let known = self.engine.and_then(|engine| engine.setting(knob));
+        known.map_or(String::new(), |setting| format!("{before}`{setting}`{after}"))
+    }
 }
 
 fn client(point: &Point) -> Option<Finding> {
@@ -121,7 +139,8 @@ fn power_cap(gpus: &[Gpu]) -> Option<Finding> {
     })
 }
 
-fn preemption(point: &Point, server: &Telemetry) -> Option<Finding> {
+fn preemption(seen: &Seen<'_>) -> Option<Finding> {
+    let Seen { point, server, .. } = seen;
     let preemptions = server.preemptions.filter(|&count| count > 0)?;
     let requests = point.counts.due.max(1);
     (preemptions as f64 >= PREEMPTED_MIN * requests as f64).then(|| Finding {
@@ -133,14 +152,17 @@ fn preemption(point: &Point, server: &Telemetry) -> Option<Finding> {
                 100.0 * kv
             ))
         ),
-        hint: "fewer seats: lower `--max-num-seqs` (SGLang `--max-running-requests`); or more KV \
-               memory: raise `--gpu-memory-utilization` (SGLang `--mem-fraction-static`)"
-            .to_owned(),
+        hint: format!(
+            "fewer seats{}; or more KV memory{}",
+            seen.setting(": lower ", Knob::Seats, ""),
+            seen.setting(": raise ", Knob::KvMemory, "")
+        ),
     })
 }
 
 /// Requests wait, and what is free has no room for one more of those that run.
-fn kv_memory(_: &Point, server: &Telemetry) -> Option<Finding> {
+fn kv_memory(seen: &Seen<'_>) -> Option<Finding> {
+    let server = seen.server;
     let waiting = waiting(server)?;
     let (kv, running) = (server.kv_usage_max?, server.running_mean?);
     let is_full = kv >= KV_FULL || (running >= 1.0 && kv * (1.0 + 1.0 / running) >= 1.0);
@@ -150,15 +172,18 @@ fn kv_memory(_: &Point, server: &Telemetry) -> Option<Finding> {
             "{waiting} while {running:.1} ran and up to {:.0} % of KV memory was in use",
             100.0 * kv
         ),
-        hint: "raise `--gpu-memory-utilization` (SGLang `--mem-fraction-static`), or make the \
-               cache smaller with `--kv-cache-dtype fp8`"
-            .to_owned(),
+        hint: format!(
+            "more KV memory{}; or fewer bits in it{}",
+            seen.setting(": raise ", Knob::KvMemory, ""),
+            seen.setting(": ", Knob::KvBits, "")
+        ),
     })
 }
 
 /// The steps are filled by prompts: tokens in a step are tokens per second × seconds of a step,
 /// and a step takes one inter-token time.
-fn prefill(point: &Point, server: &Telemetry) -> Option<Finding> {
+fn prefill(seen: &Seen<'_>) -> Option<Finding> {
+    let Seen { point, server, .. } = seen;
     let step_s = point.latency.tpot_ms?.mean / 1000.0;
     let computed = 1.0 - server.prefix_hit_rate.unwrap_or(0.0);
     let prompts = server.prompt_tokens_per_s? * computed * step_s;
@@ -170,14 +195,19 @@ fn prefill(point: &Point, server: &Telemetry) -> Option<Finding> {
             "a step computes {prompts:.0} prompt tokens beside {generated:.0} output tokens{}",
             waiting(server).map_or(String::new(), |waiting| format!(", and {waiting}"))
         ),
-        hint: "more compute: more GPUs or fewer bits (`--quantization fp8`); \
-               `--max-num-batched-tokens` (SGLang `--chunked-prefill-size`) trades TTFT for ITL; \
-               shared beginnings need `--enable-prefix-caching`"
-            .to_owned(),
+        hint: format!(
+            "more compute: more GPUs{} or fewer bits{}{}; shared beginnings need the prefix \
+             cache{}",
+            seen.setting(" (", Knob::Gpus, ")"),
+            seen.setting(" (", Knob::WeightBits, ")"),
+            seen.setting("; ", Knob::StepTokens, " trades TTFT for ITL"),
+            seen.setting(" (", Knob::PrefixCache, ")")
+        ),
     })
 }
 
-fn queue(_: &Point, server: &Telemetry) -> Option<Finding> {
+fn queue(seen: &Seen<'_>) -> Option<Finding> {
+    let server = seen.server;
     let waiting = waiting(server)?;
     let kv = server.kv_usage_max.map_or(String::new(), |kv| {
         format!(", with {:.0} % of KV memory in use at most", 100.0 * kv)
@@ -186,13 +216,12 @@ fn queue(_: &Point, server: &Telemetry) -> Option<Finding> {
     Some(Finding {
         limit: Limit::Queue,
         evidence: format!("{waiting}{running}{kv}"),
-        hint: "more seats: raise `--max-num-seqs` (SGLang `--max-running-requests`, TensorRT-LLM \
-               `max_batch_size`); or more replicas"
-            .to_owned(),
+        hint: format!("more seats{}; or more replicas", seen.setting(": raise ", Knob::Seats, "")),
     })
 }
 
-fn decode(point: &Point, server: &Telemetry) -> Option<Finding> {
+fn decode(seen: &Seen<'_>) -> Option<Finding> {
+    let Seen { point, server, .. } = seen;
     let running = server.running_mean.filter(|&running| running >= RUNNING_MIN)?;
     let step = point
         .latency
@@ -206,14 +235,16 @@ fn decode(point: &Point, server: &Telemetry) -> Option<Finding> {
         limit: Limit::DecodeBandwidth,
         evidence: format!("{running:.1} ran without a lasting queue{step}"),
         hint: format!(
-            "{more}for faster tokens: fewer bits (`--quantization fp8`), more GPUs \
-             (`--tensor-parallel-size`), or speculative decoding (`--speculative-config`)"
+            "{more}for faster tokens: fewer bits{}, more GPUs{}, or speculative decoding{}",
+            seen.setting(" (", Knob::WeightBits, ")"),
+            seen.setting(" (", Knob::Gpus, ")"),
+            seen.setting(" (", Knob::Drafts, ")")
         ),
     })
 }
 
-fn offered_load(_: &Point, server: &Telemetry) -> Option<Finding> {
-    let running = server.running_mean?;
+fn offered_load(seen: &Seen<'_>) -> Option<Finding> {
+    let running = seen.server.running_mean?;
     Some(Finding {
         limit: Limit::OfferedLoad,
         evidence: format!("{running:.2} requests ran in the mean, without a lasting queue"),
@@ -251,7 +282,7 @@ mod tests {
     }
 
     fn limits(point: &Point) -> Vec<Limit> {
-        diagnose(point).into_iter().map(|finding| finding.limit).collect()
+        diagnose(point, None).into_iter().map(|finding| finding.limit).collect()
     }
 
     fn with(server: Telemetry) -> Point {
@@ -301,15 +332,46 @@ mod tests {
             detail: "requests left late".to_owned(),
             hint: "free this machine's cores".to_owned(),
         });
-        let findings = diagnose(&late);
+        let findings = diagnose(&late, Some(Engine::Vllm));
         assert_eq!(limits(&late), [Limit::Client, Limit::Queue]);
         assert_eq!(findings[0].evidence, "requests left late");
         assert!(findings[1].hint.contains("`--max-num-seqs`"), "{findings:?}");
     }
 
+    /// A server at each limit that a setting of its own could change.
+    fn at_each_limit() -> [(Limit, Telemetry); 5] {
+        let full = Telemetry { kv_usage_max: Some(0.93), ..server() };
+        [
+            (Limit::Preemption, Telemetry { preemptions: Some(3), ..full }),
+            (Limit::KvMemory, full),
+            (Limit::Prefill, Telemetry { prompt_tokens_per_s: Some(1e6), ..server() }),
+            (Limit::Queue, server()),
+            (Limit::DecodeBandwidth, Telemetry { waiting_share: Some(0.1), ..server() }),
+        ]
+    }
+
+    fn advice(limit: Limit, said: Telemetry, engine: Option<Engine>) -> String {
+        let [finding] = &diagnose(&with(said), engine)[..] else { panic!("{limit:?}") };
+        assert_eq!(finding.limit, limit);
+        finding.hint.clone()
+    }
+
+    #[test]
+    fn no_advice_names_a_setting_of_another_engine() {
+        for (limit, said) in at_each_limit() {
+            assert!(!advice(limit, said, None).contains('`'), "{limit:?}");
+            for engine in Engine::ALL {
+                let told = advice(limit, said, Some(engine));
+                let named = told.split('`').skip(1).step_by(2);
+                let own = |name: &str| Knob::ALL.iter().any(|k| engine.setting(*k) == Some(name));
+                assert!(named.clone().all(own), "{engine:?}: {told}");
+            }
+        }
+    }
+
     #[test]
     fn nothing_is_said_where_nobody_reported_enough() {
-        assert_eq!(diagnose(&a_point()), []);
-        assert_eq!(diagnose(&with(Telemetry::default())), []);
+        assert_eq!(diagnose(&a_point(), None), []);
+        assert_eq!(diagnose(&with(Telemetry::default()), None), []);
     }
 }

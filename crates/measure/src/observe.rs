@@ -6,7 +6,7 @@ use infermark_terms::{Caveat, CaveatCode, Metric, Outcome, RequestRow, Stamp, Tr
 use crate::diagnosis::diagnose;
 use crate::span::Span;
 use crate::telemetry::Observations;
-use crate::{Point, SourceReport};
+use crate::{Engine, Point, SourceReport};
 
 /// `CountsDisagree`: "client's token sum and the server's counter delta differ by > 0.5 %"
 /// (docs/metrics.md, section 9).
@@ -20,12 +20,13 @@ const HIT_POINTS_MAX: f64 = 0.02;
 ///
 /// `heard` is of the whole run. `shared_tokens` is how many input tokens the prompts share by
 /// intent, the chat template's included; absent where that is not known, as of a dataset's
-/// prompts.
+/// prompts. `server` is what the target says it is, for where its metrics do not tell.
 pub fn observe(
     point: &mut Point,
     requests: &[RequestRow],
     heard: &Observations,
     shared_tokens: Option<u32>,
+    server: Option<&str>,
 ) {
     let instant = |seconds: f64| Stamp((seconds * 1e9).round() as u64);
     let window = Span { start: instant(point.window.start_s), end: instant(point.window.end_s) };
@@ -43,7 +44,8 @@ pub fn observe(
         point.trust.verdict = point.trust.verdict.max(doubt.lowers_to);
         point.trust.caveats.push(doubt);
     }
-    point.diagnosis = diagnose(point);
+    let named = heard.engine().or(server);
+    point.diagnosis = diagnose(point, named.and_then(Engine::named));
 }
 
 fn cache_contaminated(point: &Point, shared_tokens: Option<u32>) -> Option<Caveat> {

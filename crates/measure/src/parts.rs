@@ -1,7 +1,7 @@
 //! Figures of a part of a point's requests: those of one turn, or of one class.
 //!
-//! A class is measured as the whole is, by its own objectives. Of a turn there are no gaps between
-//! tokens, rates and objectives.
+//! A class is measured as the whole is, by its own objectives. Of a turn there are no rates and no
+//! objectives.
 
 use infermark_terms::{ChunkRow, RequestRow};
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,11 @@ use crate::population::{Member, Population};
 use crate::ruling::Bench;
 use crate::streams::Streams;
 use crate::{
-    ClassPlan, Counts, Point, PointPlan, Rates, Ruling, WindowPlan, WindowSearch, measure,
+    ClassPlan, Counts, Estimate, Point, PointPlan, Rates, Ruling, WindowPlan, WindowSearch, measure,
 };
 
 /// Turns that have figures of their own; those after them share the last.
-const TURNS_MAX: u32 = 32;
+const TURNS_MAX: usize = 32;
 
 /// The figures of a part of a point's requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Part {
     pub name: String,
     /// How its requests due in the window ended.
     pub counts: Counts,
-    /// Their latencies; of turns without the gaps between tokens and chunks.
+    /// Their latencies.
     pub latency: Latency,
     /// Their token counts.
     pub tokens: Tokens,
@@ -64,12 +64,16 @@ impl Part {
         Self { name: plan.name.clone(), counts, latency, tokens, rates, slo }
     }
 
-    fn of(name: String, population: &Population<'_>, streams: &Streams) -> Self {
+    fn of(name: String, population: &Population<'_>, streams: &mut Streams, slot: usize) -> Self {
         let stall = |member: &Member<'_>| streams.stall(member.place);
+        let own = Latency::of_requests(population, stall, &mut Bench::new(&[]));
+        let gaps = &mut streams.turns[slot];
+        let between_chunks = gaps.observations().map(|gaps| Estimate::of(&gaps));
+        let between_tokens = gaps.per_token().map(|gaps| Estimate::of(&gaps));
         Self {
             name,
             counts: Counts::of(population),
-            latency: Latency::of_requests(population, stall, &mut Bench::new(&[])),
+            latency: Latency { itl_ms: between_tokens, icl_ms: between_chunks, ..own },
             tokens: Tokens::of(population),
             rates: None,
             slo: Vec::new(),
@@ -77,17 +81,17 @@ impl Part {
     }
 }
 
+/// Returns with which turns a request is counted, from 0; nothing where it is none.
+pub(crate) fn turn_slot(row: &RequestRow) -> Option<usize> {
+    row.turn.map(|turn| (turn.index as usize).min(TURNS_MAX))
+}
+
 /// Returns the figures of each turn that was due in the window.
-pub(crate) fn turns(population: &Population<'_>, streams: &Streams) -> Vec<Part> {
-    let turns = population.members().iter().filter_map(|member| member.row.turn);
-    let Some(last) = turns.map(|turn| turn.index).max() else { return Vec::new() };
-    let each = (0..=last.min(TURNS_MAX)).filter_map(|index| {
-        let rest = index == TURNS_MAX;
-        let part = population.part(|row| {
-            row.turn.is_some_and(|turn| turn.index == index || rest && turn.index > index)
-        });
-        let name = format!("{}{}", index + 1, if rest { "+" } else { "" });
-        (!part.members().is_empty()).then(|| Part::of(name, &part, streams))
+pub(crate) fn turns(population: &Population<'_>, streams: &mut Streams) -> Vec<Part> {
+    let each = (0..streams.turns.len()).filter_map(|slot| {
+        let part = population.part(|row| turn_slot(row) == Some(slot));
+        let name = format!("{}{}", slot + 1, if slot == TURNS_MAX { "+" } else { "" });
+        (!part.members().is_empty()).then(|| Part::of(name, &part, streams, slot))
     });
     each.collect()
 }

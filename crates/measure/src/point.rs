@@ -324,7 +324,7 @@ fn weigh(
     let read_delay_low = delays.and_then(|delays| delays.percentile_ends(Percentile::P99)[0]);
     let goodputs: Vec<_> = slos.iter().map(|slo| Goodput::of(slo, population, &streams)).collect();
     let mut bench = Bench::new(slos);
-    let turns = parts::turns(population, &streams);
+    let turns = parts::turns(population, &mut streams);
     let (latency, gaps) = Latency::of(population, streams, &mut bench);
     let counts = Counts::of(population);
     let spread = Spread::of(roster, window);

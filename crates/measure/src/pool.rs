@@ -91,6 +91,11 @@ impl Default for Pool {
 }
 
 impl Pool {
+    /// Returns an empty pool, so many of which together keep as much as one alone.
+    pub(crate) fn one_of(pools: usize) -> Self {
+        Self::bounded(EXACT_MAX.div_ceil(pools))
+    }
+
     /// Returns an empty pool that keeps at most so many observations as they are.
     fn bounded(exact_max: usize) -> Self {
         let (entries, counts, merged) = (Vec::new(), Vec::new(), Vec::new());

@@ -13,9 +13,13 @@
 //!  itl          30/(B+C)   10/D         weighted by B+C and by D
 //! ```
 
+use std::collections::BTreeMap;
+
 use infermark_terms::{ChunkRow, Nanos, RequestRow, Stamp, StampSource};
 
+use crate::batches::batch_of;
 use crate::figures::{TokenSource, output_tokens};
+use crate::parts::turn_slot;
 use crate::pool::Pool;
 use crate::population::{Population, Roster};
 use crate::span::Span;
@@ -25,6 +29,8 @@ pub(crate) struct Streams {
     by_place: Vec<Stream>,
     /// Gaps of the successes that were due in the window.
     pub(crate) gaps: Pool,
+    /// Those of each turn; of a run without sessions none.
+    pub(crate) turns: Vec<Pool>,
     /// Delays between the kernel's stamp and ours, of each read of a request due in the window.
     pub(crate) delays: Pool,
     /// Tokens of chunks whose request has no row, as in the record of a run that was killed.
@@ -49,6 +55,7 @@ impl Streams {
         let mut all = Self {
             by_place: roster.rows().iter().map(|row| Stream::new(row)).collect(),
             gaps: Pool::default(),
+            turns: Vec::new(),
             delays: Pool::default(),
             orphans: Orphans::default(),
         };
@@ -57,11 +64,30 @@ impl Streams {
             stream.batch = population.batch(index);
             stream.part = if member.failure.is_none() { Part::Success } else { Part::Failure };
         }
+        all.tell_turns_apart(population);
         for chunk in chunks {
             all.take(roster, &chunk, window);
         }
         all.close(roster);
         all
+    }
+
+    /// Gives each turn a pool, all of them together as large as the one of all gaps, and each of
+    /// its requests a batch among its own.
+    fn tell_turns_apart(&mut self, population: &Population<'_>) {
+        let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
+        for slot in population.members().iter().filter_map(|member| turn_slot(member.row)) {
+            *sizes.entry(slot).or_insert(0) += 1;
+        }
+        let pools = sizes.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.turns = (0..pools).map(|_| Pool::one_of(pools)).collect();
+        let mut seen = vec![0; pools];
+        for member in population.members() {
+            if let Some(slot) = turn_slot(member.row) {
+                self.by_place[member.place].turn = Some((slot, batch_of(seen[slot], sizes[&slot])));
+                seen[slot] += 1;
+            }
+        }
     }
 
     fn take(&mut self, roster: &Roster<'_>, chunk: &ChunkRow, window: Span) {
@@ -73,7 +99,7 @@ impl Streams {
         };
         let stream = &mut self.by_place[place];
         stream.observe_delay(chunk, &mut self.delays);
-        stream.observe_gap(chunk, &mut self.gaps);
+        stream.observe_gap(chunk, &mut self.gaps, &mut self.turns);
         stream.credit(chunk, window);
         stream.seen += 1;
         stream.last = chunk.at;
@@ -83,9 +109,12 @@ impl Streams {
     /// have no rows: there the longest of each is all that is known.
     fn close(&mut self, roster: &Roster<'_>) {
         for (stream, row) in self.by_place.iter_mut().zip(roster.rows()) {
-            stream.close_gap(&mut self.gaps);
+            stream.close_gap(&mut self.gaps, &mut self.turns);
             if stream.longest.is_some() && stream.part == Part::Success {
                 self.gaps.count_request();
+                if let Some((slot, _)) = stream.turn {
+                    self.turns[slot].count_request();
+                }
             }
             if stream.part == Part::Outside || !stream.kernel {
                 continue;
@@ -130,6 +159,8 @@ enum Part {
 struct Stream {
     part: Part,
     batch: u8,
+    /// Of a turn, its pool and its batch there.
+    turn: Option<(usize, u8)>,
     /// Whether arrival instants are the kernel's, so that delays are known.
     kernel: bool,
     unstated: Unstated,
@@ -193,6 +224,7 @@ impl Stream {
         Self {
             part: Part::Outside,
             batch: 0,
+            turn: None,
             kernel: row.stamps == StampSource::Kernel,
             unstated: if source == TokenSource::Chunks {
                 Unstated::Stopgap
@@ -220,7 +252,7 @@ impl Stream {
     }
 
     /// "`icl`: each gap between successive, non-coalesced chunks." (docs/metrics.md, section 3)
-    fn observe_gap(&mut self, chunk: &ChunkRow, gaps: &mut Pool) {
+    fn observe_gap(&mut self, chunk: &ChunkRow, gaps: &mut Pool, turns: &mut [Pool]) {
         if self.part != Part::Success {
             return;
         }
@@ -228,7 +260,7 @@ impl Stream {
         let tokens = known.or((self.unstated == Unstated::One).then_some(1));
         let shares_read = chunk.coalesced || self.seen == 0;
         if !shares_read {
-            self.close_gap(gaps);
+            self.close_gap(gaps, turns);
             let length = chunk.at.since(self.last);
             self.longest = self.longest.max(Some(length));
             self.open = Some(OpenGap { length, tokens: 0 });
@@ -242,9 +274,13 @@ impl Stream {
     /// "`itl`: only when chunk tokens are `known`, or every chunk is one token" (docs/metrics.md,
     /// section 3): after a chunk of unknown tokens, later counts may include some of its own, so
     /// no later gap of the request has a known number of tokens.
-    fn close_gap(&mut self, gaps: &mut Pool) {
+    fn close_gap(&mut self, gaps: &mut Pool, turns: &mut [Pool]) {
         if let Some(gap) = self.open.take() {
-            gaps.push(gap.length.0, if self.counted { gap.tokens } else { 0 }, self.batch);
+            let tokens = if self.counted { gap.tokens } else { 0 };
+            gaps.push(gap.length.0, tokens, self.batch);
+            if let Some((slot, batch)) = self.turn {
+                turns[slot].push(gap.length.0, tokens, batch);
+            }
         }
     }
 

@@ -223,7 +223,12 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> Option<f64> {
 pub struct Observations {
     series: BTreeMap<(Metric, String, String), Series>,
     sources: BTreeMap<String, SourceReport>,
+    /// Whose names each source's metrics have, where an engine's.
+    engines: BTreeMap<String, String>,
 }
+
+/// Whose metrics stand in front of those of the engines behind it.
+const FRONT: &str = "dynamo";
 
 impl Observations {
     /// Takes rows; those of one source come in the order of time.
@@ -258,11 +263,24 @@ impl Observations {
     fn count(&mut self, row: TelemetryRow) {
         let TelemetryRow { source, value, detail, .. } = row;
         let report = self.sources.entry(source.clone()).or_default();
-        report.source = source;
+        report.source.clone_from(&source);
         report.scrapes += 1;
         if value < 1.0 {
             report.failed += 1;
             let _: &mut String = report.first_failure.get_or_insert(detail);
+        } else if !detail.is_empty() {
+            let _: Option<String> = self.engines.insert(source, detail);
+        }
+    }
+
+    /// Returns the engine whose names all servers' metrics have; nothing where they differ. A front
+    /// end says nothing of the engines behind it, and nothing against them.
+    pub(crate) fn engine(&self) -> Option<&str> {
+        let mut behind = self.engines.values().filter(|engine| *engine != FRONT);
+        let first = behind.next();
+        match first {
+            Some(one) => behind.all(|other| other == one).then_some(one.as_str()),
+            None => self.engines.values().next().map(String::as_str),
         }
     }
 
@@ -271,9 +289,22 @@ impl Observations {
     }
 
     /// Returns the series of a metric of servers: not of the generator's own host.
+    ///
+    /// Where a front end and the engines behind it both tell, only one of them counts: the front
+    /// end has counted each token once, and the engines know what runs and waits.
     fn of(&self, metric: Metric) -> impl Iterator<Item = &Series> {
-        let all = self.series.iter().filter(move |((other, ..), _)| *other == metric);
-        all.filter(|((_, _, source), _)| source != CLIENT).map(|(_, series)| series)
+        let all = move || {
+            let all = self.series.iter().filter(move |((other, ..), _)| *other == metric);
+            all.filter(|((_, _, source), _)| source != CLIENT)
+        };
+        let is_front = |source: &String| self.engines.get(source).is_some_and(|e| e == FRONT);
+        let count =
+            |front: bool| all().filter(|((.., source), _)| is_front(source) == front).count();
+        let both = count(true) > 0 && count(false) > 0;
+        let front_counts = metric.kind() == MetricKind::Counter;
+        all()
+            .filter(move |((.., source), _)| !both || is_front(source) == front_counts)
+            .map(|(_, series)| series)
     }
 
     /// Sums what `pick` finds in the series of a metric; nothing where it finds nothing.

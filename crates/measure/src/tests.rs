@@ -1107,9 +1107,32 @@ fn each_turn_has_figures_of_its_own_and_those_after_the_32nd_share_one() {
     assert_eq!((point.turns[1].counts.failed, point.turns[0].counts.failed), (1, 0));
     let ttft = |turn: &crate::Part| turn.latency.ttft_ms.unwrap();
     assert_eq!((ttft(&point.turns[0]).n, ttft(&point.turns[1]).n), (5, 4));
-    assert_eq!(point.turns[0].latency.itl_ms, None);
+    let itl = point.turns[0].latency.itl_ms.unwrap();
+    assert_eq!((itl.n, itl.mean), (5 * 10, 10.0));
     // Slots wait while users think, so how many are in flight says nothing of the load.
     assert_eq!(point.stimulus, None);
+}
+
+#[test]
+fn the_gaps_of_a_turn_are_those_of_its_requests_measured_alone() {
+    let mut run = Run::default();
+    for id in 0..240 {
+        let (begin, pace) = (50 * id, 10 + 5 * (id % 3) + id % 7);
+        let pieces: Vec<_> = (0..5).map(|k| piece(begin + 40 + k * pace, 1)).collect();
+        let row = run.streamed(id, [begin, begin], (8, 5), &pieces);
+        row.turn = Some(Turn { session: id / 3, index: (id % 3) as u32 });
+    }
+    let all = run.measure(&plan(0, 20_000));
+    let gaps = |latency: crate::Latency| (latency.itl_ms.unwrap(), latency.icl_ms.unwrap());
+    for (index, turn) in (0..).zip(&all.turns) {
+        let mut alone = run.clone();
+        alone.rows.retain(|row| row.turn.unwrap().index == index);
+        alone.chunks.retain(|chunk| chunk.request.0 % 3 == u64::from(index));
+        let alone = alone.measure(&plan(0, 20_000));
+        assert_eq!(gaps(turn.latency), gaps(alone.latency));
+    }
+    let means: Vec<_> = all.turns.iter().map(|turn| gaps(turn.latency).0.mean).collect();
+    assert!(means.len() == 3 && means.is_sorted() && means[2] > means[0] + 5.0, "{means:?}");
 }
 
 #[test]

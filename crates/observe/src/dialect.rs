@@ -152,6 +152,9 @@ const LLAMACPP: &[Rule] = &[
     Rule::sum(Metric::AcceptedDraftTokens, "llamacpp:spec_decode_num_accepted_tokens_total"),
 ];
 
+/// How names begin that only Triton's TensorRT-LLM backend has.
+const TRITON_TRTLLM: &str = "nv_trt_llm_";
+
 /// Triton with its TensorRT-LLM backend. Triton alone knows requests, not tokens.
 const TRITON: &[Rule] = &[
     Rule::sum(Metric::RequestsRunning, "nv_trt_llm_request_metrics").only("request_type", "active"),
@@ -217,6 +220,11 @@ pub fn read(samples: &[Sample<'_>]) -> Reading {
     }
     if reading.engine == Some("sglang") {
         count_queries(&mut reading.values);
+    }
+    if reading.engine == Some("triton")
+        && samples.iter().any(|sample| sample.name.starts_with(TRITON_TRTLLM))
+    {
+        reading.engine = Some("triton_trtllm");
     }
     reading.values.extend(gpu_values(&samples));
     reading.values.extend(node_values(&samples));

@@ -1,5 +1,5 @@
 //! What came of a suite: its points, what was asked of them line by line, and targets side by
-//! side; for a terminal and for a merge request.
+//! side; for a terminal.
 
 use infermark_measure::Ruling;
 use infermark_terms::Currency;
@@ -7,9 +7,9 @@ use infermark_terms::Currency;
 use crate::comparison::Passed;
 use crate::curve::{CurveSheet, Dot, notes, points, title, trust};
 use crate::figure::{ABSENT, figure, money, percent};
-use crate::markdown::plain;
 use crate::objectives::said;
 use crate::page::{COLUMNS, Colour, Page, ROOM, Tone};
+use crate::subject::Verdict;
 use crate::text::{fit, flow, width, wrap};
 
 /// What came of a suite, as far as a page shows it.
@@ -26,7 +26,7 @@ pub struct AcceptanceSheet<'a> {
     /// What was asked.
     pub lines: &'a [AcceptanceLine<'a>],
     /// Targets side by side.
-    pub contests: &'a [ContestTable<'a>],
+    pub contests: &'a [ContestTable],
     /// The worst of all lines.
     pub verdict: Passed,
 }
@@ -59,13 +59,13 @@ pub struct AcceptanceLine<'a> {
 
 /// Targets side by side under the loads of one workload.
 #[derive(Clone, Debug)]
-pub struct ContestTable<'a> {
+pub struct ContestTable {
     /// The workload; empty where there is one only.
     pub heading: String,
     /// The targets.
-    pub targets: &'a [String],
+    pub targets: Vec<String>,
     /// A load, and what each target did.
-    pub rows: Vec<(&'a str, Vec<Option<ContestCell>>)>,
+    pub loads: Vec<(String, Vec<Option<ContestCell>>)>,
     /// Who does most, and by how much, in sentences.
     pub outcome: Vec<String>,
 }
@@ -148,14 +148,23 @@ const fn tone(passed: Passed) -> Tone {
 }
 
 fn tally(sheet: &AcceptanceSheet<'_>) -> String {
-    let of = |passed| sheet.lines.iter().filter(|line| line.verdict == passed).count();
-    format!(
-        "{}: {} passed, {} failed, {} undecided",
-        sheet.verdict.capitals(),
-        of(Passed::Yes),
-        of(Passed::No),
-        of(Passed::Undecided)
-    )
+    let counts = counts(&sheet.lines.iter().map(|line| line.verdict));
+    format!("{}: {}", sheet.verdict.capitals(), counts)
+}
+
+/// Returns the worst of a suite's verdicts, and how many there are of each; nothing of none.
+pub(crate) fn tally_of(verdicts: &[Verdict]) -> Option<(Passed, String)> {
+    let all = || verdicts.iter().map(|line| line.passed);
+    let has = |passed| all().any(|other| other == passed);
+    let worst = [Passed::No, Passed::Undecided, Passed::Yes].into_iter().find(|one| has(*one))?;
+    Some((worst, counts(&all())))
+}
+
+/// Says how many lines hold, do not, and cannot tell.
+fn counts(lines: &(impl Iterator<Item = Passed> + Clone)) -> String {
+    let of = |passed| lines.clone().filter(|line| *line == passed).count();
+    let [passed, failed, open] = [Passed::Yes, Passed::No, Passed::Undecided].map(of);
+    format!("{passed} passed, {failed} failed, {open} undecided")
 }
 
 /// The width of a load's name, and of each target's column.
@@ -164,7 +173,7 @@ const TARGET: usize = 20;
 /// The most targets beside each other.
 const ACROSS: usize = (COLUMNS - LOAD) / (TARGET + 1);
 
-fn side_by_side(page: &mut Page, contest: &ContestTable<'_>) {
+fn side_by_side(page: &mut Page, contest: &ContestTable) {
     if !contest.heading.is_empty() {
         page.line(Tone::Strong, &fit(&contest.heading, COLUMNS));
     }
@@ -172,7 +181,7 @@ fn side_by_side(page: &mut Page, contest: &ContestTable<'_>) {
         let of = first..contest.targets.len().min(first + ACROSS);
         let names = contest.targets[of.clone()].iter().map(|name| fit(name, TARGET));
         page.line(Tone::Faint, &columns("tok/s (E2E p50)", names));
-        for (load, cells) in &contest.rows {
+        for (load, cells) in &contest.loads {
             let shown = cells[of.clone()].iter().map(|cell| cell.map_or(ABSENT.into(), brief));
             page.line(Tone::Plain, &columns(load, shown));
         }
@@ -199,52 +208,27 @@ fn brief(cell: ContestCell) -> String {
     format!("{} ({e2e} ms)", figure(cell.output_tokens_per_s))
 }
 
-/// Returns what came of a suite in Markdown, for a merge request.
-pub fn acceptance_markdown(sheet: &AcceptanceSheet<'_>) -> String {
-    let study = &sheet.study;
-    let mut lines = vec![
-        format!("## {} · **{}**", plain(study.command), sheet.verdict.capitals()),
-        String::new(),
-        plain(sheet.title),
-        String::new(),
-    ];
-    let names = [("target", study.target), ("model", study.model)];
-    lines.extend(names.iter().map(|(label, name)| format!("- {label}: {}", plain(name))));
-    for (label, items) in sheet.facts {
-        lines.extend(items.iter().map(|item| format!("- {label}: {}", plain(item))));
+impl ContestTable {
+    /// Returns what stands above it.
+    pub(crate) fn title(&self) -> String {
+        let of =
+            if self.heading.is_empty() { String::new() } else { format!(": {}", self.heading) };
+        format!("Side by side{of}")
     }
-    lines.extend(["", "| verdict | what | rule | found |", "|---|---|---|---|"].map(String::from));
-    for line in sheet.lines {
-        let found: Vec<_> = line.found().iter().map(|found| plain(found)).collect();
-        let (name, rule) = (plain(&line.name), plain(line.rule));
-        let found = found.join("<br>");
-        lines.push(format!("| {} | {name} | {rule} | {found} |", line.verdict.capitals()));
-    }
-    for contest in sheet.contests {
-        contest_markdown(&mut lines, contest);
-    }
-    for group in sheet.groups {
-        group_markdown(&mut lines, group);
-    }
-    lines.push(String::new());
-    lines.push(tally(sheet));
-    lines.join("\n") + "\n"
-}
 
-fn contest_markdown(lines: &mut Vec<String>, contest: &ContestTable<'_>) {
-    if !contest.heading.is_empty() {
-        lines.extend([String::new(), format!("### {}", plain(&contest.heading))]);
+    /// Returns its headings.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        ["load".to_owned()].into_iter().chain(self.targets.iter().cloned()).collect()
     }
-    let names: Vec<_> = contest.targets.iter().map(|name| plain(name)).collect();
-    lines.push(String::new());
-    lines.push(format!("| load | {} |", names.join(" | ")));
-    lines.push(format!("|---|{}", "--:|".repeat(names.len())));
-    for (load, cells) in &contest.rows {
-        let cells: Vec<_> = cells.iter().map(|cell| cell.map_or(ABSENT.into(), whole)).collect();
-        lines.push(format!("| {} | {} |", plain(load), cells.join(" | ")));
+
+    /// Returns a row for each load, with all that is known of each target.
+    pub(crate) fn rows(&self) -> Vec<Vec<String>> {
+        let row = self.loads.iter().map(|(load, cells)| {
+            let cells = cells.iter().map(|cell| cell.map_or(ABSENT.into(), whole));
+            [load.clone()].into_iter().chain(cells).collect()
+        });
+        row.collect()
     }
-    lines.push(String::new());
-    lines.extend(contest.outcome.iter().map(|sentence| plain(sentence)));
 }
 
 /// Returns all that is known of a target under a load.
@@ -258,25 +242,4 @@ fn whole(cell: ContestCell) -> String {
         cost,
     ];
     flow(items.into_iter().flatten(), usize::MAX).concat()
-}
-
-fn group_markdown(lines: &mut Vec<String>, group: &DotGroup<'_>) {
-    if !group.heading.is_empty() {
-        lines.extend([String::new(), format!("### {}", plain(&group.heading))]);
-    }
-    let head = "| load | requests/s | output tok/s | TTFT p50 | TTFT p99 | TPOT mean | E2E p50 |";
-    lines.extend(["", head, "|---|--:|--:|--:|--:|--:|--:|"].map(String::from));
-    for dot in &group.dots {
-        let (rates, latency) = (dot.point.rates, &dot.point.latency);
-        let cells = [
-            rates.map(|rates| rates.requests_per_s),
-            rates.map(|rates| rates.output_tokens_per_s),
-            latency.ttft_ms.map(|ttft| ttft.p50),
-            latency.ttft_ms.and_then(|ttft| ttft.p99),
-            latency.tpot_ms.map(|tpot| tpot.mean),
-            latency.e2e_ms.map(|e2e| e2e.p50),
-        ];
-        let cells = cells.map(|cell| cell.map_or(ABSENT.into(), figure)).join(" | ");
-        lines.push(format!("| {} | {cells} |", plain(dot.label)));
-    }
 }

@@ -1,7 +1,9 @@
 //! A list as columns: one line for each row, as wide as it needs to be.
 
+use std::borrow::Cow;
+
 use crate::figure::{ABSENT, count, figure};
-use crate::text::{clean, width};
+use crate::text::{clean, is_plain, width};
 
 /// One cell of a list.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,12 +19,13 @@ pub enum Cell {
 }
 
 impl Cell {
-    fn shown(&self) -> String {
+    fn shown(&self) -> Cow<'_, str> {
         match self {
-            Self::Text(text) => clean(text),
-            Self::Count(number) => count(*number),
-            Self::Figure(value) => figure(*value),
-            Self::Absent => ABSENT.to_owned(),
+            Self::Text(text) if is_plain(text) => Cow::Borrowed(text),
+            Self::Text(text) => Cow::Owned(clean(text)),
+            Self::Count(number) => Cow::Owned(count(*number)),
+            Self::Figure(value) => Cow::Owned(figure(*value)),
+            Self::Absent => Cow::Borrowed(ABSENT),
         }
     }
 
@@ -69,9 +72,9 @@ impl From<f64> for Cell {
 pub fn columns(headings: &[&str], rows: &[Vec<Cell>]) -> String {
     let is_there = |column: &usize| rows.iter().any(|row| row[*column] != Cell::Absent);
     let kept: Vec<usize> = (0..headings.len()).filter(is_there).collect();
-    let head = kept.iter().map(|&column| headings[column].to_owned()).collect();
-    let shown = |row: &Vec<Cell>| kept.iter().map(|&column| row[column].shown()).collect();
-    let lines: Vec<Vec<String>> = [head].into_iter().chain(rows.iter().map(shown)).collect();
+    let head = kept.iter().map(|&column| Cow::Borrowed(headings[column])).collect();
+    let lines: Vec<Vec<Cow<'_, str>>> =
+        [head].into_iter().chain(rows.iter().map(|row| shown(row, &kept))).collect();
     let widths: Vec<usize> = (0..kept.len())
         .map(|place| lines.iter().map(|line| width(&line[place])).max().unwrap_or(0))
         .collect();
@@ -81,14 +84,24 @@ pub fn columns(headings: &[&str], rows: &[Vec<Cell>]) -> String {
     for line in &lines {
         let from = text.len();
         for ((cell, wide), numeric) in line.iter().zip(&widths).zip(&numeric) {
-            let gap = " ".repeat(wide - width(cell));
-            let [first, second] = if *numeric { [&gap, cell] } else { [cell, &gap] };
-            text.extend([first, second, "  "]);
+            let gap = std::iter::repeat_n(' ', wide - width(cell));
+            if *numeric {
+                text.extend(gap);
+                text.push_str(cell);
+            } else {
+                text.push_str(cell);
+                text.extend(gap);
+            }
+            text.push_str("  ");
         }
         text.truncate(from + text[from..].trim_end().len());
         text.push('\n');
     }
     text
+}
+
+fn shown<'a>(row: &'a [Cell], kept: &[usize]) -> Vec<Cow<'a, str>> {
+    kept.iter().map(|&column| row[column].shown()).collect()
 }
 
 #[cfg(test)]

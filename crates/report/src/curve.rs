@@ -44,21 +44,10 @@ pub struct Dot<'a> {
     pub label: &'a str,
     /// What was measured.
     pub point: &'a Point,
-    /// Whether its latencies are of no use, since what waits grows as long as one looks.
-    pub saturated: Saturated,
     /// What else stands beside it: one short word, such as `knee`.
     pub mark: &'a str,
     /// The doubts about it that concern what the study found.
     pub trust: &'a Verdict,
-}
-
-/// Whether a point is saturated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Saturated {
-    /// It is.
-    Yes,
-    /// Nothing says so.
-    No,
 }
 
 /// The width of the label's column, and of each other column.
@@ -129,10 +118,10 @@ pub(crate) fn points(page: &mut Page, dots: &[Dot<'_>]) {
     let headings = COLUMNS_SHOWN.map(|(heading, _)| heading.to_owned());
     page.line(Tone::Faint, &line("load", &headings, ""));
     for dot in dots {
-        let marked = if dot.saturated == Saturated::Yes { "!" } else { "" };
+        let marked = if dot.point.saturated { "!" } else { "" };
         let mark = [" ", marked, &fit(dot.mark, MARK)].concat();
         let cells = COLUMNS_SHOWN.map(|(_, figure)| figure(dot.point).map_or(ABSENT.into(), cell));
-        let tone = if dot.saturated == Saturated::Yes { Tone::Faint } else { Tone::Plain };
+        let tone = if dot.point.saturated { Tone::Faint } else { Tone::Plain };
         page.line(tone, &line(dot.label, &cells, &mark));
     }
 }
@@ -141,7 +130,7 @@ pub(crate) fn points(page: &mut Page, dots: &[Dot<'_>]) {
 pub(crate) fn notes(page: &mut Page, dots: &[Dot<'_>]) {
     let note = "ms: median and p99 of TTFT, mean TPOT, median E2E; /user: tok/s for each user";
     page.line(Tone::Faint, note);
-    if dots.iter().any(|dot| dot.saturated == Saturated::Yes) {
+    if dots.iter().any(|dot| dot.point.saturated) {
         let note = "! saturated: what waits grows, so these latencies say how long one looked";
         page.line(Tone::Faint, note);
     }

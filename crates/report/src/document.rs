@@ -24,7 +24,10 @@ use crate::figure::{count, figure, money, percent};
 use crate::gallery::{self, Chart, Span};
 use crate::html::Html;
 use crate::subject::{Load, Origin, Subject, names, series};
-use crate::{State, Verification, parts};
+use crate::{State, Verification, parts, spread};
+
+pub(crate) use self::answer::{all_sought as sought, all_tiles as tiles, findings_heading};
+pub(crate) use self::limits::said_of_themselves;
 
 /// What stands before everything: the policy is the page's own promise.
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -63,6 +66,9 @@ pub fn html(subjects: &[Subject]) -> String {
 /// Returns what a report on these subjects is called.
 pub(crate) fn title(subjects: &[Subject]) -> String {
     if let [subject] = subjects {
+        if let Some(contest) = subject.contests.first() {
+            return contest.targets.join(" against ");
+        }
         if subject.origin == Origin::Embedded {
             return format!("{}: the embedded engine", subject.model);
         }
@@ -83,33 +89,46 @@ fn one(page: &mut Html, subject: &Subject) {
     let _: &mut Html = page.element("h1", &[], &title(std::slice::from_ref(subject)));
     whereabouts(page, subject);
     banners(page, std::slice::from_ref(subject));
-    for point in subject.points.iter().take(1) {
-        if subject.points.len() == 1 {
-            trust::write(page, subject, point);
-            answer::tiles(page, point);
-            answer::objectives(page, point);
-            answer::ends(page, point);
-            latency::write(page, point);
-            parts(page, point);
-            limits::write(page, point);
-        }
-    }
-    if subject.points.len() > 1 {
-        answer::tally(page, subject);
-        trust::summary(page, std::slice::from_ref(subject));
-        answer::verdicts(page, subject);
-        answer::sought(page, subject);
-        answer::findings(page, subject);
-        heading(page, "Points");
-        points::write(page, std::slice::from_ref(subject));
-        heading(page, "Curves");
-        figures(page, &gallery::of_points(std::slice::from_ref(subject)));
-    } else if let (Some(point), Some(details)) = (subject.points.first(), &subject.details) {
-        heading(page, "Charts");
-        figures(page, &gallery::of_run(point, details));
+    match subject.only_point() {
+        Some(point) => alone(page, subject, point),
+        None => study(page, subject),
     }
     heading(page, "How it was measured");
     setup(page, subject);
+}
+
+/// Writes what there is to tell of one point.
+fn alone(page: &mut Html, subject: &Subject, point: &Point) {
+    trust::write(page, subject, point);
+    answer::tiles(page, point);
+    answer::objectives(page, point);
+    answer::ends(page, point);
+    latency::write(page, point);
+    parts(page, point);
+    addresses(page, point);
+    limits::write(page, point);
+    if let Some(details) = &subject.details {
+        heading(page, "Charts");
+        figures(page, &gallery::of_run(point, details));
+    }
+}
+
+/// Writes what there is to tell of a study.
+fn study(page: &mut Html, subject: &Subject) {
+    let subjects = std::slice::from_ref(subject);
+    answer::tally(page, subject);
+    trust::summary(page, subjects);
+    answer::verdicts(page, subject);
+    answer::contests(page, subject);
+    answer::sought(page, subject);
+    answer::findings(page, subject);
+    if subject.points.is_empty() {
+        return;
+    }
+    heading(page, "Points");
+    points::write(page, subjects);
+    heading(page, "Curves");
+    figures(page, &gallery::of_points(subjects));
 }
 
 fn several(page: &mut Html, subjects: &[Subject], title: &str) {
@@ -226,6 +245,18 @@ fn parts(page: &mut Html, point: &Point) {
         let rows: Vec<_> = kind.parts.iter().map(parts::row).collect();
         table(page, &parts::heads(kind.name), &rows);
         let _: &mut Html = page.element("p", &[("class", "faint")], kind.note);
+    }
+}
+
+/// Writes what each address took, where there were several.
+fn addresses(page: &mut Html, point: &Point) {
+    if point.addresses.is_empty() {
+        return;
+    }
+    heading(page, "By address");
+    table(page, &spread::heads(), &spread::rows(point));
+    for warning in spread::warnings(point) {
+        let _: &mut Html = page.open("p", &[]).element("strong", &[], warning).close("p");
     }
 }
 

@@ -4,11 +4,16 @@
 //!
 //! - A column's key is the figure's place in `run.json` (the ends of an interval are `_low` and
 //!   `_high`), and its figure is that one, to the last digit.
-//! - Every report has the same columns, whatever was observed: what was not is empty.
+//! - Nothing in a point of `run.json` is without a column but the words of its caveats.
+//! - The columns that every report has stand first, whatever was observed: what was not is empty.
+//!   Behind them stands what there are several of, numbered from 0: `gpus.0.power_mean_watts`.
 //! - Text that a spreadsheet would take for a formula does not begin as one.
 
-use infermark_measure::{Cost, Estimate, LoadPlan, Point, Rates};
+use std::collections::BTreeMap;
+
+use infermark_measure::Point;
 use infermark_terms::Trust;
+use serde_json::Value;
 
 use crate::subject::{Subject, names};
 use crate::text::clean;
@@ -28,155 +33,205 @@ pub(crate) enum Cell {
     Money(f64),
 }
 
-/// A column of a point: its key, and how its figure is got.
-type Column = (&'static str, fn(&Point) -> Cell);
+/// What a column holds, which says how a spreadsheet shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Word,
+    Count,
+    Figure,
+    Share,
+    Money,
+}
 
-/// Every figure of a point but its latencies, in the order of `run.json`.
-pub(crate) const FIGURES: [Column; 54] = [
-    ("load.kind", |p| {
-        word(match p.load {
-            LoadPlan::Closed { .. } => "closed",
-            LoadPlan::Open { .. } => "open",
-            LoadPlan::Trace { .. } => "trace",
-        })
-    }),
-    ("load.concurrency", |p| match p.load {
-        LoadPlan::Closed { concurrency } => Cell::Count(concurrency.into()),
-        LoadPlan::Open { .. } | LoadPlan::Trace { .. } => Cell::Absent,
-    }),
-    ("load.rate_rps", |p| match p.load {
-        LoadPlan::Open { rate_rps, .. } => Cell::Figure(rate_rps),
-        LoadPlan::Trace { rate_rps, .. } => rate_rps.map_or(Cell::Absent, Cell::Figure),
-        LoadPlan::Closed { .. } => Cell::Absent,
-    }),
-    ("load.arrivals", |p| match p.load {
-        LoadPlan::Open { arrivals, .. } => Cell::Text(arrivals.to_string()),
-        LoadPlan::Closed { .. } | LoadPlan::Trace { .. } => Cell::Absent,
-    }),
-    ("window.start_s", |p| Cell::Figure(p.window.start_s)),
-    ("window.end_s", |p| Cell::Figure(p.window.end_s)),
-    ("counts.due", |p| Cell::Count(p.counts.due)),
-    ("counts.success", |p| Cell::Count(p.counts.success)),
-    ("counts.failed", |p| Cell::Count(p.counts.failed)),
-    ("counts.failure_rate", |p| share(p.counts.failure_rate)),
-    ("counts.finished", |p| Cell::Count(p.counts.finished)),
-    ("counts.refused", |p| Cell::Count(p.counts.refused)),
-    ("counts.severed", |p| Cell::Count(p.counts.severed)),
-    ("counts.garbled", |p| Cell::Count(p.counts.garbled)),
-    ("counts.errored", |p| Cell::Count(p.counts.errored)),
-    ("counts.expired", |p| Cell::Count(p.counts.expired)),
-    ("counts.shed", |p| Cell::Count(p.counts.shed)),
-    ("counts.abandoned", |p| Cell::Count(p.counts.abandoned)),
-    ("rates.requests_per_s", |p| rate(p, |r| Some(r.requests_per_s))),
-    ("rates.requests_per_s_ci95_low", |p| rate(p, |r| Some(r.requests_per_s_ci95?[0]))),
-    ("rates.requests_per_s_ci95_high", |p| rate(p, |r| Some(r.requests_per_s_ci95?[1]))),
-    ("rates.input_tokens_per_s", |p| rate(p, |r| r.input_tokens_per_s)),
-    ("rates.output_tokens_per_s", |p| rate(p, |r| Some(r.output_tokens_per_s))),
-    ("rates.output_tokens_per_s_ci95_low", |p| rate(p, |r| Some(r.output_tokens_per_s_ci95?[0]))),
-    ("rates.output_tokens_per_s_ci95_high", |p| rate(p, |r| Some(r.output_tokens_per_s_ci95?[1]))),
-    ("rates.total_tokens_per_s", |p| rate(p, |r| r.total_tokens_per_s)),
-    ("rates.output_tokens_per_s_per_user", |p| rate(p, |r| r.output_tokens_per_s_per_user)),
-    ("rates.output_tokens_per_s_per_gpu", |p| rate(p, |r| r.output_tokens_per_s_per_gpu)),
-    ("rates.goodput_rps", |p| rate(p, |r| r.goodput_rps)),
-    ("rates.goodput_output_tokens_per_s", |p| rate(p, |r| r.goodput_output_tokens_per_s)),
-    ("rates.good_share", |p| share(p.rates.and_then(|r| r.good_share))),
-    ("concurrency.mean", |p| number(p.concurrency.map(|c| c.mean))),
-    ("concurrency.peak", |p| whole(p.concurrency.map(|c| c.peak))),
-    ("tokens.input_mean", |p| number(p.tokens.input_mean)),
-    ("tokens.output_mean", |p| number(p.tokens.output_mean)),
-    ("tokens.input_total", |p| whole(p.tokens.input_total)),
-    ("tokens.output_total", |p| Cell::Count(p.tokens.output_total)),
-    ("tokens.cached_share", |p| share(p.tokens.cached_share)),
-    ("cost.currency", |p| p.cost.map_or(Cell::Absent, |c| word(c.currency.code()))),
-    ("cost.per_hour", |p| money(p, |c| Some(c.per_hour))),
-    ("cost.per_1m_output", |p| money(p, |c| c.per_1m_output)),
-    ("cost.per_1m_input", |p| money(p, |c| c.per_1m_input)),
-    ("cost.per_1m_total", |p| money(p, |c| c.per_1m_total)),
-    ("cost.per_1m_good", |p| money(p, |c| c.per_1m_good)),
-    ("server.waiting_max", |p| whole(p.server.and_then(|s| s.waiting_max))),
-    ("server.kv_usage_max", |p| share(p.server.and_then(|s| s.kv_usage_max))),
-    ("server.prefix_hit_rate", |p| share(p.server.and_then(|s| s.prefix_hit_rate))),
-    ("server.running_mean", |p| number(p.server.and_then(|s| s.running_mean))),
-    ("server.preemptions", |p| whole(p.server.and_then(|s| s.preemptions))),
-    ("energy.joules", |p| number(p.energy.map(|e| e.joules))),
-    ("energy.joules_per_output_token", |p| {
-        number(p.energy.and_then(|e| e.joules_per_output_token))
-    }),
-    ("saturated", |p| word(if p.saturated { "true" } else { "false" })),
-    ("trust.verdict", |p| word(verdict(p.trust.verdict))),
-    ("trust.caveats", |p| {
-        let codes: Vec<_> = p.trust.caveats.iter().map(|c| format!("{:?}", c.code)).collect();
-        Cell::Text(codes.join(" "))
-    }),
+/// The figures of a point that every report has a column for, but its latencies: keys and kinds, in
+/// the order of `run.json`.
+pub(crate) const FIGURES: [(&str, Kind); 76] = [
+    ("load.kind", Kind::Word),
+    ("load.concurrency", Kind::Count),
+    ("load.rate_rps", Kind::Figure),
+    ("load.arrivals", Kind::Word),
+    ("window.start_s", Kind::Figure),
+    ("window.end_s", Kind::Figure),
+    ("window.found", Kind::Word),
+    ("counts.due", Kind::Count),
+    ("counts.success", Kind::Count),
+    ("counts.failed", Kind::Count),
+    ("counts.failure_rate", Kind::Share),
+    ("counts.finished", Kind::Count),
+    ("counts.refused", Kind::Count),
+    ("counts.severed", Kind::Count),
+    ("counts.garbled", Kind::Count),
+    ("counts.errored", Kind::Count),
+    ("counts.expired", Kind::Count),
+    ("counts.shed", Kind::Count),
+    ("counts.abandoned", Kind::Count),
+    ("counts.sent_again", Kind::Count),
+    ("rates.requests_per_s", Kind::Figure),
+    ("rates.requests_per_s_ci95_low", Kind::Figure),
+    ("rates.requests_per_s_ci95_high", Kind::Figure),
+    ("rates.input_tokens_per_s", Kind::Figure),
+    ("rates.output_tokens_per_s", Kind::Figure),
+    ("rates.output_tokens_per_s_ci95_low", Kind::Figure),
+    ("rates.output_tokens_per_s_ci95_high", Kind::Figure),
+    ("rates.total_tokens_per_s", Kind::Figure),
+    ("rates.output_tokens_per_s_per_user", Kind::Figure),
+    ("rates.output_tokens_per_s_per_gpu", Kind::Figure),
+    ("rates.goodput_rps", Kind::Figure),
+    ("rates.goodput_output_tokens_per_s", Kind::Figure),
+    ("rates.good_share", Kind::Share),
+    ("concurrency.mean", Kind::Figure),
+    ("concurrency.peak", Kind::Count),
+    ("stimulus.sent", Kind::Count),
+    ("stimulus.sent_share", Kind::Share),
+    ("stimulus.rate_share", Kind::Share),
+    ("stimulus.in_flight_share", Kind::Share),
+    ("stimulus.plateau_share", Kind::Share),
+    ("tokens.input_mean", Kind::Figure),
+    ("tokens.output_mean", Kind::Figure),
+    ("tokens.per_chunk_mean", Kind::Figure),
+    ("tokens.source", Kind::Word),
+    ("tokens.input_total", Kind::Count),
+    ("tokens.output_total", Kind::Count),
+    ("tokens.cached_share", Kind::Share),
+    ("tokens.coalesced_share", Kind::Share),
+    ("cost.currency", Kind::Word),
+    ("cost.per_hour", Kind::Money),
+    ("cost.per_1m_output", Kind::Money),
+    ("cost.per_1m_input", Kind::Money),
+    ("cost.per_1m_total", Kind::Money),
+    ("cost.per_1m_good", Kind::Money),
+    ("server.prompt_tokens_per_s", Kind::Figure),
+    ("server.generation_tokens_per_s", Kind::Figure),
+    ("server.running_mean", Kind::Figure),
+    ("server.waiting_share", Kind::Share),
+    ("server.waiting_mean", Kind::Figure),
+    ("server.waiting_max", Kind::Count),
+    ("server.kv_usage_max", Kind::Share),
+    ("server.prefix_hit_rate", Kind::Share),
+    ("server.preemptions", Kind::Count),
+    ("server.draft_acceptance", Kind::Share),
+    ("energy.joules", Kind::Figure),
+    ("energy.joules_per_output_token", Kind::Figure),
+    ("energy.idle_watts", Kind::Figure),
+    ("client_host.cpu_busy_share", Kind::Share),
+    ("client_host.memory_used_max_bytes", Kind::Figure),
+    ("client_host.received_bytes_per_s", Kind::Figure),
+    ("client.connections_peak", Kind::Count),
+    ("client.connections_opened", Kind::Count),
+    ("stamps", Kind::Word),
+    ("saturated", Kind::Word),
+    ("trust.verdict", Kind::Word),
+    ("trust.caveats", Kind::Word),
 ];
 
-/// A latency: its key, and how it is got.
-type Latency = (&'static str, fn(&Point) -> Option<Estimate>);
-
-/// Every latency, in the order of `run.json`.
-pub(crate) const LATENCIES: [Latency; 12] = [
-    ("latency.ttft_ms", |p| p.latency.ttft_ms),
-    ("latency.service_ttft_ms", |p| p.latency.service_ttft_ms),
-    ("latency.ttfa_ms", |p| p.latency.ttfa_ms),
-    ("latency.tpot_ms", |p| p.latency.tpot_ms),
-    ("latency.itl_ms", |p| p.latency.itl_ms),
-    ("latency.icl_ms", |p| p.latency.icl_ms),
-    ("latency.e2e_ms", |p| p.latency.e2e_ms),
-    ("latency.service_e2e_ms", |p| p.latency.service_e2e_ms),
-    ("latency.lag_ms", |p| p.latency.lag_ms),
-    ("latency.stall_ms", |p| p.latency.stall_ms),
-    ("connect_ms", |p| p.connect_ms),
-    ("read_delay_ms", |p| p.read_delay_ms),
+/// The latencies that every report has columns for, in the order of `run.json`.
+pub(crate) const LATENCIES: [&str; 12] = [
+    "latency.ttft_ms",
+    "latency.service_ttft_ms",
+    "latency.ttfa_ms",
+    "latency.tpot_ms",
+    "latency.itl_ms",
+    "latency.icl_ms",
+    "latency.e2e_ms",
+    "latency.service_e2e_ms",
+    "latency.lag_ms",
+    "latency.stall_ms",
+    "connect_ms",
+    "read_delay_ms",
 ];
-
-/// A statistic: its key, and how it is got.
-type Statistic = (&'static str, fn(&Estimate) -> Cell);
 
 /// Every statistic of a latency.
-pub(crate) const STATISTICS: [Statistic; 19] = [
-    ("n", |e| Cell::Count(e.n)),
-    ("mean", |e| Cell::Figure(e.mean)),
-    ("mean_ci95_low", |e| number(e.mean_ci95.map(|ends| ends[0]))),
-    ("mean_ci95_high", |e| number(e.mean_ci95.map(|ends| ends[1]))),
-    ("min", |e| Cell::Figure(e.min)),
-    ("p50", |e| Cell::Figure(e.p50)),
-    ("p50_ci95_low", |e| number(e.p50_ci95.map(|ends| ends[0]))),
-    ("p50_ci95_high", |e| number(e.p50_ci95.map(|ends| ends[1]))),
-    ("p90", |e| number(e.p90)),
-    ("p90_ci95_low", |e| number(e.p90_ci95.map(|ends| ends[0]))),
-    ("p90_ci95_high", |e| number(e.p90_ci95.map(|ends| ends[1]))),
-    ("p95", |e| number(e.p95)),
-    ("p95_ci95_low", |e| number(e.p95_ci95.map(|ends| ends[0]))),
-    ("p95_ci95_high", |e| number(e.p95_ci95.map(|ends| ends[1]))),
-    ("p99", |e| number(e.p99)),
-    ("p99_ci95_low", |e| number(e.p99_ci95.map(|ends| ends[0]))),
-    ("p99_ci95_high", |e| number(e.p99_ci95.map(|ends| ends[1]))),
-    ("p999", |e| number(e.p999)),
-    ("max", |e| Cell::Figure(e.max)),
+pub(crate) const STATISTICS: [(&str, Kind); 19] = [
+    ("n", Kind::Count),
+    ("mean", Kind::Figure),
+    ("mean_ci95_low", Kind::Figure),
+    ("mean_ci95_high", Kind::Figure),
+    ("min", Kind::Figure),
+    ("p50", Kind::Figure),
+    ("p50_ci95_low", Kind::Figure),
+    ("p50_ci95_high", Kind::Figure),
+    ("p90", Kind::Figure),
+    ("p90_ci95_low", Kind::Figure),
+    ("p90_ci95_high", Kind::Figure),
+    ("p95", Kind::Figure),
+    ("p95_ci95_low", Kind::Figure),
+    ("p95_ci95_high", Kind::Figure),
+    ("p99", Kind::Figure),
+    ("p99_ci95_low", Kind::Figure),
+    ("p99_ci95_high", Kind::Figure),
+    ("p999", Kind::Figure),
+    ("max", Kind::Figure),
 ];
 
-fn word(text: &str) -> Cell {
-    Cell::Text(text.to_owned())
+/// The figures of a point by their keys, in the order of `run.json`.
+pub(crate) struct Figures(Vec<(String, Value)>);
+
+impl Figures {
+    fn of(point: &Point) -> Self {
+        let mut all = Self(Vec::new());
+        let mut value = serde_json::to_value(point).expect("a point is plain data");
+        // Their words are long and are told by every other report.
+        value["trust"]["caveats"] = codes(point).into();
+        // Absent where it is not so.
+        value["saturated"] = point.saturated.into();
+        all.flatten(String::new(), value);
+        all.0.sort_by(|one, other| one.0.cmp(&other.0));
+        all
+    }
+
+    fn flatten(&mut self, key: String, value: Value) {
+        let below = |part: &str| {
+            if key.is_empty() { part.to_owned() } else { format!("{key}.{part}") }
+        };
+        match value {
+            Value::Null => {}
+            Value::Object(parts) => {
+                parts.into_iter().for_each(|(part, value)| self.flatten(below(&part), value));
+            }
+            Value::Array(ends) if key.ends_with("ci95") => {
+                for (end, value) in ["low", "high"].iter().zip(ends) {
+                    self.flatten(format!("{key}_{end}"), value);
+                }
+            }
+            Value::Array(items) => {
+                for (index, value) in items.into_iter().enumerate() {
+                    self.flatten(below(&index.to_string()), value);
+                }
+            }
+            leaf @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                self.0.push((key, leaf));
+            }
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&Value> {
+        let found = self.0.binary_search_by(|(other, _)| other.as_str().cmp(key));
+        found.ok().map(|place| &self.0[place].1)
+    }
+
+    /// Returns the cell of a column.
+    pub(crate) fn cell(&self, key: &str, kind: Kind) -> Cell {
+        match self.get(key) {
+            None => Cell::Absent,
+            Some(Value::Number(number)) => {
+                let figure = number.as_f64().unwrap_or(f64::NAN);
+                match (kind, number.as_u64()) {
+                    (Kind::Count, Some(count)) => Cell::Count(count),
+                    (Kind::Share, _) => Cell::Share(figure),
+                    (Kind::Money, _) => Cell::Money(figure),
+                    (Kind::Word | Kind::Count | Kind::Figure, _) => Cell::Figure(figure),
+                }
+            }
+            Some(Value::String(text)) => Cell::Text(text.clone()),
+            Some(other) => Cell::Text(other.to_string()),
+        }
+    }
 }
 
-fn whole(count: Option<u64>) -> Cell {
-    count.map_or(Cell::Absent, Cell::Count)
-}
-
-fn number(figure: Option<f64>) -> Cell {
-    figure.map_or(Cell::Absent, Cell::Figure)
-}
-
-fn share(share: Option<f64>) -> Cell {
-    share.map_or(Cell::Absent, Cell::Share)
-}
-
-fn rate(point: &Point, of: fn(&Rates) -> Option<f64>) -> Cell {
-    number(point.rates.as_ref().and_then(of))
-}
-
-fn money(point: &Point, of: fn(&Cost) -> Option<f64>) -> Cell {
-    point.cost.as_ref().and_then(of).map_or(Cell::Absent, Cell::Money)
+/// Returns the codes of a point's caveats, in one cell.
+fn codes(point: &Point) -> String {
+    let codes = point.trust.caveats.iter().map(|caveat| format!("{:?}", caveat.code));
+    codes.collect::<Vec<_>>().join(" ")
 }
 
 /// Returns a verdict's name, as in `run.json`.
@@ -193,14 +248,14 @@ pub(crate) const WHO: [&str; 10] =
     ["run", "name", "point", "created", "target", "model", "server", "gpus", "origin", "state"];
 
 /// One operating point, as a row.
-pub(crate) struct Row<'a> {
+pub(crate) struct Row {
     /// Cells of [`WHO`].
     pub(crate) who: Vec<Cell>,
-    pub(crate) point: &'a Point,
+    pub(crate) figures: Figures,
 }
 
 /// Returns a row for each operating point.
-pub(crate) fn rows(subjects: &[Subject]) -> Vec<Row<'_>> {
+pub(crate) fn rows(subjects: &[Subject]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (subject, name) in subjects.iter().zip(names(subjects)) {
         for (index, point) in subject.points.iter().enumerate() {
@@ -208,7 +263,7 @@ pub(crate) fn rows(subjects: &[Subject]) -> Vec<Row<'_>> {
             let who = [
                 subject.id.clone(),
                 name.clone(),
-                subject.label(index),
+                subject.full_label(index),
                 subject.created.clone(),
                 subject.target.clone(),
                 subject.model.clone(),
@@ -217,10 +272,42 @@ pub(crate) fn rows(subjects: &[Subject]) -> Vec<Row<'_>> {
                 origin(subject.origin).to_owned(),
                 if subject.state == State::Partial { "partial" } else { "complete" }.to_owned(),
             ];
-            rows.push(Row { who: who.into_iter().map(Cell::Text).collect(), point });
+            let who = who.into_iter().map(Cell::Text).collect();
+            rows.push(Row { who, figures: Figures::of(point) });
         }
     }
     rows
+}
+
+/// Returns the columns that only some reports have, with their kinds: what there are several of,
+/// such as GPUs, classes and turns, and what else has no column of its own.
+pub(crate) fn others(rows: &[Row]) -> Vec<(String, Kind)> {
+    let is_known = |key: &str| {
+        let latency = || LATENCIES.iter().any(|figure| key.starts_with(&format!("{figure}.")));
+        FIGURES.iter().any(|(known, _)| *known == key) || latency()
+    };
+    let mut others: BTreeMap<Vec<String>, (String, Kind)> = BTreeMap::new();
+    for (key, value) in rows.iter().flat_map(|row| &row.figures.0) {
+        if !is_known(key) {
+            let kind = match value {
+                Value::Number(number) if number.is_u64() => Kind::Count,
+                Value::Number(_) => Kind::Figure,
+                Value::String(_)
+                | Value::Bool(_)
+                | Value::Null
+                | Value::Array(_)
+                | Value::Object(_) => Kind::Word,
+            };
+            // The tenth comes after the second.
+            let order = key.split('.').map(|part| match part.parse::<u32>() {
+                Ok(number) => format!("{number:010}"),
+                Err(_) => part.to_owned(),
+            });
+            let _: &mut (String, Kind) =
+                others.entry(order.collect()).or_insert_with(|| (key.clone(), kind));
+        }
+    }
+    others.into_values().collect()
 }
 
 fn origin(origin: Origin) -> &'static str {
@@ -245,21 +332,19 @@ pub fn harmless(text: &str) -> String {
 ///
 /// Never: writing to memory does not fail.
 pub fn csv(subjects: &[Subject]) -> String {
-    let mut lines = csv::Writer::from_writer(Vec::new());
-    let estimates = LATENCIES.iter().flat_map(|(figure, _)| {
-        STATISTICS.iter().map(move |(statistic, _)| format!("{figure}.{statistic}"))
+    let rows = rows(subjects);
+    let latencies = LATENCIES.iter().flat_map(|figure| {
+        STATISTICS.iter().map(move |(statistic, kind)| (format!("{figure}.{statistic}"), *kind))
     });
-    let keys = WHO.iter().chain(FIGURES.iter().map(|(key, _)| key)).map(|&key| key.to_owned());
-    lines.write_record(keys.chain(estimates)).expect("memory takes every record");
-    for Row { who, point } in rows(subjects) {
-        let figures = FIGURES.iter().map(|(_, figure)| figure(point));
-        let estimates = LATENCIES.iter().flat_map(|(_, latency)| {
-            let estimate = latency(point);
-            STATISTICS.iter().map(move |(_, statistic)| estimate.as_ref().map(statistic))
-        });
-        let estimates = estimates.map(|cell| cell.unwrap_or(Cell::Absent));
-        let cells = who.into_iter().chain(figures).chain(estimates);
-        lines.write_record(cells.map(|cell| plain(&cell))).expect("every row has every column");
+    let figures = FIGURES.iter().map(|(key, kind)| ((*key).to_owned(), *kind));
+    let columns: Vec<_> = figures.chain(latencies).chain(others(&rows)).collect();
+    let mut lines = csv::Writer::from_writer(Vec::new());
+    let keys = columns.iter().map(|(key, _)| key.as_str());
+    lines.write_record(WHO.into_iter().chain(keys)).expect("memory takes every record");
+    for Row { who, figures } in &rows {
+        let cells = columns.iter().map(|(key, kind)| plain(&figures.cell(key, *kind)));
+        let record = who.iter().map(plain).chain(cells);
+        lines.write_record(record).expect("every row has every column");
     }
     let bytes = lines.into_inner().expect("memory takes every record");
     String::from_utf8(bytes).expect("it was made of text")

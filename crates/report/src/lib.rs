@@ -24,6 +24,7 @@ mod comparison;
 mod curve;
 mod definitions;
 mod document;
+mod doubts;
 mod figure;
 mod gallery;
 mod html;
@@ -36,6 +37,7 @@ mod page;
 mod parts;
 mod points;
 mod sheet;
+mod spread;
 mod subject;
 mod table;
 mod text;
@@ -46,14 +48,13 @@ mod tests;
 
 pub use acceptance::{
     AcceptanceLine, AcceptanceSheet, ContestCell, ContestTable, DotGroup, acceptance,
-    acceptance_markdown,
 };
 pub use columns::{Cell, columns};
 pub use comparison::{
     Compared, ComparisonSheet, Differing, GateLine, Passed, PointSheet, change, change_interval,
     comparison_junit, comparison_markdown, comparison_table,
 };
-pub use curve::{CurveSheet, Dot, Saturated, curve};
+pub use curve::{CurveSheet, Dot, curve};
 pub use document::html;
 pub use gallery::{png_files, svg_files};
 pub use ledger::{csv, harmless};

@@ -9,16 +9,17 @@ use crate::page::{COLUMNS, Page, Tone};
 use crate::text::{clean, fit, wrap};
 
 /// Headings, and the width of each column with the gap before it.
-const HEAD: [(&str, usize); 9] = [
+const HEAD: [(&str, usize); 10] = [
     ("", 12),
     ("due", 7),
-    ("failed", 8),
+    ("failed", 7),
     ("input", 8),
-    ("cached", 9),
-    ("TTFT p50", 10),
+    ("cached", 7),
+    ("TTFT p50", 9),
     ("p99", 8),
-    ("TPOT", 8),
-    ("E2E p50", 9),
+    ("TPOT", 7),
+    ("ITL", 7),
+    ("E2E p50", 8),
 ];
 
 /// The most rows of a kind in a run's table.
@@ -37,11 +38,11 @@ pub(crate) struct Kind<'a> {
 pub(crate) fn kinds(point: &Point) -> Vec<Kind<'_>> {
     let turns = Kind {
         name: "turn",
-        note: "input: all that was said before, too. TPOT: mean. Later turns are due when the \
+        note: "input: all that was said before, too. TPOT, ITL: means. Later turns are due when the \
                answer before them has ended and its user has thought",
         parts: &point.turns,
     };
-    let classes = Kind { name: "class", note: "TPOT: mean", parts: &point.classes };
+    let classes = Kind { name: "class", note: "TPOT, ITL: means", parts: &point.classes };
     [classes, turns].into_iter().filter(|kind| !kind.parts.is_empty()).collect()
 }
 
@@ -83,6 +84,7 @@ pub(crate) fn row(part: &Part) -> Vec<String> {
         shown(ttft.map(|ttft| ttft.p50)),
         shown(ttft.and_then(|ttft| ttft.p99)),
         shown(part.latency.tpot_ms.map(|tpot| tpot.mean)),
+        shown(part.latency.itl_ms.map(|itl| itl.mean)),
         shown(part.latency.e2e_ms.map(|e2e| e2e.p50)),
     ]
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use infermark_measure::{Details, LoadPlan, Point};
 
 use crate::chart::short;
-use crate::{Passed, State, Verification};
+use crate::{ContestTable, Passed, State, Verification};
 
 /// One run or study, as reports tell of it.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Subject {
     pub places: Vec<Place>,
     /// What was asked of a suite's points, line by line.
     pub verdicts: Vec<Verdict>,
+    /// A suite's targets side by side.
+    pub contests: Vec<ContestTable>,
     /// What is drawn of a run of one point, where its rows were read.
     pub details: Option<Details>,
     /// Where its record is; empty if there is none.
@@ -100,6 +102,23 @@ impl Subject {
     pub(crate) fn doubts(&self, index: usize) -> &infermark_measure::Verdict {
         let known = self.places.get(index).and_then(|place| place.doubts.as_ref());
         known.unwrap_or(&self.points[index].trust)
+    }
+
+    /// Returns its point where it is all that there is to tell: a suite asks something of its only
+    /// point, too.
+    pub(crate) fn only_point(&self) -> Option<&Point> {
+        match &self.points[..] {
+            [point] if self.verdicts.is_empty() => Some(point),
+            _ => None,
+        }
+    }
+
+    /// Returns its label with the curve that it is on, where there are several.
+    pub(crate) fn full_label(&self, index: usize) -> String {
+        match self.curve(index) {
+            "" => self.label(index),
+            curve => format!("{curve}, {}", self.label(index)),
+        }
     }
 }
 

@@ -13,6 +13,12 @@ pub(crate) fn clean(text: &str) -> String {
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
+/// Says whether cleaning would change nothing of a text, as is plain of most.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let single = !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
+    single && text.len() <= CHARS_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// Says whether a character shows nothing by itself: joiners, marks of direction, selectors of
 /// variants, tags.
 pub(crate) fn is_invisible(c: char) -> bool {
@@ -25,6 +31,9 @@ pub(crate) fn is_invisible(c: char) -> bool {
 /// Returns how many columns the text takes at most. Terminals that join characters into one
 /// glyph take fewer.
 pub(crate) fn width(text: &str) -> usize {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.len();
+    }
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 

@@ -8,8 +8,11 @@
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet};
 
 use crate::document::title;
-use crate::ledger::{Cell, FIGURES, LATENCIES, Row, STATISTICS, WHO, harmless, rows};
+use crate::ledger::{Cell, FIGURES, LATENCIES, Row, STATISTICS, WHO, harmless, others, rows};
 use crate::subject::{Subject, names};
+
+/// The most columns of a sheet (Excel's own limit). Thousands of classes and GPUs are in the CSV.
+const COLUMNS_MAX: usize = 16_384;
 
 /// Why writing does not fail: sheets have room for a million rows, cells for 32,767 characters.
 const ROOM: &str = "rows are few and texts are short";
@@ -31,8 +34,9 @@ pub fn xlsx(subjects: &[Subject]) -> Vec<u8> {
         book.set_properties(&named.set_creation_datetime(&created.unwrap_or_else(fallback)));
     let formats = Formats::new();
     summary(book.add_worksheet(), subjects, &formats);
-    points(book.add_worksheet(), subjects, &formats);
-    latency(book.add_worksheet(), subjects, &formats);
+    let rows = rows(subjects);
+    points(book.add_worksheet(), &rows, &formats);
+    latency(book.add_worksheet(), &rows, &formats);
     book.save_to_buffer().expect("memory takes every workbook")
 }
 
@@ -125,31 +129,38 @@ fn facts(subject: &Subject) -> Vec<(String, Cell)> {
     facts
 }
 
-fn points(sheet: &mut Worksheet, subjects: &[Subject], formats: &Formats) {
-    let keys = WHO.iter().copied().chain(FIGURES.iter().map(|(key, _)| *key));
-    begin(sheet, "points", keys, formats);
-    for (row, Row { who, point }) in (1..).zip(rows(subjects)) {
-        let cells = who.into_iter().chain(FIGURES.iter().map(|(_, figure)| figure(point)));
-        for (column, cell) in (0..).zip(cells) {
+fn points(sheet: &mut Worksheet, rows: &[Row], formats: &Formats) {
+    let figures = FIGURES.iter().map(|(key, kind)| ((*key).to_owned(), *kind));
+    let columns: Vec<_> = figures.chain(others(rows)).take(COLUMNS_MAX - WHO.len()).collect();
+    let keys = columns.iter().map(|(key, _)| key.as_str());
+    begin(sheet, "points", WHO.into_iter().chain(keys), formats);
+    for (row, Row { who, figures }) in (1..).zip(rows) {
+        let cells = columns.iter().map(|(key, kind)| figures.cell(key, *kind));
+        for (column, cell) in (0..).zip(who.iter().cloned().chain(cells)) {
             put(sheet, row, column, &cell, formats);
         }
     }
     let _: &mut Worksheet = sheet.autofit();
 }
 
-fn latency(sheet: &mut Worksheet, subjects: &[Subject], formats: &Formats) {
+fn latency(sheet: &mut Worksheet, rows: &[Row], formats: &Formats) {
     let keys = ["run", "name", "point", "figure"].into_iter();
     begin(sheet, "latency", keys.chain(STATISTICS.iter().map(|(key, _)| *key)), formats);
-    let mut row = 0;
-    for Row { who, point } in rows(subjects) {
-        for (name, latency) in LATENCIES {
-            let Some(estimate) = latency(point) else { continue };
-            row += 1;
+    let mut place = 0;
+    for Row { who, figures } in rows {
+        for name in LATENCIES {
+            let statistics = STATISTICS
+                .iter()
+                .map(|(statistic, kind)| figures.cell(&format!("{name}.{statistic}"), *kind));
+            let statistics: Vec<_> = statistics.collect();
+            if statistics[0] == Cell::Absent {
+                continue;
+            }
+            place += 1;
             let figure = Cell::Text(name.trim_start_matches("latency.").to_owned());
-            let statistics = STATISTICS.iter().map(|(_, statistic)| statistic(&estimate));
             let cells = who[..3].iter().cloned().chain([figure]).chain(statistics);
             for (column, cell) in (0..).zip(cells) {
-                put(sheet, row, column, &cell, formats);
+                put(sheet, place, column, &cell, formats);
             }
         }
     }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::RunError;
 use crate::calibration::Calibrated;
 use crate::preflight::Preflight;
+use crate::study::{Ended, ended};
 
 /// An embedded engine that is later than this (p99) is no longer the engine it claims to be.
 const ENGINE_LATENESS_MAX: Nanos = Nanos::from_millis(1);
@@ -87,7 +88,9 @@ pub fn measure_again(dir: &Path) -> Result<Measured, RunError> {
     let partial = run.header.partial || matches!(run.state, State::Partial { .. });
     let rows = run.requests()?;
     let reach = if partial { Reach::Cut } else { Reach::Whole };
-    let (point, details) = judge(&run, &plan, &rows, reach, &mut Recounts::default())?;
+    let (mut point, details) = judge(&run, &plan, &rows, reach, &mut Recounts::default())?;
+    // What was stopped for it was too short for its rows to show it.
+    point.saturated |= ended(&run.header) == Ended::Saturated;
     let mut header = run.header;
     header.partial = partial;
     header.points = vec![value(&point)];
@@ -210,7 +213,8 @@ fn judge(
     }
     let said: Vec<TelemetryRow> = run.telemetry()?.collect::<Result<_, _>>()?;
     let heard = Observations::collect(said);
-    observe(&mut point, rows, &heard, plan.shared_tokens);
+    let named = run.header.target["server"]["name"].as_str();
+    observe(&mut point, rows, &heard, plan.shared_tokens, named);
     details.hear(&heard);
     spread(&mut point, rows, &plan.addresses);
     if let Some(price) = plan.price {

@@ -25,7 +25,7 @@ mod witness;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use infermark_measure::{Build, Latency, Part, Point, PointPlan, diagnose, measure};
+use infermark_measure::{Build, Engine, Latency, Part, Point, PointPlan, diagnose, measure};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::{Class, Scenario, Target};
 use infermark_schedule::{TurnsOf, window};
@@ -170,7 +170,7 @@ impl<'a> Subject<'a> {
             point.price(price);
         }
         point.server = Some(witness.telemetry());
-        point.diagnosis = diagnose(&point);
+        point.diagnosis = diagnose(&point, Some(Engine::Vllm));
         Ok(Predicted { point, uncertainty })
     }
 

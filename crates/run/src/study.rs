@@ -36,7 +36,7 @@ use infermark_scenario::intent::Scenario;
 use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Resolved, parse_file, resolve};
 use infermark_store::{Hold, RunFile};
-use infermark_terms::{CaveatCode, Seed};
+use infermark_terms::Seed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -96,8 +96,31 @@ pub struct Taken {
     pub point: Point,
     /// How it ended.
     pub ended: Ended,
+    /// How fast it was sent.
+    pub pace: Pace,
     /// Where its record is, within the study's directory; absent in virtual time.
     pub record: Option<String>,
+}
+
+/// How fast a point of a study was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As its load or the user's says.
+    Given,
+    /// As fast as it goes, to learn how much the target does: how long its requests waited for one
+    /// another says how many there were.
+    Flood,
+}
+
+impl Pace {
+    /// Returns the pace of a point that differs so from its study: keys of settings and texts.
+    fn of<'a>(mut changes: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        if changes.any(|change| change == (settings::THROUGHPUT.key, "yes")) {
+            Self::Flood
+        } else {
+            Self::Given
+        }
+    }
 }
 
 /// What operating points are measured on.
@@ -356,11 +379,28 @@ impl Studied {
 }
 
 impl Taken {
-    /// Says whether its latencies are of no use: it was stopped early, or measured as saturated.
-    pub fn is_saturated(&self) -> bool {
-        let caveats = &self.point.trust.caveats;
-        self.ended == Ended::Saturated
-            || caveats.iter().any(|caveat| caveat.code == CaveatCode::Saturated)
+    /// Returns what was taken to this order.
+    pub(crate) fn to_order(
+        order: &Order,
+        point: Point,
+        ended: Ended,
+        record: Option<String>,
+    ) -> Self {
+        let changes = order.changes.iter().map(|(setting, text)| (setting.key, text.as_str()));
+        Self::new(order.label.clone(), point, ended, Pace::of(changes), record)
+    }
+
+    /// Says once for every table, page and file whether the point's latencies are no result:
+    /// beside what its record shows, because it was stopped early or flooded the target.
+    fn new(
+        label: String,
+        mut point: Point,
+        ended: Ended,
+        pace: Pace,
+        record: Option<String>,
+    ) -> Self {
+        point.saturated |= ended == Ended::Saturated || pace == Pace::Flood;
+        Self { label, point, ended, pace, record }
     }
 }
 
@@ -388,8 +428,7 @@ impl Rig for Study<'_> {
             (self.options.tell)(Event::Begins { index, label, scenario });
             self.measure(&dir, &resolved, order.early)?
         };
-        let (label, point) = (order.label.clone(), measured.point);
-        let taken = Taken { label, point, ended, record: Some(record) };
+        let taken = Taken::to_order(order, measured.point, ended, Some(record));
         self.note(&taken, order, &resolved)?;
         let event = if is_found { Event::Found(&taken) } else { Event::Measured(&taken) };
         (self.options.tell)(event);
@@ -456,13 +495,16 @@ pub fn read(dir: &Path) -> Result<Studied, RunError> {
     for value in &mut header.points {
         let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let (record, label) = (text("record"), text("label"));
+        let changed = value["changed"].as_object().into_iter().flatten();
+        let pace = Pace::of(changed.filter_map(|(key, text)| Some((key.as_str(), text.as_str()?))));
         let measured = measure_again(&dir.join(&record))?;
-        let fresh = json!(measured.point);
+        let ended = ended(&measured.header);
+        let taken = Taken::new(label, measured.point, ended, pace, Some(record));
+        let fresh = json!(taken.point);
         for (key, figure) in fresh.as_object().into_iter().flatten() {
             value[key] = figure.clone();
         }
-        let ended = ended(&measured.header);
-        points.push(Taken { label, point: measured.point, ended, record: Some(record) });
+        points.push(taken);
     }
     Ok(Studied { dir: dir.to_owned(), header, points })
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::RunError;
 use crate::knee::{Knee, Side, load};
-use crate::study::{Early, Order, Rig, Taken};
+use crate::study::{Early, Order, Pace, Rig, Taken};
 
 /// The greatest concurrency that doubling tries.
 const CONCURRENCY_MAX: u32 = 4096;
@@ -79,6 +79,7 @@ pub fn sweep(rig: &mut dyn Rig, plan: &SweepPlan) -> Result<Vec<Curve>, RunError
 /// Returns the curve of these points, in the order of their loads. What was sent as fast as it
 /// goes has the most.
 fn curve(changes: Vec<(&'static Setting, String)>, mut points: Vec<(usize, Taken)>) -> Curve {
+    let is_flood = |taken: &Taken| taken.pace == Pace::Flood;
     let rank = |taken: &Taken| (is_flood(taken), load(&taken.point.load));
     let is_rate = points.iter().any(|(_, taken)| is_open(&taken.point));
     points.sort_by(|(_, a), (_, b)| {
@@ -87,9 +88,7 @@ fn curve(changes: Vec<(&'static Setting, String)>, mut points: Vec<(usize, Taken
         flood.cmp(&other).then(idle(b).cmp(&idle(a))).then(a_load.total_cmp(&b_load))
     });
     // Idle and flood are not on the axis of rates.
-    let useful = |taken: &Taken| {
-        !taken.is_saturated() && !is_flood(taken) && (!is_rate || is_open(&taken.point))
-    };
+    let useful = |taken: &Taken| !taken.point.saturated && (!is_rate || is_open(&taken.point));
     let seen: Vec<_> =
         points.iter().map(|(_, taken)| useful(taken).then_some(&taken.point)).collect();
     let knee = Knee::of(&seen);
@@ -102,12 +101,6 @@ fn is_open(point: &Point) -> bool {
 
 /// The label of what is sent as fast as it goes.
 const FLOOD: &str = "throughput";
-
-/// Says whether a sweep's point was sent as fast as it goes: how long its requests waited for one
-/// another says how many there were.
-pub fn is_flood(taken: &Taken) -> bool {
-    taken.label.ends_with(FLOOD)
-}
 
 /// Returns every combination of lengths, as changes.
 fn workloads(plan: &SweepPlan) -> Vec<Vec<(&'static Setting, String)>> {

@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use infermark_drive::{Clock, Endpoint, Route, call};
-use infermark_observe::{Host, Nvml, Value, parse, read};
+use infermark_observe::{Host, Nvml, Reading, Value, parse, read};
 use infermark_scenario::intent::{MetricPage, Scenario, Target};
 use infermark_terms::{HttpVersion, Metric, Nanos, Stamp, TelemetryRow};
 
@@ -57,6 +57,19 @@ struct Page {
     endpoint: Arc<Endpoint>,
     path: &'static str,
     headers: Vec<(String, String)>,
+}
+
+/// What was read.
+struct Said {
+    values: Vec<Value>,
+    /// Whose names they have, where an engine's.
+    engine: Option<&'static str>,
+}
+
+impl From<Vec<Value>> for Said {
+    fn from(values: Vec<Value>) -> Self {
+        Self { values, engine: None }
+    }
 }
 
 /// Why nothing was read.
@@ -193,20 +206,20 @@ fn watch(source: &Source, clock: Clock, interval: Nanos, quit: &Receiver<()>, ga
 }
 
 impl Source {
-    fn read(&self) -> Result<Vec<Value>, Unread> {
-        let values = match &self.reader {
+    fn read(&self) -> Result<Said, Unread> {
+        let said = match &self.reader {
             Reader::Page(page) => page.read()?,
-            Reader::Nvml(nvml) => nvml.read(),
-            Reader::Host(host) => host.read(),
+            Reader::Nvml(nvml) => nvml.read().into(),
+            Reader::Host(host) => host.read().into(),
         };
-        if values.is_empty() {
+        if said.values.is_empty() {
             let why = "none of what it says is known".to_owned();
             return Err(Unread { why, course: Course::Lasting });
         }
-        Ok(values)
+        Ok(said)
     }
 
-    fn rows(&self, at: Stamp, said: Result<Vec<Value>, Unread>) -> Vec<TelemetryRow> {
+    fn rows(&self, at: Stamp, said: Result<Said, Unread>) -> Vec<TelemetryRow> {
         let row = |metric, instance, value, detail| TelemetryRow {
             at,
             source: self.name.clone(),
@@ -217,8 +230,9 @@ impl Source {
         };
         match said {
             Err(Unread { why, .. }) => vec![row(Metric::Up, String::new(), 0.0, why)],
-            Ok(values) => {
-                let up = row(Metric::Up, String::new(), 1.0, String::new());
+            Ok(Said { values, engine }) => {
+                let engine = engine.unwrap_or_default().to_owned();
+                let up = row(Metric::Up, String::new(), 1.0, engine);
                 let values = values.into_iter().map(|Value { metric, instance, value }| {
                     row(metric, instance, value, String::new())
                 });
@@ -229,7 +243,7 @@ impl Source {
 }
 
 impl Page {
-    fn read(&self) -> Result<Vec<Value>, Unread> {
+    fn read(&self) -> Result<Said, Unread> {
         let Self { endpoint, path, headers } = self;
         let response = call(endpoint, "GET", path, headers, None, READ_LIMIT).map_err(|error| {
             let cause = std::error::Error::source(&error);
@@ -247,7 +261,8 @@ impl Page {
         }
         let text = String::from_utf8_lossy(&response.body);
         let samples = parse(&text).map_err(|error| lasting(error.to_string()))?;
-        Ok(read(&samples).values)
+        let Reading { engine, values } = read(&samples);
+        Ok(Said { values, engine })
     }
 }
 

@@ -123,24 +123,51 @@ struct Mark {
 /// # Errors
 ///
 /// What the system says if `root` cannot be read.
+///
+/// # Panics
+///
+/// Never: a thread that looks for headers does not.
 pub fn list(root: &Path, watch: &mut dyn FnMut(usize, usize)) -> Result<Vec<Entry>, StoreError> {
-    let found = scan(root)?;
+    let path = root.join(files::CATALOGUE);
+    let known = || Index::open(&path).and_then(Known::read);
+    // What is there and what is known of it are looked up side by side. Where nothing is there, no
+    // file is made.
+    let (found, before) = thread::scope(|scope| {
+        let finding = scope.spawn(|| scan(root));
+        let before = path.exists().then(known);
+        (finding.join().expect("it only looks"), before)
+    });
+    let found = found?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let path = root.join(files::CATALOGUE);
-    let mut listed = Index::open(&path).and_then(|index| renew(index, root, &found, watch));
+    let mut listed =
+        before.unwrap_or_else(known).and_then(|known| renew(known, root, &found, watch));
     if listed.as_ref().is_err_and(IndexError::is_of_the_file) {
         index::discard(&path);
-        listed = Index::open(&path).and_then(|index| renew(index, root, &found, watch));
+        listed = known().and_then(|known| renew(known, root, &found, watch));
     }
-    let listed = listed.or_else(|_| renew(Index::in_memory()?, root, &found, watch));
+    let in_memory = || Known::read(Index::in_memory()?);
+    let listed = listed.or_else(|_| renew(in_memory()?, root, &found, watch));
     let mut entries = listed.map_err(|error| StoreError::catalogue(&path, error))?;
-    for entry in &mut entries {
+    for entry in entries.iter_mut().filter(|entry| entry.state == Standing::Partial) {
         let dir = root.join(&entry.name);
         entry.look_for_its_writer(&dir);
     }
     Ok(entries)
+}
+
+/// An index, and what stands in it.
+struct Known {
+    index: Index,
+    entries: Vec<(Mark, Entry)>,
+}
+
+impl Known {
+    fn read(index: Index) -> Result<Self, IndexError> {
+        let entries = index.entries()?;
+        Ok(Self { index, entries })
+    }
 }
 
 /// Enters a run or study that has ended into the catalogue beside it. It is only for speed, so
@@ -198,12 +225,12 @@ fn mark(header: &Path) -> io::Result<Mark> {
 
 /// Brings an index up to date with what was found, and returns all of it.
 fn renew(
-    mut index: Index,
+    known: Known,
     root: &Path,
     found: &[Found],
     watch: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Entry>, IndexError> {
-    let mut known = index.entries()?;
+    let Known { mut index, entries: mut known } = known;
     known.sort_unstable_by(|(_, one), (_, other)| one.name.cmp(&other.name));
     let mut known = known.into_iter().peekable();
     let (mut kept, mut missing, mut gone) = (Vec::new(), Vec::new(), Vec::new());

@@ -17,7 +17,8 @@ pub struct TelemetryRow {
     pub metric: Metric,
     /// How much, in the metric's unit.
     pub value: f64,
-    /// Of [`Metric::Up`] at 0: why nothing was read. Else empty.
+    /// Of [`Metric::Up`] at 0: why nothing was read; at 1: the engine whose names a page has. Else
+    /// empty.
     pub detail: String,
 }
 

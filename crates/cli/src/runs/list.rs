@@ -58,12 +58,6 @@ pub(super) fn ls(matches: &ArgMatches) -> Result<Exit, Failure> {
     if let Some(limit) = matches.get_one::<u32>("limit") {
         entries.truncate(*limit as usize);
     }
-    let text = match format(matches) {
-        "json" => json(&entries),
-        "csv" => csv(&entries)?,
-        _ if entries.is_empty() => String::new(),
-        _ => table(&entries),
-    };
     if entries.is_empty() {
         let which = if count == 0 { "no run".to_owned() } else { format!("none of {count} runs") };
         say(&format!("{which} in {}\n", root.display()));
@@ -73,6 +67,12 @@ pub(super) fn ls(matches: &ArgMatches) -> Result<Exit, Failure> {
             say(&format!("note: {}: {problem}\n", entry.name));
         }
     }
+    let text = match format(matches) {
+        "json" => json(&entries),
+        "csv" => csv(&entries)?,
+        _ if entries.is_empty() => String::new(),
+        _ => table(entries),
+    };
     deliver(&text, matches)
 }
 
@@ -91,32 +91,42 @@ const HEADINGS: [&str; 12] = [
     "TAGS",
 ];
 
-fn table(entries: &[Entry]) -> String {
-    let rows: Vec<Vec<Cell>> = entries.iter().map(row).collect();
+fn table(entries: Vec<Entry>) -> String {
+    let rows: Vec<Vec<Cell>> = entries.into_iter().map(row).collect();
     columns(&HEADINGS, &rows)
 }
 
-fn row(entry: &Entry) -> Vec<Cell> {
-    let began = place::began(entry).map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
-    let kind = if entry.points > 1 {
-        format!("{} of {}", entry.kind, entry.points)
-    } else {
-        entry.kind.clone()
-    };
+fn row(entry: Entry) -> Vec<Cell> {
+    let began = began(&entry);
+    let tags = tags(&entry);
+    let kind =
+        if entry.points > 1 { format!("{} of {}", entry.kind, entry.points) } else { entry.kind };
     vec![
-        entry.name.clone().into(),
+        entry.name.into(),
         Some(kind).filter(|kind| !kind.is_empty()).into(),
         began.into(),
         entry.state.name().into(),
-        entry.model.clone().into(),
-        entry.gpu.clone().into(),
-        entry.load.clone().into(),
+        entry.model.into(),
+        entry.gpu.into(),
+        entry.load.into(),
         entry.requests.into(),
         entry.output_tokens_per_s.into(),
         entry.ttft_ms_p50.into(),
-        entry.trust.clone().into(),
-        Some(tags(entry)).filter(|tags| !tags.is_empty()).into(),
+        entry.trust.into(),
+        Some(tags).filter(|tags| !tags.is_empty()).into(),
     ]
+}
+
+/// Returns when a run began, to the minute in UTC.
+fn began(entry: &Entry) -> Option<String> {
+    let text = &entry.created;
+    // As this program writes it, which needs no calendar.
+    if let (Some(day), Some("T"), Some(time), true) =
+        (text.get(..10), text.get(10..11), text.get(11..16), text.ends_with('Z'))
+    {
+        return Some(format!("{day} {time}"));
+    }
+    place::began(entry).map(|at| at.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
 fn tags(entry: &Entry) -> String {

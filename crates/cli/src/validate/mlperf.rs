@@ -136,7 +136,7 @@ fn millis(text: &str) -> Option<String> {
 mod tests {
     use infermark_measure::Ruling;
     use infermark_run::RunFile;
-    use infermark_run::study::Ended;
+    use infermark_run::study::{Ended, Pace};
     use infermark_run::suite::{Group, Length, LineKind};
     use serde_json::{Value, json};
 
@@ -177,6 +177,7 @@ mod tests {
             label: "peak".to_owned(),
             point: read.unwrap_or_else(|error| panic!("{error}")),
             ended: Ended::Whole,
+            pace: Pace::Given,
             record: None,
         };
         let header = RunFile {

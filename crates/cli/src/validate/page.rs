@@ -2,50 +2,37 @@
 
 use infermark_report::{
     AcceptanceLine, AcceptanceSheet, Colour, ContestCell, ContestTable, CurveSheet, Dot, DotGroup,
-    Passed, Place, Source, State, Verdict, Verification, acceptance, acceptance_markdown,
+    Passed, Place, Verdict, acceptance,
 };
 use infermark_run::study::Studied;
 use infermark_run::suite::{self, Clear, Contest, Length, Line, LineKind, Validation};
-use serde_json::Value;
 
 use crate::sheet;
 use crate::study::dot;
+use crate::whom::Whom;
 
 /// Settings of which the suite says nothing, and the page therefore does.
 const ASKED: [&str; 7] = ["api", "stream", "dataset", "tokenizer", "gpus", "price", "seed"];
 
-/// How a page is written.
-#[derive(Clone, Copy)]
-pub(crate) enum Form {
-    Table(Colour),
-    Markdown,
-}
-
 /// Returns the page about a suite that was measured.
-pub(crate) fn page(studied: &Studied, validation: &Validation, form: Form) -> String {
-    let header = &studied.header;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (target, model) = (text(&header.target["url"]), text(&header.target["model"]));
-    let embedded = header.target["embedded"] == Value::Bool(true);
-    let unverified = header.target["unverified"] == Value::Bool(true);
-    let server = sheet::server(&header.target["server"]);
+pub(crate) fn page(studied: &Studied, validation: &Validation, colour: Colour) -> String {
+    let whom = Whom::of(&studied.header);
     let dots: Vec<_> = studied.points.iter().map(dot).collect();
     let command = format!("infermark validate · {}", validation.suite);
     let facts = known(studied, validation);
     let groups = groups(studied, validation);
     let lines: Vec<_> = validation.lines.iter().map(|line| shown(line, validation)).collect();
-    let contests: Vec<_> =
-        validation.contests.iter().map(|contest| table(contest, studied, validation)).collect();
+    let contests = contests(studied, validation);
     let sheet = AcceptanceSheet {
         study: CurveSheet {
             command: &command,
-            target: &target,
-            source: if embedded { Source::Embedded(&target) } else { Source::Server },
-            verification: if unverified { Verification::Off } else { Verification::Full },
-            model: &model,
-            server: server.as_deref(),
+            target: &whom.target,
+            source: whom.source(),
+            verification: whom.verification,
+            model: &whom.model,
+            server: whom.server.as_deref(),
             asked: &[],
-            state: if header.partial { State::Partial } else { State::Complete },
+            state: whom.state,
             dots: &dots,
             beside: &[],
             record: Some(&studied.dir),
@@ -57,10 +44,7 @@ pub(crate) fn page(studied: &Studied, validation: &Validation, form: Form) -> St
         contests: &contests,
         verdict: passed(validation.verdict),
     };
-    match form {
-        Form::Table(colour) => acceptance(&sheet, colour),
-        Form::Markdown => acceptance_markdown(&sheet),
-    }
+    acceptance(&sheet, colour)
 }
 
 const fn passed(passed: suite::Passed) -> Passed {
@@ -71,20 +55,13 @@ const fn passed(passed: suite::Passed) -> Passed {
     }
 }
 
-/// Returns what a report tells of a suite beside its verdicts, and who did most.
+/// Returns what a report tells of a suite beside its verdicts.
 pub(crate) fn facts(
     studied: &Studied,
     validation: &Validation,
 ) -> Vec<(&'static str, Vec<String>)> {
     let mut facts = vec![("suite", vec![format!("{}: {}", validation.suite, validation.title)])];
     facts.extend(known(studied, validation));
-    let outcomes = validation.contests.iter().flat_map(|contest| {
-        let of = names(None, &contest.workload, validation).concat();
-        let sentences = outcome(contest).into_iter();
-        let of = if of.is_empty() { of } else { of + ": " };
-        sentences.map(move |sentence| format!("{of}{sentence}"))
-    });
-    facts.push(("side by side", outcomes.collect()));
     facts
 }
 
@@ -99,6 +76,11 @@ pub(crate) fn places(validation: &Validation) -> Vec<(usize, Place)> {
         })
     });
     groups.collect()
+}
+
+/// Returns its targets side by side.
+pub(crate) fn contests(studied: &Studied, validation: &Validation) -> Vec<ContestTable> {
+    validation.contests.iter().map(|contest| table(contest, studied, validation)).collect()
 }
 
 /// Returns what was asked, line by line, with what was found.
@@ -190,7 +172,7 @@ fn shown<'a>(line: &'a Line, validation: &Validation) -> AcceptanceLine<'a> {
     }
 }
 
-fn table<'a>(contest: &'a Contest, studied: &Studied, validation: &Validation) -> ContestTable<'a> {
+fn table(contest: &Contest, studied: &Studied, validation: &Validation) -> ContestTable {
     let cell = |cell: &suite::Cell| {
         let cost = studied.points.get(cell.point).and_then(|taken| taken.point.cost);
         ContestCell {
@@ -201,12 +183,12 @@ fn table<'a>(contest: &'a Contest, studied: &Studied, validation: &Validation) -
         }
     };
     let rows = contest.rows.iter().map(|row| {
-        (row.load.as_str(), row.cells.iter().map(|known| known.as_ref().map(cell)).collect())
+        (row.load.clone(), row.cells.iter().map(|known| known.as_ref().map(cell)).collect())
     });
     ContestTable {
         heading: names(None, &contest.workload, validation).concat(),
-        targets: &contest.targets,
-        rows: rows.collect(),
+        targets: contest.targets.clone(),
+        loads: rows.collect(),
         outcome: outcome(contest),
     }
 }

@@ -92,10 +92,10 @@ fn a_server_that_began_anew_counts_on_and_is_reported() {
     assert_eq!(all.whole_rise(Metric::GenerationTokens, secs(0.0), secs(3.0)), Some(35.0));
     assert_eq!(all.sources()[0].resets, 1);
     let mut point = a_point();
-    observe(&mut point, &[], &collect([said(source, "", Metric::Up, &up)]), None);
+    observe(&mut point, &[], &collect([said(source, "", Metric::Up, &up)]), None, None);
     assert_eq!(point.trust.caveats.len(), a_point().trust.caveats.len());
     let rows = [said(source, "", Metric::Up, &up), server(Metric::GenerationTokens, &values)];
-    observe(&mut point, &small_rows(), &collect(rows), None);
+    observe(&mut point, &small_rows(), &collect(rows), None, None);
     let doubt = point.trust.caveats.last().unwrap();
     assert_eq!((doubt.code, doubt.lowers_to), (CaveatCode::CountsDisagree, Trust::Doubtful));
     assert!(doubt.detail.contains("fell 1 times"), "{doubt:?}");
@@ -184,7 +184,7 @@ fn compared(prompts: f64, outputs: f64) -> Point {
     let mut point = a_point();
     let total = |metric, rise| server(metric, &[(0.0, 7.0), (100.0, 7.0 + rise)]);
     let rows = [total(Metric::PromptTokens, prompts), total(Metric::GenerationTokens, outputs)];
-    observe(&mut point, &small_rows(), &collect(rows), None);
+    observe(&mut point, &small_rows(), &collect(rows), None, None);
     point
 }
 
@@ -213,12 +213,12 @@ fn counts_are_not_compared_where_the_client_cannot_know_them() {
     rows[0].outcome = Outcome::Severed { phase: Phase::Stream, fault: TransportFault::Reset };
     let mut point = a_point();
     let totals = server(Metric::PromptTokens, &[(0.0, 0.0), (100.0, 1e9)]);
-    observe(&mut point, &rows, &collect([totals]), None);
+    observe(&mut point, &rows, &collect([totals]), None, None);
     assert_eq!(disagreement(&point), None);
     // Nor where the samples do not cover the run.
     let mut point = a_point();
     let late = server(Metric::PromptTokens, &[(50.0, 0.0), (100.0, 1e9)]);
-    observe(&mut point, &small_rows(), &collect([late]), None);
+    observe(&mut point, &small_rows(), &collect([late]), None, None);
     assert_eq!(disagreement(&point), None);
 }
 
@@ -231,7 +231,7 @@ fn a_cache_that_finds_more_than_prompts_share_is_contaminated() {
             server(Metric::PrefixQueryTokens, &[(0.0, 0.0), (100.0, 100.0)]),
             server(Metric::PrefixHitTokens, &[(0.0, 0.0), (100.0, hits)]),
         ];
-        observe(&mut point, &small_rows(), &collect(rows), shared);
+        observe(&mut point, &small_rows(), &collect(rows), shared, None);
         point.trust.caveats.iter().any(|caveat| caveat.code == CaveatCode::CacheContaminated)
     };
     assert!(!contaminated(0.0, Some(0)) && !contaminated(1.9, Some(0)));
@@ -247,7 +247,7 @@ fn an_observed_point_says_what_limits_its_server() {
         server(Metric::RequestsRunning, &[(1.0, 4.0), (2.0, 4.0)]),
         server(Metric::RequestsWaiting, &[(1.0, 12.0), (2.0, 12.0)]),
     ];
-    observe(&mut point, &small_rows(), &collect(rows), None);
+    observe(&mut point, &small_rows(), &collect(rows), None, None);
     assert_eq!(point.diagnosis[0].limit, Limit::Queue, "{:?}", point.diagnosis);
 }
 
@@ -276,4 +276,55 @@ fn traces_lie_on_the_bins_of_the_timeline() {
     let busy = Some(0.5);
     assert_eq!(traces.client_cpu_share, [busy, busy, busy, busy, None, None]);
     assert!(traces.running.is_empty() && traces.gpu_utilization.is_empty());
+}
+
+/// A reading of a page that has an engine's names.
+fn up(source: &str, engine: &str) -> Vec<TelemetryRow> {
+    let mut rows = said(source, "", Metric::Up, &[(0.0, 1.0)]);
+    engine.clone_into(&mut rows[0].detail);
+    rows
+}
+
+#[test]
+fn a_front_end_and_its_workers_are_not_counted_twice() {
+    let tokens = |source, n| said(source, "", Metric::GenerationTokens, &[(0.0, 0.0), (4.0, n)]);
+    let waiting = |source, n| said(source, "", Metric::RequestsWaiting, &[(1.0, n), (2.0, n)]);
+    let front = [up("front", "dynamo"), tokens("front", 80.0), waiting("front", 9.0)];
+    let worker = |name| [up(name, "vllm"), tokens(name, 40.0), waiting(name, 2.0)];
+    let told = |rows: Vec<[Vec<TelemetryRow>; 3]>| {
+        let server = collect(rows.into_iter().flatten()).server(span(0.0, 4.0)).unwrap();
+        (server.generation_tokens_per_s, server.waiting_max)
+    };
+    let [one, other] = [worker("one"), worker("other")];
+    assert_eq!(told(vec![front.clone()]), (Some(20.0), Some(9)));
+    assert_eq!(told(vec![one.clone(), other.clone()]), (Some(20.0), Some(4)));
+    assert_eq!(told(vec![front, one, other]), (Some(20.0), Some(4)));
+}
+
+#[test]
+fn an_engine_is_known_where_all_pages_have_its_names() {
+    let engine = |pages: &[(&str, &str)]| {
+        let rows = pages.iter().map(|(source, engine)| up(source, engine));
+        collect(rows).engine().map(str::to_owned)
+    };
+    let some = |name: &str| Some(name.to_owned());
+    assert_eq!(engine(&[("a", "vllm"), ("b", "vllm"), ("gpus", "")]), some("vllm"));
+    assert_eq!(engine(&[("a", "vllm"), ("b", "sglang")]), None);
+    assert_eq!(engine(&[("a", "dynamo"), ("b", "sglang")]), some("sglang"));
+    assert_eq!(engine(&[("a", "dynamo")]), some("dynamo"));
+    assert_eq!(engine(&[("gpus", "")]), None);
+}
+
+#[test]
+fn advice_is_for_the_engine_that_its_metrics_name_else_for_the_target() {
+    let hint = |engine: &str, server: Option<&str>| {
+        let mut point = a_point();
+        let queue = [(1.1, 6.0), (1.2, 6.0), (1.3, 6.0)];
+        let rows = [up("s", engine), said("s", "", Metric::RequestsWaiting, &queue)];
+        observe(&mut point, &[], &collect(rows), None, server);
+        point.diagnosis[0].hint.clone()
+    };
+    assert!(hint("sglang", Some("vllm")).contains("`--max-running-requests`"));
+    assert!(hint("", Some("vllm")).contains("`--max-num-seqs`"));
+    assert!(!hint("dynamo", Some("unknown")).contains('`'));
 }

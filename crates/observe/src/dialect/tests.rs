@@ -132,7 +132,7 @@ fn tensorrt_llm() {
 fn triton_with_its_gpus() {
     says(
         include_str!("../../testdata/hand-written/triton.txt"),
-        Some("triton"),
+        Some("triton_trtllm"),
         &[
             (Metric::RequestsRunning, "", 5.0),
             (Metric::RequestsWaiting, "", 2.0),

@@ -4,40 +4,60 @@ use infermark_measure::{Estimate, Point};
 use infermark_terms::OutcomeKind;
 
 use super::{Html, Subject, count, defined, figure, interval, money, percent};
-use crate::Passed;
 use crate::figure::ABSENT;
 use crate::objectives;
 use crate::subject::KNEE;
+use crate::{Passed, acceptance};
 
-/// A figure that stands out: its name, value, unit, and what else to know.
-type Tile = (&'static str, String, &'static str, String);
+/// A figure that stands out.
+pub(crate) struct Tile {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) unit: &'static str,
+    /// What else to know.
+    pub(crate) more: String,
+}
+
+impl Tile {
+    fn new(name: &'static str, value: String, unit: &'static str, more: String) -> Self {
+        Self { name, value, unit, more }
+    }
+
+    /// Says whether it is a result: latencies of a saturated point are none.
+    pub(crate) fn is_result(&self, point: &Point) -> bool {
+        !point.saturated || !["TTFT", "TPOT", "E2E"].contains(&self.name)
+    }
+}
 
 /// Writes the figures of one point that stand out.
 pub(super) fn tiles(page: &mut Html, point: &Point) {
     let _: &mut Html = page.open("div", &[("class", "tiles")]);
-    for (name, value, unit, more) in all_tiles(point) {
+    for tile in all_tiles(point) {
         let _: &mut Html = page.markup("<div class=\"tile\"><span>");
-        defined(page, name);
-        let is_result = !point.saturated || !["TTFT", "TPOT", "E2E"].contains(&name);
+        defined(page, tile.name);
         let _: &mut Html = page.markup("</span><b>");
-        let _: &mut Html =
-            if is_result { page.text(&value) } else { page.element("s", &[], &value) };
-        let _: &mut Html = page.markup(" <i>").text(unit);
-        let _: &mut Html = page.markup("</i></b>").element("small", &[], &more);
+        let _: &mut Html = if tile.is_result(point) {
+            page.text(&tile.value)
+        } else {
+            page.element("s", &[], &tile.value)
+        };
+        let _: &mut Html = page.markup(" <i>").text(tile.unit);
+        let _: &mut Html = page.markup("</i></b>").element("small", &[], &tile.more);
         let _: &mut Html = page.close("div");
     }
     let _: &mut Html = page.close("div");
 }
 
-fn all_tiles(point: &Point) -> Vec<Tile> {
+/// Returns the figures of a point that stand out.
+pub(crate) fn all_tiles(point: &Point) -> Vec<Tile> {
     let mut tiles = Vec::new();
     if let Some(rates) = &point.rates {
         let per_user = rates.output_tokens_per_s_per_user;
         let more = per_user.map(|rate| format!("{} tok/s/user", figure(rate))).unwrap_or_default();
-        tiles.push(("output tok/s", figure(rates.output_tokens_per_s), "", more));
+        tiles.push(Tile::new("output tok/s", figure(rates.output_tokens_per_s), "", more));
         let input = rates.input_tokens_per_s;
         let more = input.map(|rate| format!("{} input tok/s", figure(rate))).unwrap_or_default();
-        tiles.push(("requests/s", figure(rates.requests_per_s), "", more));
+        tiles.push(Tile::new("requests/s", figure(rates.requests_per_s), "", more));
     }
     let latency = &point.latency;
     let figures = [("TTFT", latency.ttft_ms), ("TPOT", latency.tpot_ms), ("E2E", latency.e2e_ms)];
@@ -45,15 +65,15 @@ fn all_tiles(point: &Point) -> Vec<Tile> {
         let Some(estimate) = estimate else { continue };
         let (statistic, value) =
             if name == "TPOT" { ("mean", estimate.mean) } else { estimate.tail() };
-        tiles.push((name, figure(value), "ms", beside(&estimate, statistic)));
+        tiles.push(Tile::new(name, figure(value), "ms", beside(&estimate, statistic)));
     }
     let counts = &point.counts;
     let rate = counts.failure_rate.map_or(ABSENT.to_owned(), percent);
     let more = format!("{} of {} requests", count(counts.failed), count(counts.due));
-    tiles.push(("failure", rate, "", more));
+    tiles.push(Tile::new("failure", rate, "", more));
     if let Some(concurrency) = point.concurrency {
         let more = format!("{} at most", count(concurrency.peak));
-        tiles.push(("in flight", figure(concurrency.mean), "", more));
+        tiles.push(Tile::new("in flight", figure(concurrency.mean), "", more));
     }
     tiles.extend(cost_tile(point));
     tiles.extend(energy_tile(point));
@@ -64,7 +84,7 @@ fn energy_tile(point: &Point) -> Option<Tile> {
     let energy = point.energy?;
     let idle = energy.idle_watts.map(|watts| format!(" · {} W before the load", figure(watts)));
     let more = format!("{} J over the window{}", figure(energy.joules), idle.unwrap_or_default());
-    Some(("energy", figure(energy.joules_per_output_token?), "J per output token", more))
+    Some(Tile::new("energy", figure(energy.joules_per_output_token?), "J per output token", more))
 }
 
 fn cost_tile(point: &Point) -> Option<Tile> {
@@ -77,7 +97,7 @@ fn cost_tile(point: &Point) -> Option<Tile> {
     let per_thousand = format!("{} per 1K", shown(output / 1e3));
     let hour = format!("at {} an hour", shown(cost.per_hour));
     let more: Vec<_> = kinds.chain([per_thousand, hour]).collect();
-    Some(("cost", shown(output), "per 1M output", more.join(" · ")))
+    Some(Tile::new("cost", shown(output), "per 1M output", more.join(" · ")))
 }
 
 /// Says which statistic a tile shows, how sure it is, and what is usual.
@@ -156,32 +176,44 @@ pub(super) fn ends(page: &mut Html, point: &Point) {
 
 /// Writes the verdict on a suite as a whole.
 pub(super) fn tally(page: &mut Html, subject: &Subject) {
-    let of = |passed| subject.verdicts.iter().filter(|line| line.passed == passed).count();
-    let [passed, failed, open] = [Passed::Yes, Passed::No, Passed::Undecided].map(of);
-    let (class, verdict) = match (failed, open, passed) {
-        (0, 0, 0) => return,
-        (0, 0, _) => ("verdict sound", Passed::Yes),
-        (0, ..) => ("verdict doubtful", Passed::Undecided),
-        _ => ("verdict void", Passed::No),
+    let Some((passed, counts)) = acceptance::tally_of(&subject.verdicts) else { return };
+    let class = match passed {
+        Passed::Yes => "verdict sound",
+        Passed::Undecided => "verdict doubtful",
+        Passed::No => "verdict void",
     };
     let _: &mut Html = page.open("div", &[("class", class)]).markup("<p>");
-    let words = format!(": {passed} passed, {failed} failed, {open} undecided.");
-    let _: &mut Html = page.element("strong", &[], verdict.capitals()).text(&words);
+    let words = format!(": {counts}.");
+    let _: &mut Html = page.element("strong", &[], passed.capitals()).text(&words);
     let _: &mut Html = page.markup("</p></div>");
 }
 
-/// Writes the figures of the point that a study was for: its knee, or the highest load that it
-/// found to be carried.
+/// Writes the figures of the point that a study was for.
 pub(super) fn sought(page: &mut Html, subject: &Subject) {
+    for (point, heading) in all_sought(subject) {
+        super::heading(page, &heading);
+        tiles(page, point);
+    }
+}
+
+/// Returns the points that a study was for, each with a heading: its knee, or the highest load that
+/// it found to be carried.
+pub(crate) fn all_sought(subject: &Subject) -> Vec<(&Point, String)> {
+    let mut found = Vec::new();
     for (mark, heading) in [(KNEE, "At the knee"), ("capacity", "At capacity")] {
         let all = subject.points.iter().zip(&subject.places);
         let mut marked = all.filter(|(_, place)| place.mark == mark);
         // Several are too many to stand out: the table marks them.
         if let (Some((point, place)), None) = (marked.next(), marked.next()) {
-            super::heading(page, &format!("{heading}: {}", place.label));
-            tiles(page, point);
+            found.push((point, format!("{heading}: {}", place.label)));
         }
     }
+    found
+}
+
+/// Returns what stands above what a study found.
+pub(crate) fn findings_heading(subject: &Subject) -> &'static str {
+    if subject.verdicts.is_empty() { "Findings" } else { "The suite" }
 }
 
 /// Writes what a study found.
@@ -189,7 +221,7 @@ pub(super) fn findings(page: &mut Html, subject: &Subject) {
     if subject.findings.is_empty() {
         return;
     }
-    super::heading(page, if subject.verdicts.is_empty() { "Findings" } else { "The suite" });
+    super::heading(page, findings_heading(subject));
     let _: &mut Html = page.markup("<table class=\"setup\"><tbody>");
     for group in subject.findings.chunk_by(|one, other| one.0 == other.0) {
         let _: &mut Html = page.markup("<tr><td>");
@@ -226,4 +258,15 @@ pub(super) fn verdicts(page: &mut Html, subject: &Subject) {
         let _: &mut Html = page.markup("</td></tr>");
     }
     let _: &mut Html = page.markup("</tbody></table>");
+}
+
+/// Writes what targets did under the same loads.
+pub(super) fn contests(page: &mut Html, subject: &Subject) {
+    for contest in &subject.contests {
+        super::heading(page, &contest.title());
+        super::table(page, &contest.heads(), &contest.rows());
+        for sentence in &contest.outcome {
+            let _: &mut Html = page.element("p", &[], sentence);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::observed::{GPUS_MAX, failure, gpu_items, server_items};
 
 /// Writes all of it; nothing where nobody told anything.
 pub(super) fn write(page: &mut Html, point: &Point) {
-    let rows = rows(point);
+    let rows = said_of_themselves(point);
     if point.diagnosis.is_empty() && rows.is_empty() {
         return;
     }
@@ -29,8 +29,8 @@ pub(super) fn write(page: &mut Html, point: &Point) {
     let _: &mut Html = page.markup("</tbody></table>");
 }
 
-/// Returns who said what, over the window.
-fn rows(point: &Point) -> Vec<(String, String)> {
+/// Returns who said what of themselves, over the window.
+pub(crate) fn said_of_themselves(point: &Point) -> Vec<(String, String)> {
     let server = point.server.iter().map(|server| ("server".to_owned(), server_items(server)));
     let gpus = point.gpus.iter().take(GPUS_MAX).enumerate();
     let gpus = gpus.map(|(index, gpu)| (format!("GPU {index}"), gpu_items(gpu)));

@@ -11,7 +11,7 @@ use infermark_terms::{Currency, Excerpt, Outcome, Price};
 
 use super::html;
 use crate::tests::Run;
-use crate::{Origin, Passed, Place, Saturated, State, Subject, Verdict, Verification, svg_files};
+use crate::{Origin, Passed, Place, State, Subject, Verdict, Verification, svg_files};
 
 const HOSTILE: &str =
     "</title><script>alert(1)</script><img src=x onerror=\"alert('2')\">&'\u{202e}";
@@ -39,6 +39,7 @@ pub(crate) fn subject(run: &Run, name: &str) -> Subject {
         points: vec![point],
         places: Vec::new(),
         verdicts: Vec::new(),
+        contests: Vec::new(),
         details: Some(details),
         record: String::new(),
     }
@@ -216,6 +217,13 @@ fn what_others_said_stands_under_the_clients_own_course() {
     ] {
         assert!(page.contains(said), "{said}");
     }
+}
+
+/// Whether a point is saturated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Saturated {
+    Yes,
+    No,
 }
 
 /// Three rates; the middle one is saturated where that is said, and its latencies are what they

@@ -259,15 +259,26 @@ fn latency_over_load(series: &[Series<'_>], load: Load) -> Vec<Chart> {
 
 /// Draws E2E percentiles of each series, at its highest load that is not saturated.
 fn latency(series: &[Series<'_>]) -> Chart {
-    let groups = series.iter().map(|series| {
+    let found = series.iter().map(|series| {
         let highest = series.points.iter().rev().find(|placed| !placed.point.saturated);
-        let estimate = highest.and_then(|placed| placed.point.latency.e2e_ms);
-        Group { name: series.name.clone(), values: percentiles(estimate).to_vec() }
+        percentiles(highest.and_then(|placed| placed.point.latency.e2e_ms))
+    });
+    let found: Vec<_> = found.collect();
+    // A percentile that nobody has enough requests for has no place in the legend.
+    let is_known = |place: &usize| found.iter().any(|values| values[*place].0.is_some());
+    let shown: Vec<_> = (0..PERCENTILES.len()).filter(is_known).collect();
+    let figure = match shown[..] {
+        [only] => format!("E2E {}", PERCENTILES[only]),
+        _ => "E2E".to_owned(),
+    };
+    let groups = series.iter().zip(&found).map(|(series, values)| Group {
+        name: series.name.clone(),
+        values: shown.iter().map(|&place| values[place]).collect(),
     });
     let bars = Bars {
         label: "End-to-end latency at the highest load".to_owned(),
-        title: "E2E, ms, at the highest load of each that is not saturated".to_owned(),
-        names: PERCENTILES.map(str::to_owned).to_vec(),
+        title: format!("{figure}, ms, at the highest load of each that is not saturated"),
+        names: shown.iter().map(|&place| PERCENTILES[place].to_owned()).collect(),
         groups: groups.collect(),
         sign: String::new(),
     };

@@ -61,7 +61,7 @@ impl Evidence {
         });
         // Where the figures say that a bound is missed they say more than a verdict would.
         let keeps = nearest.is_none_or(|(sight, _)| sight.ratio <= 1.0);
-        let saturated = keeps && taken.is_saturated() && fell_behind(load, &taken.point) > behind;
+        let saturated = keeps && taken.point.saturated && fell_behind(load, &taken.point) > behind;
         let given_way = match refuted {
             Some(ruling) => Some(Binding::Bound(ruling.bound)),
             None if saturated || taken.point.counts.success == 0 => Some(Binding::Saturation),

@@ -18,7 +18,6 @@ use super::quoted::{Tools, quotes};
 use super::shared::{self, shared};
 use super::side::{Evidence, Spot};
 use crate::judge::{plan_of, rule};
-use crate::study::{Ended, ended};
 use crate::{Measured, RunError, measure_again};
 
 /// One pair of points, compared.
@@ -202,7 +201,7 @@ impl Record {
     }
 
     fn is_saturated(&self) -> bool {
-        self.measured.point.saturated || ended(&self.measured.header) == Ended::Saturated
+        self.measured.point.saturated
     }
 
     fn requests(&self) -> shared::Requests<'_> {

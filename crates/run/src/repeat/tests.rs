@@ -49,7 +49,7 @@ impl Rig for Scripted {
         rates.output_tokens_per_s = self.rates[self.taken % self.rates.len()];
         point.window.whole_run.as_mut().unwrap().end_s = 10.0;
         self.taken += 1;
-        Ok(Taken { label: order.label.clone(), point, ended: Ended::Whole, record: None })
+        Ok(Taken::to_order(order, point, Ended::Whole, None))
     }
 }
 

@@ -31,9 +31,10 @@ impl Rig for Virtual {
 
     fn take(&mut self, order: &Order) -> Result<Taken, RunError> {
         let resolved = scenario_of(&self.base, order, self.points.len())?;
-        let predicted = predict(&resolved, Loads::One)?.points.remove(0);
-        let point = predicted.point.clone();
+        let mut predicted = predict(&resolved, Loads::One)?.points.remove(0);
+        let taken = Taken::to_order(order, predicted.point, Ended::Whole, None);
+        predicted.point = taken.point.clone();
         self.points.push(predicted);
-        Ok(Taken { label: order.label.clone(), point, ended: Ended::Whole, record: None })
+        Ok(taken)
     }
 }

@@ -51,6 +51,7 @@ fn a_source_that_answers_is_sampled_from_before_the_load_to_after_it() {
     let baseline = observers.baseline();
     let metrics: Vec<_> = baseline.iter().map(|row| (row.at, row.metric, row.value)).collect();
     assert_eq!(metrics, [(Stamp::ZERO, Metric::Up, 1.0), (Stamp::ZERO, Metric::PromptTokens, 5.0)]);
+    assert_eq!(baseline[0].detail, "vllm");
     // Nothing is due for an hour: what comes are the two samples of the end.
     let observing = observers.start(Clock::start(), Nanos::from_secs(3600)).unwrap();
     assert!(observing.gathered().take().is_empty());

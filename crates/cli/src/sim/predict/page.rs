@@ -5,7 +5,6 @@ use std::fmt::Write;
 use infermark_measure::{Estimate, Finding, LoadPlan};
 use infermark_report::{Colour, Sheet, Source, State, Verification, table};
 use infermark_run::predict::{Expected, Predicted, Prediction, Range};
-use infermark_terms::CaveatCode;
 use serde_json::Value;
 
 use crate::sheet;
@@ -130,8 +129,7 @@ fn cells(predicted: &Predicted) -> [String; 9] {
 
 /// Returns the mark of a point whose latencies are not to be relied on.
 fn doubt(predicted: &Predicted) -> &'static str {
-    let caveats = &predicted.point.trust.caveats;
-    if caveats.iter().any(|caveat| caveat.code == CaveatCode::Saturated) {
+    if predicted.point.saturated {
         " !"
     } else if predicted.uncertainty.queueing {
         " ?"
