@@ -749,8 +749,7 @@ fn a_study_stands_as_a_table_with_each_doubt_once() {
         ("rate 40/s", &full, "over"),
         ("a label that is longer than its column", &full, "much too long"),
     ];
-    let dots =
-        dots.map(|(label, point, mark)| Dot { label, point, mark, trust: &point.trust });
+    let dots = dots.map(|(label, point, mark)| Dot { label, point, mark, trust: &point.trust });
     let page = curve(
         &CurveSheet {
             command: "infermark sweep",

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::predict::Predicted;
-use crate::study::{Ended, Studied, Virtual};
+use crate::study::{Ended, Pace, Studied, Virtual};
 
 fn scenario(target: &str, slo: &str, seed: u64) -> Resolved {
     let given = [
@@ -170,6 +170,7 @@ fn a_result_is_doubted_for_the_runs_that_it_rests_on_alone() {
         label: String::new(),
         point: predicted.point,
         ended: Ended::Whole,
+        pace: Pace::Given,
         record: None,
     });
     let mut header = RunFile::default();
