@@ -131,7 +131,7 @@ impl<'a, 'r> Bench<'a, 'r> {
             let load = over(&over(changes, &trial), &[Step::Rate(&rate).load()]);
             let placed = self.take(target, workload, &label, &load, Early::WhenSaturated)?;
             // A trial is short: at a rate that is too much it may end before anything is late.
-            if !placed.taken.is_saturated() && holds(workload, &placed, self.judge)? {
+            if !placed.taken.point.saturated && holds(workload, &placed, self.judge)? {
                 between.low = Some(tried);
             } else {
                 between.high = Some(tried);
