@@ -38,8 +38,8 @@ pub(crate) struct Kind<'a> {
 pub(crate) fn kinds(point: &Point) -> Vec<Kind<'_>> {
     let turns = Kind {
         name: "turn",
-        note: "input: all that was said before, too. TPOT, ITL: means. Later turns are due when the \
-               answer before them has ended and its user has thought",
+        note: "input: all that was said before, too. TPOT, ITL: means. Later turns are due when \
+               the answer before them has ended and its user has thought",
         parts: &point.turns,
     };
     let classes = Kind { name: "class", note: "TPOT, ITL: means", parts: &point.classes };
