@@ -163,7 +163,7 @@ fn too_few(observed: &[&Estimate]) -> Option<String> {
         (lacks(|e| e.p90.is_none()), "p90 10"),
         (lacks(|e| e.mean_ci95.is_none()), "± 40"),
         (lacks(|e| e.p99.is_none()), "p99 100"),
-        (lacks(|e| e.p99_ci95.is_none()), "−/+ about 370"),
+        (lacks(|e| e.p99_ci95.is_none()), "−/+ about 370, more where waits hang together"),
     ];
     let needs: Vec<_> = needs.iter().filter(|need| need.0).map(|need| need.1).collect();
     let needed = needs.join(", ");
