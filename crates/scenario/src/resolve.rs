@@ -150,15 +150,16 @@ pub fn resolve(given: Vec<Given>, fresh_seed: Seed) -> Result<Resolved, Problems
 
 /// Adds to what was given what its profiles stand for.
 fn unfold(mut given: Vec<Given>) -> Vec<Given> {
-    let profiles = given.iter().filter(|given| *given.setting() == settings::PROFILE);
-    let unfolded: Vec<_> = profiles
-        .filter_map(|given| Some((given, (syntax::PROFILE.parse)(given.text().trim()).ok()?)))
-        .flat_map(|(given, profile)| {
-            profile.settings().map(|(setting, text)| Given::profile(setting, text, given))
-        })
-        .collect();
+    let unfolded: Vec<_> = given.iter().filter_map(unfolded).flatten().collect();
     given.extend(unfolded);
     given
+}
+
+/// Returns what a value stands for, if it is a profile.
+pub(crate) fn unfolded(given: &Given) -> Option<[Given; 2]> {
+    let is_profile = *given.setting() == settings::PROFILE;
+    let profile = is_profile.then(|| (syntax::PROFILE.parse)(given.text().trim()).ok())??;
+    Some(profile.settings().map(|(setting, text)| Given::profile(setting, text, given)))
 }
 
 /// Returns where prompts come from when nobody says: a trace's own, where one is replayed.

@@ -16,7 +16,7 @@ use crate::file::{Flaw, Scalar};
 use crate::given::Given;
 use crate::nearest::nearest;
 use crate::problem::Problems;
-use crate::resolve::resolve;
+use crate::resolve::{resolve, unfolded};
 use crate::settings::{self, Form, SETTINGS, Setting};
 use crate::slate::Slate;
 
@@ -262,7 +262,7 @@ impl Reader {
             seen.push(key.text.clone());
             givens.extend(self.setting(&key, value));
         }
-        givens
+        spelt_out(givens)
     }
 
     fn setting(&mut self, key: &Scalar, value: Branch) -> Givens {
@@ -580,6 +580,14 @@ fn tail(bound: &Bound) -> Option<Tail> {
 /// Reads a share in per cent: above 0, and at most 1000 %.
 fn percent(text: &str) -> Option<f64> {
     share(text.trim()).filter(|share| *share > 0.0 && *share <= 10.0)
+}
+
+/// Returns the settings with those in place of a profile that it stands for, so that layers of a
+/// suite replace one another setting by setting. What one layer says itself wins over its profile.
+fn spelt_out(givens: Givens) -> Givens {
+    let (profiles, said): (Givens, Givens) =
+        givens.into_iter().partition(|given| unfolded(given).is_some());
+    over(&profiles.iter().filter_map(unfolded).flatten().collect::<Vec<_>>(), &said)
 }
 
 /// Returns the first settings, with the second in place of those that both have.

@@ -54,6 +54,32 @@ fn a_suite_says_what_is_asked_and_what_must_hold() {
 }
 
 #[test]
+fn a_profile_in_a_suite_is_the_lengths_that_it_stands_for() {
+    let lengths = |suite: &str, workload: &str| {
+        let text = GOOD.replace("  input_tokens: 512\n", suite);
+        let text = text.replace("{output_tokens: 'normal(256,32)'}", workload);
+        let suite = read(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        let changes = suite.workloads[0].settings.clone();
+        let of = |key| {
+            let mut found = changes.iter().filter(|(setting, _)| setting.key == key);
+            let text = found.next().map(|(_, text)| text.clone());
+            assert_eq!(found.next(), None, "{key} once");
+            text.unwrap_or_default()
+        };
+        [of("profile"), of("input_tokens"), of("output_tokens")]
+    };
+    // A workload's profile takes the place of what its suite says, and its own lengths of that.
+    let rag = ["", "normal(4096,512,2048..6144)", "normal(512,128,1..1024)"];
+    assert_eq!(lengths("  input_tokens: 512\n", "{profile: rag}"), rag);
+    assert_eq!(lengths("  profile: rag\n", "{profile: fixed}"), ["", "200", "800"]);
+    let mixed = lengths("  profile: rag\n", "{output_tokens: 7, profile: fixed}");
+    assert_eq!(mixed, ["", "200", "7"]);
+    let wrong = GOOD.replace("  input_tokens: 512\n", "  profile: ragg\n");
+    let told = read(&wrong).unwrap_err().to_string();
+    assert!(told.contains("suite.yaml:4") && told.contains("did you mean `rag`?"), "{told}");
+}
+
+#[test]
 fn each_mistake_has_its_line() {
     let wrong = |from: &str, to: &str| {
         let text = GOOD.replace(from, to);
