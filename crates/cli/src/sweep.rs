@@ -37,13 +37,23 @@ pub(crate) fn study_settings() -> Vec<&'static Setting> {
 ///
 /// # Errors
 ///
-/// As [`settle`]; if a file or a variable asks for the replay of a trace, whose arrivals the
-/// study's own would take the place of.
+/// As [`settle`] and [`refuse_replay`].
 pub(crate) fn settle_study(given: Vec<Given>) -> Result<Resolved, Failure> {
     let base = settle(given)?;
+    refuse_replay(&base)?;
+    Ok(base)
+}
+
+/// Refuses to replay a trace where other loads take its place: no flag may ask for it there, but
+/// a file or a variable can.
+///
+/// # Errors
+///
+/// If one is asked for.
+pub(crate) fn refuse_replay(base: &Resolved) -> Result<(), Failure> {
     let replays = |value: &Value| value.key == settings::TRACE.key && value.origin.is_given();
     match base.values.iter().find(|value| replays(value)) {
-        None => Ok(base),
+        None => Ok(()),
         Some(trace) => {
             let found = anyhow!("trace `{}`: a search sets its own arrivals", trace.text);
             let hint = "for a trace's lengths give `--dataset trace:FILE`; \

@@ -248,6 +248,26 @@ fn a_sweep_has_a_line_for_each_load_and_one_knee() {
     assert!(result["knee"]["load"]["concurrency"].is_number());
 }
 
+#[test]
+fn a_sweep_replays_no_trace_and_a_prediction_tells_of_its_own() {
+    let dir = fresh();
+    let trace = "{\"at_s\":0,\"input_tokens\":64,\"output_tokens\":2}\n";
+    std::fs::write(dir.path().join("t.jsonl"), trace).unwrap();
+    let predict = |more: &[&str]| {
+        let words = ["sim", "predict", "llama-3.1-8b@h100"];
+        let mut command = infermark(&dir);
+        let _: &mut Command = command.env("INFERMARK_TRACE", "t.jsonl").args(words).args(more);
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, errors) = predict(&["--sweep"]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("trace `t.jsonl`") && errors.contains("hint: "), "{errors}");
+    let (code, told) = predict(&["--time-scale", "2x"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("t.jsonl: a trace as infermark's, 1 requests within"), "{told}");
+}
+
 /// Two rows: one that may be, one that cannot.
 const ROWS: &str = "row,deployment,load,requests,input_tokens,input_cv,shared_tokens,\
 output_tokens,output_cv,ttft_mean_ms,ttft_p50_ms,tpot_mean_ms,tpot_p50_ms,tpot_p99_ms,\

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "an experiment prints what it found")]
 
 use infermark_measure::{Estimate, Found, Point};
+use infermark_run::hub::Shelf;
 use infermark_run::predict::{Loads, predict};
 use infermark_scenario::{Given, resolve, settings};
 use infermark_terms::Seed;
@@ -108,6 +109,6 @@ fn measured(
         Given::flag(&settings::OUTPUT_TOKENS, "lognormal(64,32)"),
     ];
     let resolved = resolve(given, Seed(seed))?;
-    let mut prediction = predict(&resolved, Loads::One)?;
+    let mut prediction = predict(&resolved, Loads::One, &Shelf::default())?;
     Ok(prediction.points.remove(0).point)
 }

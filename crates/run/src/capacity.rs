@@ -54,6 +54,7 @@ pub use self::trust::doubts;
 
 use crate::RunError;
 use crate::study::{Early, Order, Rig, Taken};
+use crate::sweep::turns_per_session;
 
 /// What a search for capacity is told.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -301,6 +302,7 @@ pub fn capacity(
         seconds: 0.0,
         e2e: 0.0,
         pace: 0.0,
+        turns: 1.0,
         range: [1.0, CONCURRENCY_MAX],
         rig,
     };
@@ -335,6 +337,8 @@ struct Search<'a> {
     /// second.
     e2e: f64,
     pace: f64,
+    /// How many requests come of an arrival: a session's turns.
+    turns: f64,
     /// The least and the greatest load that is tried.
     range: [f64; 2],
 }
@@ -352,10 +356,11 @@ impl Search<'_> {
     fn sound(&mut self) -> Result<(), RunError> {
         let one = vec![(&settings::CONCURRENCY, "1".to_owned())];
         let idle = self.take("idle", one, IDLE_REQUESTS, Early::Never)?;
+        self.turns = turns_per_session(&idle.point);
         let is_missed = Decision::of(&idle.point.slo) == Some(Decision::Missed);
         if is_missed || idle.point.counts.success == 0 {
             let load = match self.plan.axis {
-                LoadAxis::Rate => pace(&idle),
+                LoadAxis::Rate => pace(&idle) / self.turns,
                 LoadAxis::Concurrency => 1.0,
             };
             self.range[0] = load;
@@ -368,8 +373,9 @@ impl Search<'_> {
         }
         let flood = vec![(&settings::THROUGHPUT, "yes".to_owned())];
         let flood = self.take("throughput", flood, self.requests_min, Early::Never)?;
-        let most = pace(&flood).max(pace(&idle));
-        self.range = [pace(&idle) * BOTTOM_SHARE, most * FLOOD_EXCESS];
+        let least = pace(&idle) / self.turns;
+        let most = least.max(pace(&flood) / self.turns);
+        self.range = [least * BOTTOM_SHARE, most * FLOOD_EXCESS];
         Ok(())
     }
 
@@ -647,7 +653,7 @@ impl Search<'_> {
     /// Returns how many requests a second a load is about.
     fn pace_at(&self, load: f64) -> f64 {
         match self.plan.axis {
-            LoadAxis::Rate => load,
+            LoadAxis::Rate => load * self.turns,
             LoadAxis::Concurrency => self.pace,
         }
     }
@@ -656,7 +662,7 @@ impl Search<'_> {
     fn warmup(&self, load: f64, requests: u64) -> f64 {
         let warm = WARMUP_E2ES * self.e2e;
         match self.plan.axis {
-            LoadAxis::Rate => warm.max(WARMUP_SHARE * requests as f64 / load),
+            LoadAxis::Rate => warm.max(WARMUP_SHARE * requests as f64 / self.pace_at(load)),
             LoadAxis::Concurrency => warm,
         }
     }
@@ -693,6 +699,10 @@ impl Search<'_> {
         early: Early,
     ) -> Result<Taken, RunError> {
         changes.push((&settings::REQUESTS, requests.to_string()));
+        if self.rig.base().scenario.sessions.as_ref().is_some_and(|plan| plan.limit.is_some()) {
+            // It is the requests that bound a run.
+            changes.push((&settings::SESSIONS, requests.to_string()));
+        }
         let taken = self.rig.take(&Order { label: name.to_owned(), changes, early })?;
         self.runs += 1;
         self.requests += requests_of(&taken.point);

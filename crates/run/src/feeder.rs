@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_
 use std::thread::{self, JoinHandle};
 
 use infermark_drive::{Endpoint, Order, Source, Stop};
-use infermark_terms::{Ask, Due, Message, Prompt, RequestId, Shard, Turn};
+use infermark_terms::{Ask, Due, Message, OutputPolicy, Prompt, RequestId, Shard, Turn};
 use infermark_wire::{Api, Dialect, UnsupportedPrompt};
 use infermark_workload::{FollowUp, Mix, Workload, said};
 
@@ -52,10 +52,12 @@ const OPENING_TOKENS: u32 = 16;
 
 impl Kind {
     /// Writes the body that asks it. Left out, the limit of `completions` is 16 tokens, so there
-    /// what is without a limit is given what is left of the context, where that is known: no
-    /// token is less than a byte of the prompt.
+    /// what may end by itself and has no limit is given what is left of the context, where that is
+    /// known: no token is less than a byte of the prompt. Nothing is ordered to fill it.
     fn body(&self, ask: &Ask) -> Result<Vec<u8>, UnsupportedPrompt> {
-        let unlimited = self.dialect.api == Api::Completions && ask.output_tokens.is_none();
+        let unlimited = self.dialect.api == Api::Completions
+            && ask.output_policy == OutputPolicy::Natural
+            && ask.output_tokens.is_none();
         let Some(context) = self.context.filter(|_| unlimited) else {
             return self.dialect.body(ask);
         };

@@ -16,13 +16,15 @@
 //!   only which one it is, where none was named.
 //! - A file in the cache is whole: it is put there by renaming. What was begun is gone on with, as
 //!   a commit's files never change.
-//! - One process at a time fetches a file: it holds a lock on what has come of it.
+//! - One process at a time fetches a file: it holds a lock on what has come of it. Where the file
+//!   system knows no locks, each fetches into a file of its own.
 //! - The token goes to the hub alone, not to where it redirects.
 //!
 //! Deliberately not here: uploads, other kinds of repositories, deleting what was fetched.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +36,7 @@ use infermark_drive::{
 use infermark_scenario::intent::{HubName, Load, PromptSource, Scenario, TokenizerChoice};
 use infermark_terms::Nanos;
 use infermark_workload::Traces;
+use nix::errno::Errno;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -430,7 +433,8 @@ impl Hub {
         let begun =
             folder.join("blobs").join(format!("{commit}-{}.incomplete", file.replace('/', "--")));
         let wait = || tell(&format!("waiting for another process that fetches {file}"));
-        let mut kept = Kept::of_this_process(&begun, wait).map_err(failed(&begun))?;
+        let mut kept =
+            Kept::of_this_process(&begun, File::try_lock, wait).map_err(failed(&begun))?;
         if place.is_file() {
             return Ok(place);
         }
@@ -448,7 +452,7 @@ impl Hub {
             let fetched = fetch(&endpoint, path, &headers, FETCH_LIMIT, &mut take)
                 .map_err(|why| HubError::Cut { file: file.to_owned(), source: why.into() })?;
             match (fetched.status, fetched.location) {
-                (200 | 206, _) => return kept.finish(&begun, place),
+                (200 | 206, _) => return kept.finish(place),
                 // There is nothing after what was kept: it was whole, or is of no use.
                 (416, _) => kept.cut(0).map_err(failed(&begun))?,
                 (300..400, Some(location)) => {
@@ -461,9 +465,18 @@ impl Hub {
     }
 }
 
+/// Locks a file, if nobody else has.
+type Lock = fn(&File) -> Result<(), TryLockError>;
+
+/// Says whether a file system knows no locks, as some that are shared over a network do not.
+fn lacks_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(Errno::ENOLCK as i32)
+}
+
 /// What has come of a file so far.
 struct Kept {
     file: File,
+    path: PathBuf,
     bytes: u64,
     /// Whether what was kept is of what comes now.
     is_of_this: bool,
@@ -472,19 +485,28 @@ struct Kept {
 impl Kept {
     /// Opens what has come, locked until this value is gone; after `wait` was told where another
     /// process holds it.
-    fn of_this_process(path: &Path, wait: impl FnOnce()) -> io::Result<Self> {
+    fn of_this_process(path: &Path, lock: Lock, wait: impl FnOnce()) -> io::Result<Self> {
         fs::create_dir_all(path.parent().expect("it lies in a folder"))?;
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 wait();
                 file.lock()?;
             }
+            Err(TryLockError::Error(error)) if lacks_locks(&error) => return Self::alone(path),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let bytes = file.metadata()?.len();
-        Ok(Self { file, bytes, is_of_this: false })
+        Ok(Self { file, path: path.to_owned(), bytes, is_of_this: false })
+    }
+
+    /// Opens a file of this process' own, from which no other goes on.
+    fn alone(path: &Path) -> io::Result<Self> {
+        let own = RandomState::new().hash_one("the part of one process");
+        let path = path.with_extension(format!("{own:016x}.incomplete"));
+        let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        Ok(Self { file, path, bytes: 0, is_of_this: false })
     }
 
     /// Keeps only so many bytes.
@@ -524,11 +546,11 @@ impl Kept {
     }
 
     /// Puts the file into its place.
-    fn finish(self, begun: &Path, place: PathBuf) -> Result<PathBuf, HubError> {
+    fn finish(self, place: PathBuf) -> Result<PathBuf, HubError> {
         let parent = place.parent().expect("it lies in a folder");
-        self.file.sync_all().map_err(failed(begun))?;
+        self.file.sync_all().map_err(failed(&self.path))?;
         fs::create_dir_all(parent).map_err(failed(parent))?;
-        fs::rename(begun, &place).map_err(failed(&place))?;
+        fs::rename(&self.path, &place).map_err(failed(&place))?;
         Ok(place)
     }
 }

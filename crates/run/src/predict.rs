@@ -41,6 +41,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use self::witness::Witness;
+use crate::hub::Shelf;
 use crate::load::{class_plans, point_plan};
 use crate::price::price;
 use crate::timetable::Timetable;
@@ -81,15 +82,15 @@ pub struct Predicted {
     pub uncertainty: Expected,
 }
 
-/// Predicts what a run of this scenario would measure.
+/// Predicts what a run of this scenario would measure. Its traces are the shelf's.
 ///
 /// # Errors
 ///
 /// If the target is not the embedded engine or its configuration is wrong; if the scenario asks
 /// what only a real run can (prompts from a file).
-pub fn predict(resolved: &Resolved, loads: Loads) -> Result<Prediction, RunError> {
+pub fn predict(resolved: &Resolved, loads: Loads, shelf: &Shelf) -> Result<Prediction, RunError> {
     let scenario = &resolved.scenario;
-    let subject = Subject::of(resolved)?;
+    let subject = Subject::of(resolved, shelf)?;
     let (points, knee) = match loads {
         Loads::One => (vec![subject.point(scenario)?], None),
         Loads::Sweep(axis) => sweep::sweep(&subject, scenario, axis)?,
@@ -114,7 +115,7 @@ pub struct Rehearsal {
 ///
 /// As [`predict`].
 pub fn rehearse(resolved: &Resolved) -> Result<Rehearsal, RunError> {
-    let (plan, witness) = Subject::of(resolved)?.witness(&resolved.scenario)?;
+    let (plan, witness) = Subject::of(resolved, &Shelf::default())?.witness(&resolved.scenario)?;
     let (requests, chunks) = (witness.rows().to_vec(), witness.chunks().collect());
     Ok(Rehearsal { plan, requests, chunks })
 }
@@ -126,11 +127,11 @@ struct Subject<'a> {
     /// One for each class; one where there are none.
     outlines: Arc<[Outline]>,
     mix: Option<Mix>,
-    traces: Traces,
+    traces: &'a Traces,
 }
 
 impl<'a> Subject<'a> {
-    fn of(resolved: &'a Resolved) -> Result<Self, RunError> {
+    fn of(resolved: &'a Resolved, shelf: &'a Shelf) -> Result<Self, RunError> {
         let scenario = &resolved.scenario;
         let text = match &scenario.target {
             Target::Sim(text) => text,
@@ -138,12 +139,12 @@ impl<'a> Subject<'a> {
         };
         let Scenario { workload, sessions, seed, classes, .. } = scenario;
         let sessions = sessions.as_ref();
-        let traces = Traces::default();
+        let traces = &shelf.traces;
         let each = |(index, class): (usize, &Class)| {
-            Outline::new(&class.workload, sessions, &traces, Mix::seed_of(*seed, index))
+            Outline::new(&class.workload, sessions, traces, Mix::seed_of(*seed, index))
         };
         let outlines: Vec<_> = match &classes[..] {
-            [] => vec![Outline::new(workload, sessions, &traces, *seed)?],
+            [] => vec![Outline::new(workload, sessions, traces, *seed)?],
             some => some.iter().enumerate().map(each).collect::<Result<_, _>>()?,
         };
         let mix = Mix::of(classes, *seed);
@@ -178,7 +179,7 @@ impl<'a> Subject<'a> {
     fn witness(&self, scenario: &Scenario) -> Result<(PointPlan, Witness), RunError> {
         let planned = window(&scenario.bounds, Stamp::ZERO);
         let (bounds, seed) = (&scenario.bounds, scenario.seed);
-        let timetable = Timetable::read(scenario, &self.traces)?;
+        let timetable = Timetable::read(scenario, self.traces)?;
         let mut engine = embedded::engine(self.text, &self.target, seed)?;
         let mut pacer = Settling {
             inner: timetable.pacer(scenario, &self.turns(), Stamp::ZERO, Shard::WHOLE),

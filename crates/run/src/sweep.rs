@@ -5,6 +5,7 @@
 //! another doubling brings next to nothing. Several lengths make a matrix: one curve for each.
 
 use infermark_measure::{LoadPlan, Point};
+use infermark_scenario::intent::Scenario;
 use infermark_scenario::settings::{self, Setting};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -147,11 +148,13 @@ impl Climb<'_> {
     }
 
     fn rates(&mut self, workload: &Changes, between: u32) -> Result<Points, RunError> {
-        let idle = self.slots(workload, "idle", 1, None)?;
+        let idle = self.slots(workload, "idle", 1, &[])?;
         let flood = [(&settings::THROUGHPUT, "yes".to_owned())];
         let flood = self.take(workload, FLOOD, &flood, Early::Never)?;
-        let rate =
-            |(_, taken): &(usize, Taken)| taken.point.rates.map_or(0.0, |r| r.requests_per_s);
+        let turns = turns_per_session(&idle.1.point);
+        let rate = |(_, taken): &(usize, Taken)| {
+            taken.point.rates.map_or(0.0, |rates| rates.requests_per_s / turns)
+        };
         let (least, most) = (rate(&idle), rate(&flood));
         let mut points = vec![idle, flood];
         // Not even one request finished: no rate lies between nothing and nothing.
@@ -171,7 +174,7 @@ impl Climb<'_> {
     }
 
     fn ladder(&mut self, workload: &Changes, rungs: &[u32]) -> Result<Points, RunError> {
-        let rung = |&slots: &u32| self.slots(workload, &format!("{slots} slots"), slots, None);
+        let rung = |&slots: &u32| self.slots(workload, &format!("{slots} slots"), slots, &[]);
         rungs.iter().map(rung).collect()
     }
 
@@ -179,12 +182,20 @@ impl Climb<'_> {
         let output = |(_, taken): &(usize, Taken)| {
             taken.point.rates.map_or(0.0, |rates| rates.output_tokens_per_s)
         };
-        let asked = self.rig.base().scenario.bounds.requests;
+        let Scenario { bounds, sessions, .. } = &self.rig.base().scenario;
+        let asked = [
+            (&settings::REQUESTS, bounds.requests),
+            (&settings::SESSIONS, sessions.as_ref().and_then(|sessions| sessions.limit)),
+        ];
         let mut points: Points = Vec::new();
         let mut slots = 1;
         while slots <= CONCURRENCY_MAX {
-            let requests = asked.map(|n| n.max(REQUESTS_PER_SLOT * u64::from(slots)));
-            points.push(self.slots(workload, &format!("{slots} slots"), slots, requests)?);
+            let least = REQUESTS_PER_SLOT * u64::from(slots);
+            let raised = asked
+                .iter()
+                .filter_map(|&(setting, count)| Some((setting, count?.max(least).to_string())));
+            let raised: Vec<_> = raised.collect();
+            points.push(self.slots(workload, &format!("{slots} slots"), slots, &raised)?);
             if let [.., before, last] = &points[..]
                 && output(last) < output(before) * (1.0 + GAIN_MIN)
             {
@@ -200,13 +211,27 @@ impl Climb<'_> {
         workload: &Changes,
         name: &str,
         slots: u32,
-        requests: Option<u64>,
+        bounds: &Changes,
     ) -> Result<(usize, Taken), RunError> {
-        let slots = (&settings::CONCURRENCY, slots.to_string());
-        let bound = requests.map(|count| (&settings::REQUESTS, count.to_string()));
-        let load: Vec<_> = [Some(slots), bound].into_iter().flatten().collect();
-        self.take(workload, name, &load, Early::Never)
+        let slots = [(&settings::CONCURRENCY, slots.to_string())];
+        self.take(workload, name, &[&slots, bounds].concat(), Early::Never)
     }
+}
+
+/// Returns how many arrivals of the load itself were due: of sessions, their first turns alone.
+pub(crate) fn arrivals(point: &Point) -> u64 {
+    match point.turns.first() {
+        None => point.counts.due,
+        Some(first) if first.name == "1" => first.counts.due,
+        Some(_) => 0,
+    }
+}
+
+/// Returns how many turns a session had, in the mean; 1 where there are no sessions. So many
+/// requests a second are that of which a rate is one: it says how many sessions begin. Of an idle
+/// target's point it is the best known, as there each session is led to its end before the next.
+pub(crate) fn turns_per_session(point: &Point) -> f64 {
+    (point.counts.due as f64 / arrivals(point).max(1) as f64).max(1.0)
 }
 
 /// Rounds to three significant digits, so that a person can ask for the same.

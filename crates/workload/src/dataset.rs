@@ -9,8 +9,9 @@ mod threads;
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::vec::Drain;
 
 use infermark_scenario::intent::FileLayout;
 use infermark_terms::{Message, Prompt, RequestId};
@@ -80,16 +81,19 @@ pub(crate) struct Dataset {
 impl Dataset {
     /// Reads a file.
     pub(crate) fn read(path: &Path, layout: &FileLayout, keep: Keep) -> Result<Self, DatasetError> {
-        let file = open(path)?;
         let mut rows = Rows::keeping(KEPT_BYTES);
         match layout {
             FileLayout::Jsonl { column } => {
-                columns::jsonl(path, BufReader::new(file), column, &mut rows)?;
+                columns::jsonl(path, BufReader::new(open_text(path)?), column, &mut rows)?;
             }
-            FileLayout::Csv { column } => columns::csv(path, file, column, &mut rows)?,
-            FileLayout::Parquet { column } => columns::parquet(path, file, column, &mut rows)?,
-            FileLayout::ShareGpt => threads::share_gpt(path, file, keep, &mut rows)?,
-            FileLayout::Conversations => threads::conversations(path, file, keep, &mut rows)?,
+            FileLayout::Csv { column } => columns::csv(path, open_text(path)?, column, &mut rows)?,
+            FileLayout::Parquet { column } => {
+                columns::parquet(path, open(path)?, column, &mut rows)?;
+            }
+            FileLayout::ShareGpt => threads::share_gpt(path, open_text(path)?, keep, &mut rows)?,
+            FileLayout::Conversations => {
+                threads::conversations(path, open_text(path)?, keep, &mut rows)?;
+            }
             FileLayout::Found { column } => return Self::read(path, &found(path, column)?, keep),
         }
         let Rows { kept: rows, census, .. } = rows;
@@ -114,20 +118,30 @@ impl Dataset {
 /// What some programs write before UTF-8: the byte-order mark, which is no part of the text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Opens a file for reading, behind its byte-order mark if it has one.
-pub(crate) fn open(path: &Path) -> Result<File, DatasetError> {
+/// How much of a text is looked at where it is opened.
+const BEGINNING_BYTES: u64 = 8 << 10;
+
+fn open(path: &Path) -> Result<File, DatasetError> {
     let unreadable = |source| DatasetError::Unreadable { path: path.to_path_buf(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
+    let file = File::open(path).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(unreadable(io::Error::from(io::ErrorKind::IsADirectory)));
     }
-    let mut begins = Vec::new();
-    let length = BYTE_ORDER_MARK.len() as u64;
-    let _: usize = (&file).take(length).read_to_end(&mut begins).map_err(unreadable)?;
-    if begins != BYTE_ORDER_MARK {
-        file.rewind().map_err(unreadable)?;
-    }
     Ok(file)
+}
+
+/// Opens a text for reading, behind its byte-order mark if it has one. A pipe is a text too: it is
+/// read once, from its beginning to its end.
+pub(crate) fn open_text(path: &Path) -> Result<impl Read, DatasetError> {
+    let unreadable = |source| DatasetError::Unreadable { path: path.to_path_buf(), source };
+    let mut file = open(path)?;
+    let mut begins = Vec::new();
+    let beginning = file.by_ref().take(BEGINNING_BYTES).read_to_end(&mut begins);
+    let _: usize = beginning.map_err(unreadable)?;
+    if begins.starts_with(BYTE_ORDER_MARK) {
+        let _: Drain<'_, u8> = begins.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(Cursor::new(begins).chain(file))
 }
 
 /// How much of a JSON file is looked at for its keys.
@@ -146,7 +160,8 @@ fn found(path: &Path, column: &str) -> Result<FileLayout, DatasetError> {
         _ => return Err(DatasetError::UnknownLayout { path: path.to_path_buf() }),
     }
     let mut beginning = Vec::new();
-    let _: usize = open(path)?.take(LOOK_BYTES).read_to_end(&mut beginning).map_err(unreadable)?;
+    let _: usize =
+        open_text(path)?.take(LOOK_BYTES).read_to_end(&mut beginning).map_err(unreadable)?;
     let beginning = String::from_utf8_lossy(&beginning);
     let at = |key: &str| beginning.find(key).unwrap_or(usize::MAX);
     match at("\"role\"").cmp(&at("\"from\"")) {

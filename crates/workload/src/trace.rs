@@ -37,7 +37,7 @@ use infermark_scenario::intent::PromptForm;
 use infermark_terms::{Nanos, Prompt, RequestId, Seed};
 
 use crate::compose::{Composer, Matter, Part};
-use crate::dataset::{DatasetError, open};
+use crate::dataset::{DatasetError, open_text};
 use crate::outline::Sizes;
 use crate::workload::{Counter, Template, WorkloadError};
 
@@ -121,7 +121,7 @@ impl Trace {
     /// a token.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
         let unreadable = |source| DatasetError::Unreadable { path: path.to_path_buf(), source };
-        let mut reader = BufReader::new(open(path)?);
+        let mut reader = BufReader::new(open_text(path)?);
         let begins = reader.fill_buf().map_err(unreadable)?;
         let is_json = begins.trim_ascii_start().starts_with(b"{");
         let mut trace =

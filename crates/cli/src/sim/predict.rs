@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command};
 use infermark_run::hub::Shelf;
 use infermark_run::predict::{Axis, Loads, predict as predict_run};
+use infermark_run::preview;
 use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Given, Origin, Resolved, resolve};
 use infermark_terms::Seed;
@@ -14,6 +15,7 @@ use infermark_terms::Seed;
 use crate::before::fetch_named;
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::report::{colour, deliver, format, json, vouch};
+use crate::sweep::refuse_replay;
 use crate::{arguments, say};
 
 /// The settings of a run that also say something to a prediction.
@@ -141,8 +143,15 @@ pub(super) fn predict(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some("rate") => Loads::Sweep(Axis::Rate),
         Some(_) => Loads::Sweep(Axis::Concurrency),
     };
-    let local = fetch_named(&resolved.scenario, &Shelf::default(), &say)?;
-    let prediction = predict_run(&Resolved { scenario: local, ..resolved }, loads)?;
+    if let Loads::Sweep(_) = loads {
+        refuse_replay(&resolved)?;
+    }
+    let shelf = Shelf::default();
+    let local = fetch_named(&resolved.scenario, &shelf, &say)?;
+    if let Some(words) = preview(&local, &shelf)? {
+        say(&format!("{words}\n"));
+    }
+    let prediction = predict_run(&Resolved { scenario: local, ..resolved }, loads, &shelf)?;
     let text = match (format(matches), loads) {
         ("json", _) => json(&prediction.header),
         (_, Loads::One) => page::one(&prediction, colour(matches)),

@@ -8,6 +8,7 @@ use super::Binding;
 use super::line::{Kind, Sight};
 use super::trust::concerning;
 use crate::study::Taken;
+use crate::sweep::arrivals;
 
 /// What one run says.
 #[derive(Clone, Debug)]
@@ -188,7 +189,7 @@ pub(super) fn requests_min(bound: &Bound) -> u64 {
 /// that only grows, the share of what arrives that is not carried.
 fn fell_behind(load: f64, point: &Point) -> f64 {
     let span = point.window.end_s - point.window.start_s;
-    1.0 - point.counts.due as f64 / (load * span)
+    1.0 - arrivals(point) as f64 / (load * span)
 }
 
 /// Returns the ratio of a bound's value to its limit. Of a percentile, and of a share, that is the

@@ -49,6 +49,26 @@ fn a_rates_capacity_is_bracketed() {
 }
 
 #[test]
+fn a_capacity_of_sessions_is_how_many_begin_a_second() {
+    // Each turn but the first finds what was said in the cache, and is little longer for it: four
+    // make about a quarter as many sessions.
+    let given = [
+        (&settings::TARGET, format!("sim:{SMALL}")),
+        (&settings::SLO, "ttft:p50<=100s".to_owned()),
+        (&settings::INPUT_TOKENS, "16".to_owned()),
+        (&settings::OUTPUT_TOKENS, "2".to_owned()),
+        (&settings::TURNS, "4".to_owned()),
+        // As many as it takes are led all the same.
+        (&settings::SESSIONS, "5".to_owned()),
+    ];
+    let given = given.map(|(setting, text)| Given::flag(setting, text));
+    let base = resolve(given.to_vec(), Seed(1)).unwrap();
+    let found = capacity(&mut Virtual::new(base), &plan(LoadAxis::Rate), &|_| ()).unwrap();
+    let (met, missed) = (found.met.unwrap(), found.missed.unwrap());
+    assert!(met <= 19.0 && missed >= 16.0 && missed <= met * 1.1, "{found:?}");
+}
+
+#[test]
 fn a_closed_loops_capacity_lies_between_neighbours() {
     // A step takes the longer the more sequences it has: TPOT crosses the limit at one of them.
     let (engine, slo) = ("llama-3.1-8b@h100", "tpot:mean<=7ms");

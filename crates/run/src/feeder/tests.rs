@@ -132,14 +132,14 @@ fn a_datasets_conversation_goes_on_with_its_own_words_and_the_servers_answers() 
 fn completions_without_a_limit_get_what_is_left_of_the_context() {
     let mut clerk = Arc::into_inner(synthetic(1)).unwrap();
     let kind = &mut clerk.kinds[0];
-    let asked = |kind: &Kind, input_tokens, output_tokens| {
+    let asked_by = |output_policy, kind: &Kind, input_tokens, output_tokens| {
         let prompt = Prompt::Text("a".repeat(100));
         let id = RequestId(0);
-        let output_policy = OutputPolicy::Natural;
         let ask = Ask { id, prompt, input_tokens, output_tokens, output_policy };
         let body: Value = serde_json::from_slice(&kind.body(&ask).unwrap()).unwrap();
         body.get("max_tokens").and_then(Value::as_u64)
     };
+    let asked = |kind: &Kind, input, output| asked_by(OutputPolicy::Natural, kind, input, output);
     kind.dialect.api = Api::Completions;
     assert_eq!(asked(kind, None, None), None);
     kind.context = Some(1000);
@@ -147,6 +147,8 @@ fn completions_without_a_limit_get_what_is_left_of_the_context() {
     assert_eq!(asked(kind, Some(40), None), Some(1000 - 40 - 16));
     assert_eq!(asked(kind, None, None), Some(1000 - 100 - 16));
     assert_eq!(asked(kind, None, Some(7)), Some(7));
+    // A dataset's row without an answer is not ordered to fill the context.
+    assert_eq!(asked_by(OutputPolicy::Exact, kind, None, None), None);
     // Nothing is left, as far as is known: the server is to judge.
     kind.context = Some(100);
     assert_eq!(asked(kind, None, None), None);

@@ -219,7 +219,7 @@ fn a_part_is_put_where_the_server_says_that_it_begins() {
     let part = |from| Opening { status: 206, from };
     let kept = |opening| {
         fs::write(&path, "012345").unwrap();
-        let mut kept = Kept::of_this_process(&path, || ()).unwrap();
+        let mut kept = Kept::of_this_process(&path, File::try_lock, || ()).unwrap();
         let taken = kept.take(opening, b"ab", &mut |_| {});
         let again = taken.and_then(|()| kept.take(opening, b"c", &mut |_| {}));
         (again.is_ok(), fs::read_to_string(&path).unwrap())
@@ -230,6 +230,29 @@ fn a_part_is_put_where_the_server_says_that_it_begins() {
     // A gap, or nobody knows where: the next try begins anew.
     assert_eq!(kept(part(Some(7))), (false, String::new()));
     assert_eq!(kept(part(None)), (false, String::new()));
+}
+
+#[test]
+fn without_locks_each_fetches_into_a_file_of_its_own() {
+    let none: Lock = |_| Err(TryLockError::Error(io::ErrorKind::Unsupported.into()));
+    let over: Lock =
+        |_| Err(TryLockError::Error(io::Error::from_raw_os_error(Errno::ENOLCK as i32)));
+    let folder = tempfile::tempdir().unwrap();
+    let (path, place) = (folder.path().join("x.incomplete"), folder.path().join("x"));
+    fs::write(&path, "another's").unwrap();
+    let mut both = [none, over].map(|lock| Kept::of_this_process(&path, lock, || ()).unwrap());
+    for words in [&b"one "[..], b"two"] {
+        for kept in &mut both {
+            kept.take(Opening { status: 200, from: None }, words, &mut |_| {}).unwrap();
+        }
+    }
+    for kept in both {
+        let whole = kept.finish(place.clone()).unwrap();
+        assert_eq!(fs::read_to_string(whole).unwrap(), "one two");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "another's");
+    let denied: Lock = |_| Err(TryLockError::Error(io::ErrorKind::PermissionDenied.into()));
+    assert!(Kept::of_this_process(&path, denied, || ()).is_err());
 }
 
 #[test]

@@ -9,14 +9,14 @@ use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario};
 use super::{Predicted, Subject};
 use crate::RunError;
 use crate::knee::Knee;
-use crate::sweep::short;
+use crate::sweep::{short, turns_per_session};
 
 /// Along which axis load rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// Requests in flight, in a closed loop.
     Concurrency,
-    /// Requests per second, in an open loop.
+    /// Requests per second, in an open loop; where there are sessions, how many begin.
     Rate,
 }
 
@@ -69,6 +69,7 @@ fn by_rate(
 ) -> Result<Vec<Predicted>, RunError> {
     let rates = closed.iter().filter_map(|point| point.point.rates);
     let most = rates.map(|rates| rates.requests_per_s).fold(0.0, f64::max);
+    let most = most / closed.first().map_or(1.0, |idle| turns_per_session(&idle.point));
     let in_flight = closed.last().and_then(|point| point.point.concurrency);
     let in_flight = in_flight.map_or(0, |concurrency| concurrency.peak as u32 / 2);
     // Not even one request finished: no rate is a part of nothing.
@@ -83,11 +84,15 @@ fn by_rate(
         .collect()
 }
 
-/// Returns the scenario under another load, with enough requests if so many are in flight.
+/// Returns the scenario under another load, with enough requests, and sessions, if so many are in
+/// flight.
 fn loaded(scenario: &Scenario, load: Load, in_flight: u32) -> Scenario {
     let least = REQUESTS_PER_SLOT * u64::from(in_flight);
     let mut scenario = Scenario { load, ..scenario.clone() };
     scenario.bounds.requests = scenario.bounds.requests.map(|count| count.max(least));
+    if let Some(sessions) = &mut scenario.sessions {
+        sessions.limit = sessions.limit.map(|count| count.max(least));
+    }
     scenario
 }
 

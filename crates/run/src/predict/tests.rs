@@ -2,7 +2,7 @@
 
 use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Given, Resolved, resolve};
-use infermark_terms::{CaveatCode, Seed};
+use infermark_terms::{CaveatCode, Nanos, Outcome, Seed};
 
 use infermark_measure::{Finding, Limit};
 
@@ -15,7 +15,7 @@ fn scenario(target: &str, given: &[(&'static Setting, &str)]) -> Resolved {
 }
 
 fn one(target: &str, given: &[(&'static Setting, &str)]) -> Predicted {
-    predict(&scenario(target, given), Loads::One).unwrap().points.remove(0)
+    predict(&scenario(target, given), Loads::One, &Shelf::default()).unwrap().points.remove(0)
 }
 
 const LLAMA: &str = "llama-3.1-8b@h100";
@@ -60,7 +60,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
             (&settings::OUTPUT_TOKENS, "uniform(8..40)"),
             (&settings::SEED, seed),
         ];
-        let prediction = predict(&scenario(LLAMA, &given), Loads::One).unwrap();
+        let prediction = predict(&scenario(LLAMA, &given), Loads::One, &Shelf::default()).unwrap();
         serde_json::to_string(&prediction.header).unwrap()
     };
     assert_eq!(bytes("7"), bytes("7"));
@@ -119,7 +119,7 @@ fn unfamiliar_hardware_widens_and_says_so() {
 fn a_sweep_ends_in_a_plateau_and_its_knee_lies_within() {
     let given = [(&settings::REQUESTS, "16"), (&settings::OUTPUT_TOKENS, "16")];
     let resolved = scenario("llama-3.1-8b@h100,seqs=8", &given);
-    let swept = predict(&resolved, Loads::Sweep(Axis::Concurrency)).unwrap();
+    let swept = predict(&resolved, Loads::Sweep(Axis::Concurrency), &Shelf::default()).unwrap();
     let rate = |p: &Predicted| p.point.rates.unwrap().output_tokens_per_s;
     let (first, last) = (&swept.points[0], swept.points.last().unwrap());
     assert!(rate(last) > 3.0 * rate(first));
@@ -127,7 +127,7 @@ fn a_sweep_ends_in_a_plateau_and_its_knee_lies_within() {
     assert!(knee > 0 && knee < swept.points.len() - 1, "{knee} of {}", swept.points.len());
     assert_eq!(swept.header.rest["knee"]["point"], knee);
 
-    let rates = predict(&resolved, Loads::Sweep(Axis::Rate)).unwrap();
+    let rates = predict(&resolved, Loads::Sweep(Axis::Rate), &Shelf::default()).unwrap();
     assert_eq!(rates.points.len(), 13);
     assert_eq!(rates.header.points.len(), 13);
 }
@@ -160,10 +160,120 @@ fn conversations_are_predicted_turn_by_turn() {
 }
 
 #[test]
+fn a_sweep_of_conversations_offers_as_many_as_the_plateau_carries() {
+    let given =
+        [(&settings::REQUESTS, "64"), (&settings::OUTPUT_TOKENS, "16"), (&settings::TURNS, "4")];
+    let resolved = scenario("llama-3.1-8b@h100,seqs=8", &given);
+    let sweep = |axis| predict(&resolved, Loads::Sweep(axis), &Shelf::default()).unwrap().points;
+    let carried = sweep(Axis::Concurrency).into_iter().map(|p| p.point.rates.unwrap());
+    let most = carried.map(|rates| rates.requests_per_s).fold(0.0, f64::max);
+    let last = crate::knee::load(&sweep(Axis::Rate).last().unwrap().point.load);
+    let share = 4.0 * last / most;
+    assert!((1.28..1.32).contains(&share), "{last} sessions/s of 4 turns, {most} requests/s");
+}
+
+#[test]
+fn a_sweep_leads_enough_conversations_for_its_load() {
+    let given =
+        [(&settings::SESSIONS, "4"), (&settings::OUTPUT_TOKENS, "16"), (&settings::TURNS, "2")];
+    let resolved = scenario("llama-3.1-8b@h100,seqs=8", &given);
+    let loads = Loads::Sweep(Axis::Concurrency);
+    let swept = predict(&resolved, loads, &Shelf::default()).unwrap();
+    for Predicted { point, .. } in &swept.points {
+        let most = point.concurrency.unwrap().peak;
+        assert_eq!(most as u32, crate::knee::load(&point.load) as u32);
+    }
+    assert!(swept.points.len() > 4, "{}", swept.points.len());
+}
+
+#[test]
+fn a_turn_that_is_refused_ends_its_conversation() {
+    let given = [
+        (&settings::RATE, "50/s"),
+        (&settings::SESSIONS, "60"),
+        (&settings::TURNS, "3"),
+        (&settings::OUTPUT_TOKENS, "50"),
+    ];
+    let Rehearsal { requests, .. } =
+        rehearse(&scenario(&format!("{LLAMA},seqs=2,queue=2"), &given)).unwrap();
+    let (mut refused, mut later) = (0, 0);
+    for session in 0..60 {
+        let mut turns: Vec<_> =
+            requests.iter().filter(|row| row.turn.unwrap().session == session).collect();
+        turns.sort_by_key(|row| row.turn);
+        let (last, before) = turns.split_last().unwrap();
+        assert!(before.iter().all(|row| matches!(row.outcome, Outcome::Finished { .. })));
+        let is_refused = matches!(last.outcome, Outcome::Refused { .. });
+        assert!(is_refused || turns.len() == 3, "{last:?}");
+        refused += u32::from(is_refused);
+        later += u32::from(is_refused && !before.is_empty());
+    }
+    assert!(refused > 10 && refused < 60 && later > 0, "{refused} {later}");
+}
+
+#[test]
+fn a_trace_is_predicted_at_its_instants_and_lengths_and_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.jsonl");
+    let line = |(at, input, output)| {
+        format!("{{\"at_s\":{at},\"input_tokens\":{input},\"output_tokens\":{output}}}\n")
+    };
+    let lines: String = [(10.0, 300, 4), (11.0, 200, 5), (13.5, 100, 6)].map(line).concat();
+    std::fs::write(&path, lines).unwrap();
+    let given = [(&settings::TRACE, path.to_str().unwrap()), (&settings::TIME_SCALE, "2x")];
+    let resolved = scenario(LLAMA, &given);
+    let asked = rehearse(&resolved).unwrap().requests.into_iter().map(|row| {
+        assert!(matches!(row.outcome, Outcome::Finished { .. }));
+        (row.due, row.asked_input, row.asked_output)
+    });
+    let told = [(0, 300, 4), (500, 200, 5), (1750, 100, 6)];
+    let told = told.map(|(at, input, output)| {
+        (Stamp::ZERO + Nanos::from_millis(at), Some(input), Some(output))
+    });
+    assert_eq!(asked.collect::<Vec<_>>(), told);
+    // What was read for the words about it is not read again.
+    let shelf = Shelf::default();
+    let words = crate::preview(&resolved.scenario, &shelf).unwrap().unwrap();
+    assert!(words.ends_with("3 requests within 1.8 s at 2x"), "{words}");
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(predict(&resolved, Loads::One, &shelf).unwrap().points[0].point.counts.success, 3);
+}
+
+#[test]
+fn a_conversation_is_of_one_class_from_its_first_turn_to_its_last() {
+    let mut given: Vec<_> = [
+        (&settings::CONCURRENCY, "4"),
+        (&settings::SESSIONS, "30"),
+        (&settings::TURNS, "3"),
+        (&settings::OUTPUT_TOKENS, "8"),
+    ]
+    .map(|(setting, text)| Given::flag(setting, text))
+    .to_vec();
+    given.push(Given::flag(&settings::TARGET, format!("sim:{LLAMA}")));
+    for class in ["name=long; input_tokens=400", "name=short; input_tokens=50; weight=2"] {
+        given.push(Given::flag(&settings::CLASSES, class));
+    }
+    let resolved = resolve(given, Seed(3)).unwrap();
+    let rows = rehearse(&resolved).unwrap().requests;
+    assert_eq!(rows.len(), 90);
+    for row in &rows {
+        // All that was said before it, and its own words.
+        let own = [400, 50][row.class.unwrap() as usize];
+        let said = row.turn.unwrap().index * (own + 8);
+        assert_eq!(row.asked_input, Some(said + own), "{row:?}");
+    }
+    let prediction = predict(&resolved, Loads::One, &Shelf::default()).unwrap();
+    let point = &prediction.points[0].point;
+    let counts: Vec<_> = point.classes.iter().map(|class| class.counts.success).collect();
+    assert!(counts.iter().all(|count| *count > 0 && count % 3 == 0), "{counts:?}");
+    assert_eq!(counts.iter().sum::<u64>(), 90);
+}
+
+#[test]
 fn only_the_embedded_engine_is_predicted() {
     let url = Given::flag(&settings::TARGET, "http://localhost:8000");
     let resolved = resolve(vec![url], Seed(1)).unwrap();
-    let error = predict(&resolved, Loads::One).unwrap_err();
+    let error = predict(&resolved, Loads::One, &Shelf::default()).unwrap_err();
     assert!(matches!(error, RunError::NoPrediction { .. }));
 }
 

@@ -8,7 +8,7 @@ use super::verdict::holds;
 use super::{Batch, Judge, Length, NamedTarget, Placed};
 use crate::RunError;
 use crate::study::{Early, Order, Rig};
-use crate::sweep::short;
+use crate::sweep::{short, turns_per_session};
 
 /// The most trials of a search for a peak, and the requests of each: with 10 of 1000 over its limit
 /// a 99th percentile is at it.
@@ -88,10 +88,10 @@ impl<'a, 'r> Bench<'a, 'r> {
         let mut least = 0.0;
         if let Rates::Between(_) = rates {
             points.push(step(Step::Idle, IDLE, Early::Never)?);
-            least = requests_per_s(&points[0]);
+            least = arrivals_per_s(&points[0], &points[0]);
         }
         points.push(step(Step::Throughput, THROUGHPUT, Early::Never)?);
-        let most = points.last().map_or(0.0, requests_per_s);
+        let most = points.last().map_or(0.0, |flood| arrivals_per_s(flood, &points[0]));
         for rate in spread(rates, least, most) {
             let rate = format!("{rate}/s");
             let label = format!("rate {rate}");
@@ -121,7 +121,7 @@ impl<'a, 'r> Bench<'a, 'r> {
         flood.push(Step::Throughput.load());
         let flood = self.take(target, workload, "search at throughput", &flood, Early::Never)?;
         let mut between = Stretch::default();
-        let mut tried = short(requests_per_s(&flood));
+        let mut tried = short(arrivals_per_s(&flood, &flood));
         for trial_index in 0..TRIALS_MAX {
             if tried <= 0.0 || between.is_enough(precision, trial_index) {
                 break;
@@ -218,8 +218,11 @@ fn spread(rates: Rates, least: f64, most: f64) -> Vec<f64> {
     rates
 }
 
-fn requests_per_s(placed: &Placed) -> f64 {
-    placed.taken.point.rates.map_or(0.0, |rates| rates.requests_per_s)
+/// Returns how many arrivals a second a point carried, each of which has as many turns as at
+/// `first`.
+fn arrivals_per_s(placed: &Placed, first: &Placed) -> f64 {
+    let turns = turns_per_session(&first.taken.point);
+    placed.taken.point.rates.map_or(0.0, |rates| rates.requests_per_s / turns)
 }
 
 #[cfg(test)]

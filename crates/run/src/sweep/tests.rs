@@ -41,6 +41,30 @@ fn rates_lie_between_idle_and_as_fast_as_it_goes() {
 }
 
 #[test]
+fn a_rate_of_sessions_is_that_of_their_turns_divided_by_their_number() {
+    let sessions =
+        [(&settings::OUTPUT_TOKENS, "16"), (&settings::REQUESTS, "400"), (&settings::TURNS, "4")];
+    let mut rig = rig(SMALL, &sessions);
+    let curves = sweep(&mut rig, &plan(Axis::Rate { between: 4 })).unwrap();
+    let curve = &curves[0];
+    let pace = |place: usize| curve.points[place].1.point.rates.unwrap().requests_per_s;
+    let rates: Vec<_> = curve.points[1..5].iter().map(|(_, t)| load(&t.point.load)).collect();
+    assert!(4.0 * rates[0] > pace(0) && 4.0 * rates[3] < pace(5), "{rates:?} {}", pace(5));
+}
+
+#[test]
+fn doubling_leads_enough_sessions_for_its_slots() {
+    let sessions =
+        [(&settings::OUTPUT_TOKENS, "16"), (&settings::SESSIONS, "4"), (&settings::TURNS, "2")];
+    let curves = sweep(&mut rig(SMALL, &sessions), &plan(Axis::Doubling)).unwrap();
+    for (_, taken) in &curves[0].points {
+        let most = taken.point.concurrency.unwrap().peak;
+        assert_eq!(most as u32, load(&taken.point.load) as u32, "{}", taken.label);
+    }
+    assert!(curves[0].points.len() > 4, "{:?}", labels(&curves[0]));
+}
+
+#[test]
 fn doubling_goes_past_the_knee_and_no_further() {
     let lengths = [(&settings::OUTPUT_TOKENS, "16"), (&settings::REQUESTS, "16")];
     let mut rig = rig(SMALL, &lengths);

@@ -1,7 +1,7 @@
 //! Datasets with a named column: JSON Lines, CSV, Parquet.
 
 use std::fs::File;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -65,12 +65,12 @@ fn kind(value: &Value) -> &'static str {
 /// Reads CSV with a header line. The library buffers.
 pub(super) fn csv(
     path: &Path,
-    file: File,
+    text: impl Read,
     column: &str,
     rows: &mut Rows,
 ) -> Result<(), DatasetError> {
     let not_csv = |source| DatasetError::NotCsv { path: path.to_path_buf(), source };
-    let mut reader = csv::Reader::from_reader(file);
+    let mut reader = csv::Reader::from_reader(text);
     let names = reader.headers().map_err(not_csv)?;
     let Some(index) = names.iter().position(|name| name == column) else {
         return Err(DatasetError::NoColumn {

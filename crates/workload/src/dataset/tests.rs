@@ -64,6 +64,28 @@ fn parquet_of(name: &str, column: ArrayRef) -> Vec<u8> {
     bytes
 }
 
+#[cfg(unix)]
+#[test]
+fn a_text_may_come_through_a_pipe_which_is_read_once() {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    // Longer than what is looked at first.
+    let first = "one".repeat(5000);
+    let csv = format!("\u{feff}prompt\n{first}\ntwo\n");
+    let lines = format!("{{\"prompt\":\"{first}\"}}\n{{\"prompt\":\"two\"}}\n");
+    for (layout, content) in [(FileLayout::Csv { column: "prompt".into() }, csv), (jsonl(), lines)]
+    {
+        let (out, mut into) = std::io::pipe().unwrap();
+        into.write_all(content.as_bytes()).unwrap();
+        drop(into);
+        let path = format!("/dev/fd/{}", out.as_raw_fd());
+        let dataset = Dataset::read(Path::new(&path), &layout, Keep::Whole).unwrap();
+        let asked: Vec<_> = dataset.rows.iter().map(|row| row.prompt.clone()).collect();
+        assert_eq!(asked, [first.as_str(), "two"].map(|text| Prompt::Text(text.into())));
+    }
+}
+
 #[test]
 fn rows_come_in_the_files_order_and_then_again() {
     let dataset = read(&jsonl(), "{\"prompt\":\"one\"}\n\n{\"x\":1,\"prompt\":\"two\"}").unwrap();

@@ -1,8 +1,7 @@
 //! Datasets of conversations: one JSON list, read element by element.
 
 use std::fmt;
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -36,11 +35,11 @@ struct Turn {
 /// Reads `ShareGPT`: the first human turn is asked, what follows it is the answer.
 pub(super) fn share_gpt(
     path: &Path,
-    file: File,
+    text: impl Read,
     keep: Keep,
     rows: &mut Rows,
 ) -> Result<(), DatasetError> {
-    each(path, file, "ShareGPT", |thread: Thread<Turn>| {
+    each(path, text, "ShareGPT", |thread: Thread<Turn>| {
         let is_asker = |turn: &Turn| ASKERS.contains(&turn.from.as_str());
         let mut turns = thread.conversations.into_iter().peekable();
         let asked = turns.find(is_asker).map(|turn| turn.value).unwrap_or_default();
@@ -58,11 +57,11 @@ pub(super) fn share_gpt(
 /// answers only part the turns.
 pub(super) fn conversations(
     path: &Path,
-    file: File,
+    text: impl Read,
     keep: Keep,
     rows: &mut Rows,
 ) -> Result<(), DatasetError> {
-    each(path, file, "role-and-content", |thread: Thread<Message>| {
+    each(path, text, "role-and-content", |thread: Thread<Message>| {
         let mut messages = thread.conversations.into_iter().peekable();
         let mut asked = Vec::new();
         while let Some(message) = messages.next_if(|message| message.role != ASSISTANT) {
@@ -98,11 +97,11 @@ fn later(messages: impl Iterator<Item = Message>, keep: Keep) -> Vec<Later> {
 /// Hands each element of the file's list to `take`, and forgets it.
 fn each<T: DeserializeOwned>(
     path: &Path,
-    file: File,
+    text: impl Read,
     layout: &'static str,
     take: impl FnMut(T),
 ) -> Result<(), DatasetError> {
-    let mut json = serde_json::Deserializer::from_reader(BufReader::new(file));
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(text));
     let list = Elements { take, element: PhantomData };
     json.deserialize_seq(list).and_then(|()| json.end()).map_err(|source| {
         DatasetError::NotConversations { path: path.to_path_buf(), layout, source }
