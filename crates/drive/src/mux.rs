@@ -10,6 +10,7 @@
 //! - The stamp of a chunk is that of the read that completed it, whatever else came with it.
 //! - A request is sent again without the user's wish only where the server has said that it did
 //!   not look at it, or where it met the end of a connection that was idle.
+//! - One that may be dead is given no more requests, and is closed with the last it has.
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -48,6 +49,12 @@ pub(crate) struct Mux {
     carried: u64,
     /// How many reads there were.
     reads: u64,
+    /// How many there had been when it was used again after it had been idle.
+    idled: Option<u64>,
+    /// When what was last read arrived.
+    read_at: Stamp,
+    /// A request expired without a sign that the connection lives.
+    stale: bool,
     awaited: Option<u64>,
 }
 
@@ -57,7 +64,7 @@ struct Call {
     exchange: Exchange,
     /// The connection was made for it.
     opener: bool,
-    /// It came to a connection that had been used and was idle.
+    /// It came to a connection that had been used and was idle, and not been heard since.
     late: bool,
     /// The last read that brought a chunk of it.
     read: u64,
@@ -100,6 +107,9 @@ impl Mux {
             address,
             carried: 0,
             reads: 0,
+            idled: None,
+            read_at: Stamp::ZERO,
+            stale: false,
             awaited: None,
         })
     }
@@ -112,11 +122,6 @@ impl Mux {
     /// Reads what is there, once.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> std::io::Result<socket::Received> {
         self.pipe.receive(buffer)
-    }
-
-    /// Says whether requests leave as they come.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.pipe.is_ready()
     }
 
     /// Says whether nothing waits to be read.
@@ -141,7 +146,12 @@ impl Mux {
 
     /// Says whether it can carry one more request, of at most so many.
     pub(crate) fn has_room(&self, most: usize) -> bool {
-        self.client.room() > 0 && self.load() < most
+        !self.stale && self.client.room() > 0 && self.load() < most
+    }
+
+    /// Says whether it has no requests and may be given none.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.load() == 0 && (self.stale || self.client.leaving().is_some())
     }
 
     /// Returns the session that goes on after the last request that ended on it.
@@ -164,7 +174,11 @@ impl Mux {
         let mut exchange =
             self.spare.pop().unwrap_or_else(|| Exchange::new(self.speech.0, self.speech.1));
         exchange.reset();
-        let (opener, late) = (self.carried == 0, self.carried > 0 && self.load() == 0);
+        let opener = self.carried == 0;
+        if self.load() == 0 {
+            self.idled = (!opener).then_some(self.reads);
+        }
+        let late = self.idled == Some(self.reads);
         self.carried += 1;
         let call = Box::new(Call { flight, exchange, opener, late, read: 0 });
         let _: u32 = self.client.open(bytes, call);
@@ -250,6 +264,7 @@ impl Mux {
             self.heard = arrival.at;
         }
         self.reads += 1;
+        self.read_at = arrival.at;
         let mut toll = Toll::default();
         let Self { client, spare, awaited, reads, .. } = self;
         let mut hearer =
@@ -261,7 +276,7 @@ impl Mux {
             }
             toll.closed = true;
         }
-        toll.closed |= client.leaving().is_some() && client.open_streams() == 0;
+        toll.closed |= self.is_spent();
         toll
     }
 
@@ -310,6 +325,7 @@ impl Mux {
             let (deadline, limit) = call.flight.deadline(limits);
             if now >= deadline {
                 over.push((id, limit));
+                self.stale |= !self.pipe.is_ready() || self.read_at <= call.flight.since;
             } else {
                 next = Some(next.map_or(deadline, |next| next.min(deadline)));
             }
@@ -442,7 +458,9 @@ impl Listener<Box<Call>> for Hearer<'_> {
                 exchange.complete(&mut |chunk| ear.hear(&chunk)).outcome
             }
             Ending::Malformed => call.exchange.broken(DecodeFault::Frames).outcome,
-            Ending::Reset(_, order) if unheard && call.flight.retries > 0 => {
+            Ending::Refused(order) | Ending::Reset(_, order)
+                if unheard && call.flight.retries > 0 =>
+            {
                 let retries = call.flight.retries - 1;
                 self.toll.again.push(call.flight.errand(order, retries));
                 return;

@@ -531,7 +531,7 @@ impl Worker {
         let empty = self.mux(index).is_some_and(|mux| mux.load() == 0);
         if closed {
             self.discard(index);
-        } else if landed > 0 && empty && self.plan.reuse != Reuse::KeepAlive {
+        } else if landed + again.len() > 0 && empty && self.plan.reuse != Reuse::KeepAlive {
             self.keep(index);
         }
         for mut errand in again {
@@ -692,8 +692,7 @@ impl Worker {
                 Line::Many(mux) => {
                     let (landed, next) = mux.sweep(&limits, now, &|| clock.now(), batch);
                     earliest = next.map_or(earliest, |next| earliest.min(next));
-                    // What could not even connect is given up with the last that waited for it.
-                    let closed = landed > 0 && !mux.is_ready() && mux.load() == 0;
+                    let closed = landed > 0 && mux.is_spent();
                     self.settle(index, Toll { landed, closed, ..Toll::default() }, batch);
                 }
             }

@@ -337,6 +337,7 @@ fn tokenize(endpoint: &Endpoint, headers: &Headers, body: &Value) -> Result<Valu
     }
     serde_json::from_slice(&response.body).map_err(|error| format!("not JSON: {error}"))
 }
+
 /// Returns how long a server that puts a request off wishes to be left alone. It says so in seconds
 /// or by a date [RFC 9110, section 10.2.3], which is held against the date of its own clock.
 fn patience(sighting: &Sighting) -> Nanos {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use infermark_drive::{
     Batch, CallError, Carrier, Clock, Endpoint, EndpointError, Order, Proxies, Reuse, Roots, Route,
@@ -91,6 +92,9 @@ impl Talk {
         self.peer.say(&out);
     }
 }
+
+/// Longer than any test takes: what is waited for until then does not come.
+const HUNG: Duration = Duration::from_mins(1);
 
 const EVENTS: [(&str, &str); 1] = [("content-type", "text/event-stream")];
 
@@ -310,6 +314,59 @@ fn a_policy_of_connections_holds_over_http_2_too() {
 }
 
 #[test]
+fn a_request_that_is_given_back_leaves_no_connection_behind() {
+    // Where a connection carries one request, the next goes on another.
+    let (gone, heard) = channel();
+    let server = Server::plain(move |peer| {
+        let number = peer.number;
+        let mut talk = Talk::new(peer, &[]);
+        let Some(stream) = talk.request() else { return };
+        talk.say(|out| match number {
+            0 => reset(out, stream, Code::REFUSED_STREAM),
+            _ => answer(out, stream, &["one"]),
+        });
+        talk.peer.await_end();
+        gone.send(number).unwrap();
+    });
+    let mut plan = Load::of(endpoint(&server)).plan;
+    plan.reuse = Reuse::PerRequest;
+    let bytes = plan.endpoints[0].request("POST", "/", &[], Some(b"{}"));
+    let mut worker = Worker::new(plan, Clock::start()).unwrap();
+    let mut batch = Batch::default();
+    let due = Due::new(RequestId(0), worker.now());
+    send(&mut worker, due, Order { bytes, ..order() }, &mut batch);
+    assert_eq!((batch.requests[0].attempts, server.accepted()), (2, 2));
+    let mut numbers = [0; 2].map(|_| heard.recv_timeout(HUNG).unwrap());
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 1]);
+    drop(worker);
+    // Where it carries a session, the next attempt goes on the same.
+    let server = Server::plain(|peer| {
+        let mut talk = Talk::new(peer, &[]);
+        for turn in 0.. {
+            let Some(stream) = talk.request() else { return };
+            talk.say(|out| match turn {
+                1 => reset(out, stream, Code::REFUSED_STREAM),
+                _ => answer(out, stream, &["one"]),
+            });
+        }
+    });
+    let mut plan = Load::of(endpoint(&server)).plan;
+    plan.reuse = Reuse::PerSession;
+    let bytes = plan.endpoints[0].request("POST", "/", &[], Some(b"{}"));
+    let mut worker = Worker::new(plan, Clock::start()).unwrap();
+    let mut batch = Batch::default();
+    for index in 0..3 {
+        let due = Due::new(RequestId(0), worker.now());
+        let due = Due { turn: Some(Turn { session: 1, index }), ..due };
+        let order = Order { goes_on: index < 2, bytes: bytes.clone(), ..order() };
+        send(&mut worker, due, order, &mut batch);
+    }
+    let attempts: Vec<_> = batch.requests.iter().map(|row| row.attempts).collect();
+    assert_eq!((attempts, server.accepted()), (vec![1, 2, 1], 1));
+}
+
+#[test]
 fn a_connection_that_ends_severs_each_request_in_its_phase() {
     let early = || TransportFault::ClosedEarly;
     let outcome = |record: Record| record.outcome().clone();
@@ -407,10 +464,123 @@ fn what_the_server_has_not_looked_at_is_sent_again() {
             talk.say(|out| reset(out, stream, Code::REFUSED_STREAM));
         }
     });
-    let record = Load::of(endpoint(&server)).run();
-    let why = other("the server reset the stream: REFUSED_STREAM");
-    assert_eq!(*record.outcome(), severed(Phase::Headers, why));
-    assert_eq!(record.rows[0].attempts, 6);
+    for (retries, attempts) in [(0, 6), (2, 8)] {
+        let mut load = Load::of(endpoint(&server));
+        load.plan.retries = retries;
+        let record = load.run();
+        let why = other("the server reset the stream: REFUSED_STREAM");
+        assert_eq!(*record.outcome(), severed(Phase::Headers, why));
+        assert_eq!(record.rows[0].attempts, attempts);
+    }
+}
+
+#[test]
+fn what_the_server_has_begun_to_answer_is_not_sent_again() {
+    // It denies what it has shown: that it looked at the request.
+    let denied = one(|talk, stream| {
+        talk.say(|out| {
+            begin(out, stream);
+            chunk(out, stream, "one");
+            goaway(out, 0, Code::NO_ERROR);
+        });
+        talk.peer.await_end();
+    });
+    let why = other("the server reset the stream: NO_ERROR");
+    assert_eq!(*denied.outcome(), severed(Phase::Stream, why));
+    assert_eq!((denied.rows[0].attempts, denied.rows[0].chunks), (1, 1));
+}
+
+#[test]
+fn all_that_meet_the_end_of_an_idle_connection_are_sent_again() {
+    let server = Server::plain(|peer| {
+        let first = peer.number == 0;
+        let mut talk = Talk::new(peer, &[]);
+        let mut requests = 0;
+        while let Some(stream) = talk.request() {
+            requests += 1;
+            if !first || requests == 1 {
+                talk.say(|out| answer(out, stream, &["one"]));
+            } else if requests == 3 {
+                return talk.peer.reset();
+            }
+        }
+    });
+    let batch = at_once(Load::of(endpoint(&server)).plan, &[1, 2]);
+    let attempts: Vec<_> = batch.requests.iter().map(|row| row.attempts).collect();
+    assert_eq!((attempts, server.accepted()), (vec![1, 2, 2], 2));
+    let finished = |kind: OutcomeKind| kind == OutcomeKind::Finished;
+    assert!(batch.requests.iter().all(|row| finished(row.outcome.kind())), "{batch:?}");
+}
+
+/// Sends a request to a server's root.
+fn ask(worker: &mut Worker, endpoint: &Endpoint) {
+    let bytes = endpoint.request("POST", "/", &[], Some(b"{}"));
+    worker.send(Due::new(RequestId(0), worker.now()), Order { bytes, ..order() });
+}
+
+#[test]
+fn a_connection_that_does_not_become_ready_is_given_no_more_once_a_request_expired_on_it() {
+    // It is asked for TLS, and says nothing.
+    let server = Server::plain(|mut peer| peer.await_end());
+    let url = format!("https://{}", server.address());
+    let endpoint = Endpoint::resolve(&url, &route(Roots::Unverified)).unwrap();
+    let mut plan = Load::of(endpoint.clone()).plan;
+    let limit = Nanos::from_millis(40);
+    plan.limits.connect = limit;
+    let mut worker = Worker::new(plan, Clock::start()).unwrap();
+    let mut batch = Batch::default();
+    ask(&mut worker, &endpoint);
+    let half = worker.now() + Nanos::from_millis(20);
+    while worker.now() < half {
+        worker.wait(half, &mut batch);
+    }
+    ask(&mut worker, &endpoint);
+    // The second still waits where the first has expired.
+    while batch.requests.is_empty() {
+        worker.wait(Stamp::NEVER, &mut batch);
+    }
+    ask(&mut worker, &endpoint);
+    while worker.in_flight() > 0 {
+        worker.wait(Stamp::NEVER, &mut batch);
+    }
+    let expired = Outcome::Expired { phase: Phase::Connect, limit };
+    assert!(batch.requests.iter().all(|row| row.outcome == expired), "{batch:?}");
+    assert_eq!((batch.requests.len(), server.accepted()), (3, 2));
+}
+
+#[test]
+fn a_connection_that_falls_silent_is_left_and_closed_with_the_last_request_on_it() {
+    let (gone, closed) = channel();
+    let server = Server::plain(move |peer| {
+        let first = peer.number == 0;
+        let mut talk = Talk::new(peer, &[]);
+        let mut streams = Vec::new();
+        while let Some(stream) = talk.request() {
+            streams.push(stream);
+            if !first || streams.len() == 1 {
+                talk.say(|out| answer(out, stream, &["one"]));
+            }
+        }
+        if first {
+            gone.send(streams.len()).unwrap();
+        }
+    });
+    let endpoint = endpoint(&server);
+    let mut plan = Load::of(endpoint.clone()).plan;
+    let limit = Nanos::from_millis(40);
+    plan.limits.first_token = Some(limit);
+    let mut worker = Worker::new(plan, Clock::start()).unwrap();
+    let mut batch = Batch::default();
+    for _ in 0..4 {
+        ask(&mut worker, &endpoint);
+        while worker.in_flight() > 0 {
+            worker.wait(Stamp::NEVER, &mut batch);
+        }
+    }
+    let kinds: Vec<_> = batch.requests.iter().map(|row| row.outcome.kind()).collect();
+    let (finished, expired) = (OutcomeKind::Finished, OutcomeKind::Expired);
+    assert_eq!(kinds, [finished, expired, finished, finished]);
+    assert_eq!((server.accepted(), closed.recv_timeout(HUNG)), (2, Ok(2)));
 }
 
 #[test]

@@ -292,9 +292,10 @@ impl<T> Client<T> {
     /// Notes that so much of it was.
     pub fn wrote(&mut self, count: usize) {
         self.written += count;
-        if self.written == self.out.len() {
+        // What lies before the rest is given back now and then: the rest may never be none.
+        if self.written == self.out.len() || self.written >= OUT_MAX {
             self.gone += self.written as u64;
-            self.out.clear();
+            drop(self.out.drain(..self.written));
             self.written = 0;
         }
         self.pump();
@@ -622,17 +623,18 @@ impl<T> Client<T> {
     /// The server has ended a stream.
     fn forsake(&mut self, id: u32, code: Code, listener: &mut impl Listener<T>) {
         let Some(stream) = self.streams.remove(&id) else { return };
-        let unseen = code == Code::REFUSED_STREAM && !stream.answered;
-        let Stream { held, order, .. } = stream;
-        let ending = if unseen { Ending::Refused(order) } else { Ending::Reset(code, order) };
-        listener.ended(held, ending);
+        if code == Code::REFUSED_STREAM {
+            stream.refuse(code, listener);
+        } else {
+            listener.ended(stream.held, Ending::Reset(code, stream.order));
+        }
     }
 
     /// The server takes no more streams, and has looked at none after `last`.
     fn leave(&mut self, last: u32, code: Code, listener: &mut impl Listener<T>) {
         self.leaving = Some(code);
         for (_, stream) in self.streams.split_off(&last.saturating_add(1)) {
-            listener.ended(stream.held, Ending::Refused(stream.order));
+            stream.refuse(code, listener);
         }
     }
 
@@ -666,6 +668,16 @@ impl<T> Client<T> {
                 self.hungry.push_back(id);
             }
         }
+    }
+}
+
+impl<T> Stream<T> {
+    /// Ends it as one of which the server says that it has not looked at the request. What it has
+    /// begun to answer it has looked at.
+    fn refuse(self, code: Code, listener: &mut impl Listener<T>) {
+        let Self { held, order, answered, .. } = self;
+        let ending = if answered { Ending::Reset(code, order) } else { Ending::Refused(order) };
+        listener.ended(held, ending);
     }
 }
 

@@ -202,6 +202,9 @@ impl Listener<(u32, Call)> for Ear {
     }
 
     fn ended(&mut self, (number, mut call): (u32, Call), ending: Ending) {
+        if let Ending::Refused(order) = &ending {
+            assert!(!order.is_empty(), "what is given back can be sent again");
+        }
         if call.outcome.is_none() {
             let ended = match ending {
                 Ending::Complete => call.exchange.complete(&mut |_| {}),

@@ -335,6 +335,51 @@ fn a_server_that_leaves_gives_back_what_it_has_not_looked_at() {
 }
 
 #[test]
+fn a_server_that_leaves_gives_back_nothing_that_it_has_begun_to_answer() {
+    let mut client = client(&["a", "b"]);
+    let _: u32 = client.open(order(&vec![b'x'; 100_000]), "half");
+    let mut said = Vec::new();
+    settings(&mut said, &[]);
+    // Of a request that was written whole nothing is left to give back, of the other there is.
+    for stream in [1, 5] {
+        start_response(&mut said, stream, 200, &EVENTS, Last::No);
+    }
+    push_frame(&mut said, Kind::Goaway, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 11]);
+    let (half, small) = (order(&vec![b'x'; 100_000]).len(), order(b"{}").len());
+    let expected = [
+        "a 200 EventStream".to_owned(),
+        "half 200 EventStream".to_owned(),
+        "a Reset(ENHANCE_YOUR_CALM, 0)".to_owned(),
+        format!("b Refused({small})"),
+        format!("half Reset(ENHANCE_YOUR_CALM, {half})"),
+    ];
+    assert_eq!(heard(&mut client, &said), (expected.to_vec(), Ok(())));
+}
+
+#[test]
+fn what_was_written_is_not_kept_while_more_waits() {
+    const SIZE: usize = 8 << 20;
+    let mut client = client(&[]);
+    let mut said = Vec::new();
+    settings(&mut said, &[(4, WINDOW_MAX)]);
+    push_frame(&mut said, Kind::WindowUpdate, 0, 0, &(1_u32 << 30).to_be_bytes());
+    assert_eq!(heard(&mut client, &said).1, Ok(()));
+    let whole = order(&vec![b'x'; SIZE]);
+    let _: u32 = client.open(whole, "large");
+    let mut written = 0;
+    while !client.unsent().is_empty() {
+        assert_eq!(client.departed(), None);
+        assert!(client.out.len() < 2 * OUT_MAX + 2 * FRAME_MAX, "{}", client.out.len());
+        // A socket that takes a little at a time.
+        let count = client.unsent().len().min(10_000);
+        client.wrote(count);
+        written += count;
+    }
+    assert!(written > SIZE);
+    assert_eq!(client.departed().copied(), Some("large"));
+}
+
+#[test]
 fn a_stream_that_is_refused_can_be_sent_again_and_one_that_is_reset_cannot() {
     let mut client = client(&["a", "b", "c", "d"]);
     let mut said = Vec::new();
