@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 use infermark_peers::View;
-use infermark_scenario::settings::{Form, Group, SETTINGS, Setting};
+use infermark_scenario::settings::{Form, Group, HTTP2, SETTINGS, Setting};
 use infermark_scenario::{Given, nearest};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
@@ -18,6 +18,27 @@ use crate::{
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
+    with_http1(commands())
+}
+
+/// Gives every command that takes `--http2` its plain opposite.
+fn with_http1(command: Command) -> Command {
+    let takes = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+    let (chooses, resumes) = (takes(HTTP2.key), takes("resume"));
+    let command = command.mut_subcommands(with_http1);
+    if !chooses {
+        return command;
+    }
+    let arg = Arg::new(HTTP1)
+        .long(HTTP1)
+        .action(ArgAction::SetTrue)
+        .conflicts_with(HTTP2.key)
+        .help_heading(HTTP2.group.title())
+        .help("Speak HTTP/1.1, whatever a variable or a file says: `--http2=no`");
+    command.arg(if resumes { arg.conflicts_with("resume") } else { arg })
+}
+
+fn commands() -> Command {
     Command::new("infermark")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Measures LLM inference servers, and says how far the numbers can be trusted")
@@ -182,6 +203,9 @@ pub(crate) fn given(
             let values = matches.get_many::<String>(setting.key).into_iter().flatten();
             given.extend(values.map(|text| Given::flag(setting, text)));
         }
+        if *setting == &HTTP2 && matches.get_flag(HTTP1) {
+            given.push(Given::flag(setting, "no"));
+        }
         // An empty variable is one that was unset in passing.
         if let Some(text) = std::env::var_os(setting.env).filter(|text| !text.is_empty()) {
             let text = text.into_string().map_err(|_| {
@@ -192,6 +216,9 @@ pub(crate) fn given(
     }
     Ok(given)
 }
+
+/// The opposite of `--http2`.
+const HTTP1: &str = "http1";
 
 /// What the names of our variables begin with.
 const PREFIX: &str = "INFERMARK_";

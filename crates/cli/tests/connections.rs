@@ -183,6 +183,27 @@ fn a_variable_that_is_nearly_ours_is_warned_of() {
 }
 
 #[test]
+fn http_1_can_be_asked_for_by_name_against_a_variable() {
+    let dir = fresh();
+    let served = Served::start(&[]);
+    let asked = |more: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_infermark"))
+            .args([&["run", &served.url, "--requests=4", "--format=json"], more].concat())
+            .env("INFERMARK_HTTP2", "yes")
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let result = json(&asked(&["--http1"]));
+    assert_eq!(result["target"]["http"], "1.1", "{result:#}");
+    assert_eq!(result["points"][0]["counts"]["success"], 4, "{result:#}");
+    // The server speaks nothing else, which is said before the load.
+    assert_eq!(asked(&[]).status.code(), Some(5));
+    assert_eq!(asked(&["--http1", "--http2"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_session_keeps_its_connection_and_another_has_its_own() {
     let dir = fresh();
     let served = Served::start(&[]);

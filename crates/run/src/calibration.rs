@@ -6,12 +6,13 @@
 use infermark_measure::Point;
 use infermark_measure::region::{Burden, Region, Regions};
 use infermark_scenario::intent::{Load, RateCurve, Scenario, Target};
-use infermark_terms::{Caveat, CaveatCode, Trust};
+use infermark_terms::{Caveat, CaveatCode, HttpVersion, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 use crate::environment::cpus;
 use crate::load::{in_flight_max, shards};
+use crate::target::version;
 
 /// What to do about a load that lies outside.
 pub const OUTSIDE_HINT: &str = "give the generator more cores and `--threads`, or share the load \
@@ -27,8 +28,12 @@ pub(crate) struct Calibrated {
 }
 
 impl Calibrated {
-    /// Takes what concerns this scenario; nothing if its wire was not calibrated.
+    /// Takes what concerns this scenario; nothing if its wire was not calibrated, as HTTP/2 never
+    /// is.
     pub(crate) fn of(scenario: &Scenario, regions: &Regions) -> Result<Option<Self>, RunError> {
+        if version(scenario) == HttpVersion::Http2 {
+            return Ok(None);
+        }
         let secure = matches!(&scenario.target, Target::Url(url) if url.starts_with("https:"));
         let region = if secure { regions.tls.as_ref() } else { Some(&regions.plain) };
         // The embedded engine takes a core of its own.
@@ -125,6 +130,8 @@ mod tests {
         let slots = [secure, threads, ("concurrency", "101")];
         assert!(said(&slots, &regions()).unwrap().starts_with("101 streams"));
         assert_eq!(said(&slots, &Regions { tls: None, ..regions() }), None);
+        // Over HTTP/2 nothing was calibrated.
+        assert_eq!(said(&[secure, threads, slots[2], ("http2", "yes")], &regions()), None);
         let rate = |rate| [plain, threads, ("rate", rate), ("requests", "10")];
         assert_eq!(said(&rate("1000/s"), &regions()), None);
         assert!(said(&rate("1001/s"), &regions()).unwrap().starts_with("1001 requests/s"));

@@ -23,7 +23,7 @@ use infermark_scenario::intent::{
 use infermark_schedule::{TurnsOf, most_shards, window};
 use infermark_sim::serve::Serving;
 use infermark_store::{RunFile, RunWriter};
-use infermark_terms::{Nanos, Shard, Stamp, Window};
+use infermark_terms::{HttpVersion, Nanos, Shard, Stamp, Window};
 use infermark_wire::{Api, Delivery};
 use infermark_workload::{Mix, Site, Tokenizer, Traces};
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ impl Session {
         let reached = target::reach(scenario, secrets)?;
         if reached.addresses().len() > 1 {
             // Requests take turns at the addresses, so a slow one may hold more than its share.
-            limits::make_room(in_flight_max(scenario), files_each(scenario) * 2)?;
+            limits::make_room(connections_max(scenario)?, files_each(scenario) * 2)?;
         }
         let learned = preflight::learn(scenario, &reached)?;
         Ok(Self { reached, learned, scenario: resolved.scenario.clone() })
@@ -283,7 +283,12 @@ fn calibrated(scenario: &Scenario, options: &Options<'_>) -> Result<Option<Calib
 fn claim(scenario: &Scenario) -> Result<u32, RunError> {
     // While its user thinks a session may hold its connection beside those in flight.
     let held = scenario.access.connections == Connections::PerSession;
-    limits::make_room(in_flight_max(scenario).filter(|_| !held), files_each(scenario))?;
+    let connections = connections_max(scenario)?;
+    limits::make_room(connections.filter(|_| !held), files_each(scenario))?;
+    if target::version(scenario) == HttpVersion::Http2 {
+        // A server may take fewer requests on a connection than we should like.
+        limits::make_room(None, files_each(scenario))?;
+    }
     shards(scenario)
 }
 
@@ -454,6 +459,19 @@ pub(crate) fn in_flight_max(scenario: &Scenario) -> Option<u32> {
     (slots.min(bound) < u32::MAX).then_some(slots.min(bound))
 }
 
+/// Returns the most connections that it takes to carry the load, where that is known. Over HTTP/2
+/// each thread fills its own, as far as the server lets it.
+fn connections_max(scenario: &Scenario) -> Result<Option<u32>, RunError> {
+    let shared = target::version(scenario) == HttpVersion::Http2
+        && scenario.access.connections == Connections::KeepAlive;
+    let Some(requests) = in_flight_max(scenario) else { return Ok(None) };
+    if !shared {
+        return Ok(Some(requests));
+    }
+    let threads = shards(scenario)?;
+    Ok(Some(threads * requests.div_ceil(threads).div_ceil(scenario.access.http2_streams)))
+}
+
 /// Returns how many threads carry the load.
 pub(crate) fn shards(scenario: &Scenario) -> Result<u32, RunError> {
     let slots = most_shards(&scenario.load, &scenario.bounds);
@@ -565,5 +583,33 @@ fn header(
         scenario: json!({ "values": resolved.values, "tags": resolved.tags }),
         plan: json!(plan),
         ..RunFile::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use infermark_scenario::settings::SETTINGS;
+    use infermark_scenario::{Given, resolve};
+    use infermark_terms::Seed;
+
+    use super::*;
+
+    #[test]
+    fn requests_that_share_connections_take_fewer_of_them() {
+        let most = |given: &[(&str, &str)]| {
+            let setting = |key: &str| SETTINGS.iter().find(|setting| setting.key == key).unwrap();
+            let load = [("target", "http://127.0.0.1:1"), ("threads", "2")];
+            let given = load.iter().chain(given);
+            let given = given.map(|(key, text)| Given::flag(setting(key), *text));
+            let resolved = resolve(given.collect(), Seed(1)).unwrap();
+            connections_max(&resolved.scenario).unwrap()
+        };
+        let (slots, two) = (("concurrency", "500"), ("http2", "yes"));
+        assert_eq!(most(&[slots]), Some(500));
+        // Two threads carry 250 each.
+        assert_eq!(most(&[slots, two]), Some(6));
+        assert_eq!(most(&[slots, two, ("http2_streams", "1")]), Some(500));
+        assert_eq!(most(&[slots, two, ("connections", "per-request")]), Some(500));
+        assert_eq!(most(&[("rate", "5/s"), ("duration", "10s"), two]), None);
     }
 }

@@ -179,6 +179,14 @@ pub(crate) fn revive(reached: &mut Reached, scenario: &Scenario) -> Result<(), R
     Ok(())
 }
 
+/// Returns which version of HTTP carries the load. The embedded engine speaks HTTP/1.1 only.
+pub(crate) fn version(scenario: &Scenario) -> HttpVersion {
+    match scenario.target {
+        Target::Url(_) => scenario.access.http,
+        Target::Sim(_) => HttpVersion::Http1,
+    }
+}
+
 /// Resolves where the target is.
 pub(crate) fn endpoint(
     scenario: &Scenario,
