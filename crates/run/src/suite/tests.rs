@@ -6,7 +6,7 @@ use infermark_drive::Stop;
 use infermark_measure::Verdict;
 use infermark_scenario::suite::parse_suite;
 use infermark_scenario::{Given, Resolved, resolve, settings};
-use infermark_terms::{Caveat, CaveatCode, Seed, Trust};
+use infermark_terms::{Seed, Trust};
 use serde_json::json;
 
 use super::*;
@@ -70,17 +70,8 @@ impl Rig for Trusted<'_> {
 
     fn take(&mut self, order: &Order) -> Result<Taken, RunError> {
         let mut taken = self.0.take(order)?;
-        let caveats = if rate(order).is_some_and(|rate| rate > self.2) {
-            vec![Caveat {
-                code: CaveatCode::Saturated,
-                lowers_to: Trust::Doubtful,
-                detail: String::new(),
-                hint: String::new(),
-            }]
-        } else {
-            Vec::new()
-        };
-        taken.point.trust = Verdict { verdict: self.1, caveats };
+        taken.point.saturated |= rate(order).is_some_and(|rate| rate > self.2);
+        taken.point.trust = Verdict { verdict: self.1, caveats: Vec::new() };
         Ok(taken)
     }
 }
