@@ -145,7 +145,7 @@ fn line(label: &str, cells: &[String; COLUMNS_SHOWN.len()], mark: &str) -> Strin
 }
 
 /// Writes the least trust of all points, and every doubt once, with the points that it is of.
-pub(crate) fn trust(page: &mut Page, dots: &[Dot<'_>]) {
+pub(crate) fn trust<'a>(page: &mut Page, dots: &[Dot<'a>]) {
     let worst = dots.iter().map(|dot| dot.trust.verdict).max().unwrap_or(Trust::Sound);
     let (tone, verdict) = match worst {
         Trust::Sound => (Tone::Good, "sound: nothing is known against these figures"),
@@ -154,18 +154,18 @@ pub(crate) fn trust(page: &mut Page, dots: &[Dot<'_>]) {
     };
     page.block("trust", tone, [verdict.to_owned()]);
     let mut codes: Vec<CaveatCode> = Vec::new();
-    let caveats = || dots.iter().flat_map(|d| d.trust.caveats.iter().map(move |c| (d, c)));
-    for (_, caveat) in caveats() {
+    for caveat in dots.iter().flat_map(|dot| &dot.trust.caveats) {
         if !codes.contains(&caveat.code) {
             codes.push(caveat.code);
         }
     }
     for code in codes {
-        let same: Vec<_> = caveats().filter(|(_, caveat)| caveat.code == code).collect();
-        let (dot, first) = same[0];
-        let others = match same.len() {
-            1 => String::new(),
-            n => format!(" (and {} like it)", n - 1),
+        let of = |dot: &Dot<'a>| dot.trust.caveats.iter().find(|caveat| caveat.code == code);
+        let mut same = dots.iter().filter_map(|dot| Some((dot, of(dot)?)));
+        let (dot, first) = same.next().expect("it is the code of some point's caveat");
+        let others = match same.count() {
+            0 => String::new(),
+            n => format!(" (and {n} like it)"),
         };
         let doubt = format!("{code:?}: at {}{others}: {}", dot.label, first.detail);
         page.block("", Tone::Plain, wrap(&doubt, ROOM));

@@ -739,12 +739,14 @@ fn a_study_stands_as_a_table_with_each_doubt_once() {
     let (calm, mut full) = (Run::open(300).point(), Run::open(300).point());
     full.saturated = true;
     full.trust.verdict = Trust::Doubtful;
-    full.trust.caveats = vec![Caveat {
+    let saturated = |detail: &str| Caveat {
         code: CaveatCode::Saturated,
         lowers_to: Trust::Doubtful,
-        detail: "completions fall behind".to_owned(),
+        detail: detail.to_owned(),
         hint: "lower the rate".to_owned(),
-    }];
+    };
+    // One point with the same doubt twice is no second one.
+    full.trust.caveats = vec![saturated("completions fall behind"), saturated("waits grow")];
     let dots = [
         ("rate 5/s", &calm, ""),
         ("rate 20/s", &calm, "knee"),

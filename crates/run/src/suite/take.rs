@@ -64,7 +64,7 @@ impl<'a, 'r> Bench<'a, 'r> {
                     points.extend(self.sweep(target, workload, *rates, changes)?);
                 }
                 Load::Peak { precision, changes } => {
-                    points.push(self.peak(target, workload, *precision, changes)?);
+                    points.extend(self.peak(target, workload, *precision, changes)?);
                 }
             }
         }
@@ -103,7 +103,8 @@ impl<'a, 'r> Bench<'a, 'r> {
     /// Searches for the highest rate at which the checks of the peak hold, and measures it. After
     /// `LoadGen`'s `FindPeakPerformance`, but from where the target is when it is asked for all at
     /// once: from there the rate is doubled while it holds or halved until it does, and then the
-    /// stretch between is halved.
+    /// stretch between is halved. Where nothing of that finished there is no rate to begin at, and
+    /// no peak.
     ///
     /// It is not the search for a capacity ([`crate::capacity`]): what holds here is a list of
     /// checks, which say yes or no of a trial of a given number of queries and not how far off it
@@ -114,7 +115,7 @@ impl<'a, 'r> Bench<'a, 'r> {
         workload: &'a Workload,
         precision: f64,
         changes: &Changes,
-    ) -> Result<Placed, RunError> {
+    ) -> Result<Option<Placed>, RunError> {
         let trial = [(&settings::REQUESTS, self.trial_requests().to_string())];
         let mut flood = over(changes, &trial);
         flood.retain(|(setting, _)| Step::Throughput.takes(setting));
@@ -138,9 +139,10 @@ impl<'a, 'r> Bench<'a, 'r> {
             }
             tried = short(between.next());
         }
-        let rate = format!("{}/s", between.low.or(between.high).unwrap_or_default().max(RATE_MIN));
+        let Some(found) = between.low.or(between.high) else { return Ok(None) };
+        let rate = format!("{}/s", found.max(RATE_MIN));
         let load = over(changes, &[Step::Rate(&rate).load()]);
-        self.take(target, workload, PEAK, &load, Early::Never)
+        self.take(target, workload, PEAK, &load, Early::Never).map(Some)
     }
 
     fn trial_requests(&self) -> u64 {

@@ -60,7 +60,7 @@ fn told(targets: &[(&str, &str)], reference: Option<&str>, length: Length) -> To
 }
 
 /// A study whose points are trusted so far, however busy this machine was, and saturated above a
-/// rate.
+/// rate; below 0 nothing finishes at all.
 struct Trusted<'a>(Study<'a>, Trust, f64);
 
 impl Rig for Trusted<'_> {
@@ -70,6 +70,9 @@ impl Rig for Trusted<'_> {
 
     fn take(&mut self, order: &Order) -> Result<Taken, RunError> {
         let mut taken = self.0.take(order)?;
+        if self.2 < 0.0 {
+            taken.point.rates = None;
+        }
         taken.point.saturated |= rate(order).is_some_and(|rate| rate > self.2);
         taken.point.trust = Verdict { verdict: self.1, caveats: Vec::new() };
         Ok(taken)
@@ -170,6 +173,21 @@ fn what_the_user_says_takes_the_place_of_what_the_suite_says() {
 }
 
 #[test]
+fn what_a_suite_says_of_quickness_takes_the_place_of_what_is_cut_short_otherwise() {
+    let text = SUITE
+        .replace("{concurrency: 4}", "{concurrency: 4, duration: 1m}, {throughput: yes}")
+        .replace("workloads:", "quick: {duration: 5s, drain: 2m, warmup: 1s}\nworkloads:");
+    let told = Told { text, ..told(&[], None, Length::Quick) };
+    let suite = parse_suite(Path::new("small.yaml"), &told.text).unwrap();
+    let base = resolve(vec![Given::flag(&settings::TARGET, ENGINE)], Seed(3)).unwrap();
+    for resolved in scenarios(&base, &suite, &told).unwrap() {
+        let bounds = resolved.scenario.bounds;
+        let spans = [bounds.duration, Some(bounds.drain), Some(bounds.warmup)];
+        assert_eq!(spans.map(|span| span.unwrap().as_secs_f64()), [5.0, 120.0, 1.0]);
+    }
+}
+
+#[test]
 fn what_the_user_says_instead_of_a_load_or_a_quick_setting_is_told_too() {
     let text = SUITE.replace("{concurrency: 4}", "{concurrency: 4, stream: yes}");
     let text = text.replace("workloads:", "quick: {tokenizer: none}\nworkloads:");
@@ -236,6 +254,20 @@ fn a_search_ends_at_the_highest_rate_that_holds() {
     let (hard, rates) = peak("1ns", f64::INFINITY);
     assert_ne!(hard.lines[0].verdict, Passed::Pass);
     assert!(rates.windows(2).all(|pair| pair[1] < pair[0]), "{rates:?}");
+}
+
+#[test]
+fn where_nothing_finishes_no_peak_is_asked_for_and_its_lines_stay_undecided() {
+    let text = "suite: p\ntitle: P\nscenario: {input_tokens: 16, output_tokens: 4}\n\
+                workloads:\n  - name: w\n    loads: [{peak: 50%, requests: 10}]\n    \
+                checks:\n      - {name: within, slo: 'e2e:max<=1s', at: peak}\n";
+    let told = Told { text: text.to_owned(), ..told(&[], None, Length::Quick) };
+    let (validation, points) = outcome_up_to(-1.0, &told, &[], Trust::Sound);
+    let labels: Vec<_> = points.iter().map(|point| &point["label"]).collect();
+    assert_eq!(labels, ["search at throughput"]);
+    let line = &validation.lines[0];
+    assert_eq!((line.verdict, line.load.as_deref()), (Passed::Undecided, None));
+    assert_eq!(line.detail.as_deref(), Some("no such point was measured"));
 }
 
 #[test]
