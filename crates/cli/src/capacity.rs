@@ -84,8 +84,8 @@ pub(crate) fn command() -> Command {
                 .value_parser(length)
                 .help_heading(Group::Bounds.title())
                 .help(
-                    "How long all runs together may last, such as `5m`; the result is then as \
-                     near as they came, and says what the rest would take",
+                    "About how long all runs together may last, such as `5m`; the result is then \
+                     as near as they came, and says what the rest would take where that is known",
                 ),
         )
         .arg(scenario_file())
@@ -220,8 +220,12 @@ fn left(found: &Capacity) -> Vec<String> {
         Reached::Limit => "it ended at its limit of runs, before the ends were as near as asked",
         Reached::Time => "it ended at --max-duration, before the ends were as near as asked",
         Reached::Everything => "no higher load was tried",
+        Reached::Client => "it ended since run after run the client was the limit, not the target",
         Reached::Plateau | Reached::Precision | Reached::Nothing => return Vec::new(),
     };
+    let carried = found.carried.map(|most| {
+        format!("no more than about {} requests/s got through from here", short(most, 3))
+    });
     let line = found.estimate_ci95.map(|[low, high]| {
         let (low, high, unit) = (short(low, 3), short(high, 3), unit(found.axis));
         format!("all runs together put it between {low} and {high} {unit} (95 %)")
@@ -231,7 +235,7 @@ fn left(found: &Capacity) -> Vec<String> {
         format!("every run up to {low} {unit} looks met, and every one from {high} on missed")
     });
     let missing = found.missing.map(|missing| format!("to be as near takes {}", cost(missing)));
-    [Some(why.to_owned()), line, clear, missing].into_iter().flatten().collect()
+    [Some(why.to_owned()), carried, line, clear, missing].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -260,6 +264,7 @@ mod tests {
             estimate_ci95: Some([4.12, 4.24]),
             clear: None,
             plateau: None,
+            carried: None,
             binds: Some(Binding::Bound(bound("ttft:p99<=200ms"))),
             undecided: Vec::new(),
             confidence: 0.95,
@@ -309,6 +314,26 @@ mod tests {
         );
         assert!(length("5m").is_ok() && length("0s").is_err());
         assert!(length("5").unwrap_err().contains("for seconds write `5s`"));
+    }
+
+    #[test]
+    fn where_the_client_was_the_limit_it_says_how_much_that_carries() {
+        let told = Capacity {
+            reached: Reached::Client,
+            carried: Some(812.34),
+            met: Some(500.0),
+            missed: None,
+            estimate_ci95: None,
+            ..found()
+        };
+        assert_eq!(
+            sentences(&told)[..3],
+            [
+                "at least 500 requests/s: the objective is met there",
+                "it ended since run after run the client was the limit, not the target",
+                "no more than about 812 requests/s got through from here",
+            ]
+        );
     }
 
     #[test]

@@ -26,7 +26,13 @@ pub(crate) struct Sample {
     /// Ascending. The lowest bits of each hold the batch of its request.
     entries: Vec<u64>,
     batches: Batches,
+    /// What the observations are worth for the share up to each of [`GIVEN`].
+    worths: [u64; GIVEN.len()],
 }
+
+/// All percentiles, ascending.
+const GIVEN: [Percentile; 5] =
+    [Percentile::P50, Percentile::P90, Percentile::P95, Percentile::P99, Percentile::P999];
 
 impl Sample {
     /// Takes the observations in the order in which their requests were due; nothing without any.
@@ -39,7 +45,12 @@ impl Sample {
             *value = (*value).min(NANOS_MAX) << BATCH_BITS | u64::from(batch);
         }
         in_order.sort_unstable();
-        (count > 0).then_some(Self { entries: in_order, batches })
+        if count == 0 {
+            return None;
+        }
+        let mut sample = Self { entries: in_order, batches, worths: [count as u64; GIVEN.len()] };
+        sample.worths = sample.worths_of_shares(GIVEN.map(|p| sample.within(sample.percentile(p))));
+        Some(sample)
     }
 
     fn at_rank(&self, rank: u64) -> u64 {
@@ -51,34 +62,50 @@ impl Sample {
         self.entries.partition_point(|entry| entry >> BATCH_BITS <= nanos)
     }
 
-    /// Returns what the observations are worth for this percentile, where it is the value that the
-    /// first `count` do not exceed.
-    fn worth(&self, percentile: Percentile, count: usize) -> u64 {
-        let own = self.worth_of_share(count);
+    /// Returns what the observations are worth for this percentile.
+    fn worth(&self, percentile: Percentile) -> u64 {
+        self.capped(percentile, self.worths[percentile as usize])
+    }
+
+    /// Returns what they are worth for a percentile, where they are worth so much for the share up
+    /// to it.
+    fn capped(&self, percentile: Percentile, own: u64) -> u64 {
         if percentile.permille() <= Percentile::P95.permille() {
             return own;
         }
-        own.min(self.worth_of_share(self.within(self.percentile(Percentile::P95))))
+        own.min(self.worths[Percentile::P95 as usize])
     }
 
-    /// Returns what the observations are worth for the share that the first `count` are. Too few to
-    /// tell are taken for independent.
-    fn worth_of_share(&self, count: usize) -> u64 {
+    /// Returns what the observations are worth for the shares that the first so many are, given in
+    /// ascending order. Too few to tell are taken for independent.
+    fn worths_of_shares<const N: usize>(&self, counts: [usize; N]) -> [u64; N] {
         if self.size() < REQUESTS_MIN {
-            return self.size();
+            return [self.size(); N];
         }
-        let mut batches = Batches::default();
-        for (index, entry) in self.entries.iter().enumerate() {
-            batches.add((entry & BATCH_MASK) as u8, u128::from(index < count), 1);
-        }
-        batches.effective_size(self.size())
+        let (mut seen, mut of_batch) = (0, [0_u64; BATCHES]);
+        let mut first = |count: usize| {
+            for entry in &self.entries[seen..count] {
+                of_batch[(entry & BATCH_MASK) as usize] += 1;
+            }
+            seen = count;
+            of_batch
+        };
+        let parts = counts.map(&mut first);
+        let whole = first(self.entries.len());
+        parts.map(|part| {
+            let mut batches = Batches::default();
+            for (batch, (part, whole)) in (0..).zip(part.into_iter().zip(whole)) {
+                batches.add(batch, u128::from(part), whole);
+            }
+            batches.effective_size(self.size())
+        })
     }
 
     /// Returns the percentile's interval of ranks in a sample of the worth of this one, as ranks
     /// in this one: rounded outwards.
     fn ranks(&self, percentile: Percentile) -> [Option<u64>; 2] {
         let size = self.size();
-        let worth = self.worth(percentile, self.within(self.percentile(percentile)));
+        let worth = self.worth(percentile);
         let lower = percentile.lower_rank(worth).map(|rank| (rank * size / worth).max(1));
         let upper = percentile.upper_rank(worth).map(|rank| (rank * size).div_ceil(worth));
         [lower, upper]
@@ -117,7 +144,8 @@ impl Distribution for Sample {
 
     fn more_to_decide(&self, percentile: Percentile, limit: u64) -> Option<u64> {
         let within = self.within(limit);
-        let (size, worth) = (self.size(), self.worth(percentile, within));
+        let [own] = self.worths_of_shares([within]);
+        let (size, worth) = (self.size(), self.capped(percentile, own));
         let exceeding = (size - within as u64) as f64 * worth as f64 / size as f64;
         let more = percentile.more_to_decide(worth, exceeding.round() as u64)?;
         Some((more as f64 * size as f64 / worth as f64).ceil() as u64)
@@ -225,6 +253,22 @@ mod tests {
             });
             assert!((184..=197).contains(&found), "{percentile:?}: {found} of 200");
         }
+    }
+
+    #[test]
+    fn what_a_sample_is_worth_is_the_same_for_all_shares_at_once_and_one_by_one() {
+        let mut noise = Noise::new(5);
+        let sample = Sample::new(sojourns(&mut noise, 0.6, 4000)).unwrap();
+        let each = GIVEN.map(|p| {
+            let share = sample.within(sample.percentile(p));
+            let mut batches = Batches::default();
+            for (index, entry) in sample.entries.iter().enumerate() {
+                batches.add((entry & BATCH_MASK) as u8, u128::from(index < share), 1);
+            }
+            batches.effective_size(4000)
+        });
+        assert_eq!(sample.worths, each);
+        assert!(each[0] < 4000, "neighbours resemble each other: {each:?}");
     }
 
     #[test]

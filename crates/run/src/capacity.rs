@@ -67,7 +67,8 @@ pub struct CapacityPlan {
     pub requests: u64,
     /// The most runs.
     pub runs_max: u32,
-    /// The longest that all runs together may last, in seconds; absent where nothing bounds them.
+    /// The longest that all runs together may last, in seconds, about: how long the idle run and
+    /// the one as fast as it goes take is not known before. Absent where nothing bounds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_max: Option<f64>,
 }
@@ -104,6 +105,9 @@ pub struct Capacity {
     /// Where throughput stops rising, of a closed loop that no load breaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plateau: Option<Plateau>,
+    /// The most requests a second that were answered; of a search that the client ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<f64>,
     /// What gives way first.
     pub binds: Option<Binding>,
     /// Bounds of which the runs up to the highest load that meets the others cannot tell.
@@ -174,6 +178,8 @@ pub enum Reached {
     Limit,
     /// Another run would have lasted longer than was allowed.
     Time,
+    /// The client sends no more: run after run it, and not the target, was the limit.
+    Client,
 }
 
 /// How far a search is.
@@ -237,6 +243,10 @@ const SLOTS_STEP: f64 = 2.0;
 const REQUESTS_PER_SLOT: f64 = 16.0;
 /// A run that there is not so much room for, as a share of its requests, is not begun.
 const ROOM_MIN: f64 = 0.5;
+/// Of so many runs in a row each shows that the client was the limit, and so many beyond all doubt:
+/// then more of them would not tell anything else.
+const CLIENT_RUNS: usize = 5;
+const CLIENT_VOID: usize = 3;
 /// The warm-up: so many times the E2E of the run before, and for rates at least this share of the
 /// run's length.
 const WARMUP_E2ES: f64 = 2.0;
@@ -301,7 +311,6 @@ pub fn capacity(
         requests: 0,
         seconds: 0.0,
         e2e: 0.0,
-        pace: 0.0,
         turns: 1.0,
         range: [1.0, CONCURRENCY_MAX],
         rig,
@@ -333,10 +342,8 @@ struct Search<'a> {
     runs: u32,
     requests: u64,
     seconds: f64,
-    /// Mean E2E of the last run that had any, in seconds, and how many requests were answered a
-    /// second.
+    /// Mean E2E of the last run that had any, in seconds.
     e2e: f64,
-    pace: f64,
     /// How many requests come of an arrival: a session's turns.
     turns: f64,
     /// The least and the greatest load that is tried.
@@ -394,13 +401,31 @@ impl Search<'_> {
             ((Some(met), None), ..) if self.beyond().is_some_and(|beyond| beyond.is_all(met)) => {
                 Some(Reached::Plateau)
             }
+            _ if self.is_the_clients_limit() => Some(Reached::Client),
             _ if self.runs >= self.plan.runs_max => Some(Reached::Limit),
             _ => None,
         }
     }
 
-    /// Decides on the next run: a step up or down while all runs look alike, then one that decides.
+    /// Says whether the last runs show no more than what the client can send.
+    fn is_the_clients_limit(&self) -> bool {
+        let Some(last) = self.evidence.last_chunk::<CLIENT_RUNS>() else { return false };
+        let void = last.iter().filter(|one| one.strain == Trust::Void).count();
+        void >= CLIENT_VOID && last.iter().all(|one| one.strain != Trust::Sound)
+    }
+
+    /// Decides on the next run.
     fn next(&self) -> Next {
+        let next = self.aimed();
+        let least = match self.plan.axis {
+            LoadAxis::Rate => 0,
+            LoadAxis::Concurrency => (REQUESTS_PER_SLOT * next.load.round()) as u64,
+        };
+        Next { requests: next.requests.max(least), ..next }
+    }
+
+    /// Returns a step up or down while all runs look alike, then a run that decides.
+    fn aimed(&self) -> Next {
         let [bottom, top] = self.range;
         let step = match self.plan.axis {
             LoadAxis::Rate => RATE_STEP,
@@ -508,7 +533,11 @@ impl Search<'_> {
                 LoadAxis::Rate => middle,
                 LoadAxis::Concurrency => middle.round().clamp(floor + 1.0, ceiling - 1.0),
             };
-            return Next { load, requests: self.requests_min, forecast: None };
+            return Next {
+                load,
+                requests: self.requests_min,
+                forecast: self.halvings([floor, ceiling]),
+            };
         }
         let beside = match self.plan.axis {
             LoadAxis::Rate => floor * self.half(),
@@ -530,6 +559,22 @@ impl Search<'_> {
         Next { load: load.max(self.range[0]), requests, forecast: None }
     }
 
+    /// Returns what halving an open stretch of a closed loop takes until its ends are near, and the
+    /// runs there.
+    fn halvings(&self, [low, high]: [f64; 2]) -> Option<Forecast> {
+        if self.plan.axis == LoadAxis::Rate {
+            return None;
+        }
+        let near = (1.0 + self.plan.precision.max(1.0 / low)).ln();
+        let runs = ((high / low).ln() / near).log2().ceil().max(1.0);
+        let each = (self.requests_min as f64).max(REQUESTS_PER_SLOT * high);
+        let missing = Missing {
+            requests: (runs * each) as u64,
+            seconds: runs * each / self.pace_at((low * high).sqrt()),
+        };
+        Some(Forecast { between: [low, high], missing })
+    }
+
     /// Returns the longest run at each load.
     fn standing(&self) -> impl Iterator<Item = &Evidence> {
         let outdone = |at: usize| {
@@ -548,9 +593,13 @@ impl Search<'_> {
 
     /// Returns the runs that are long enough to count.
     fn counted(&self) -> impl Iterator<Item = &Evidence> {
-        let longest = self.evidence.iter().map(|one| one.requests).max().unwrap_or_default();
-        let least = longest as f64 * LENGTH_MIN;
+        let least = self.counted_min();
         self.evidence.iter().filter(move |one| one.requests as f64 >= least)
+    }
+
+    /// Returns the least length that counts.
+    fn counted_min(&self) -> f64 {
+        self.longest() * LENGTH_MIN
     }
 
     fn longest(&self) -> f64 {
@@ -602,7 +651,7 @@ impl Search<'_> {
     fn ends(&self) -> (Option<f64>, Option<f64>) {
         match self.line() {
             Some(line) => ends_by_line(line, self.counted(), self.too_much()),
-            None => self.ends_by_verdict(),
+            None => ends_by_verdict(self.standing()),
         }
     }
 
@@ -610,20 +659,12 @@ impl Search<'_> {
     /// the line says there. While it says nothing yet, the verdicts of single runs do, as far as
     /// they agree with it: near saturation short runs look better than they should.
     fn known_ends(&self) -> (Option<f64>, Option<f64>) {
-        let (met, missed) = self.ends_by_verdict();
+        let (met, missed) = ends_by_verdict(self.standing());
         let Some(line) = self.line() else { return (met, missed) };
         let (low, high) = ends_by_line(line, self.evidence.iter(), self.plainly_too_much());
         let root = line.root().map(f64::exp);
         let low = low.or(met.filter(|met| root.is_some_and(|root| *met < root)));
         (low, high.or(missed.filter(|missed| root.is_some_and(|root| root < *missed))))
-    }
-
-    fn ends_by_verdict(&self) -> (Option<f64>, Option<f64>) {
-        let of = |wanted| self.standing().filter(move |one| one.verdict() == wanted);
-        let missed = of(Decision::Missed).map(|one| one.load).min_by(f64::total_cmp);
-        let met = of(Decision::Met).map(|one| one.load);
-        let met = met.filter(|load| missed.is_none_or(|missed| *load < missed));
-        (met.max_by(f64::total_cmp), missed)
     }
 
     fn is_near(&self, low: f64, high: f64) -> bool {
@@ -650,11 +691,18 @@ impl Search<'_> {
         self.evidence.len().is_multiple_of(2)
     }
 
-    /// Returns how many requests a second a load is about.
+    /// Returns how many requests a second a load is about. That of more slots than were tried is a
+    /// guess, which is too high beyond the plateau.
     fn pace_at(&self, load: f64) -> f64 {
         match self.plan.axis {
             LoadAxis::Rate => load * self.turns,
-            LoadAxis::Concurrency => self.pace,
+            LoadAxis::Concurrency => {
+                let away = |one: &Evidence| (one.load / load).ln().abs();
+                let answered = self.evidence.iter().filter(|one| one.pace > 0.0);
+                let nearest = answered.min_by(|a, b| away(a).total_cmp(&away(b)));
+                // Before there is any, each slot does what an idle target's only one does.
+                load * nearest.map_or(1.0 / self.e2e, |one| one.pace / one.load)
+            }
         }
     }
 
@@ -678,7 +726,6 @@ impl Search<'_> {
             LoadAxis::Concurrency => {
                 let slots = load.round();
                 let change = (&settings::CONCURRENCY, slots.to_string());
-                let requests = requests.max((REQUESTS_PER_SLOT * slots) as u64);
                 (slots, format!("{slots} slots"), change, requests, Early::Never)
             }
         };
@@ -708,7 +755,6 @@ impl Search<'_> {
         self.requests += requests_of(&taken.point);
         self.seconds += taken.point.window.whole_run.map_or(0.0, |whole| whole.end_s);
         self.e2e = taken.point.latency.e2e_ms.map_or(self.e2e, |e2e| e2e.mean / 1e3);
-        self.pace = pace(&taken);
         Ok(taken)
     }
 
@@ -726,17 +772,23 @@ impl Search<'_> {
             Reached::Everything | Reached::Plateau => (looks.0, None),
             Reached::Precision => self.ends(),
             Reached::Limit | Reached::Time => self.known_ends(),
+            Reached::Client => {
+                ends_by_verdict(self.standing().filter(|one| one.strain == Trust::Sound))
+            }
         };
+        let is_clients = reached == Reached::Client;
         let is_early = matches!(reached, Reached::Limit | Reached::Time);
         let beyond = self.beyond().filter(|_| reached == Reached::Plateau);
         let breaks = beyond.and_then(|beyond| beyond.breaks);
-        let (estimate, estimate_ci95) = self.estimate([met, missed]);
+        let (estimate, estimate_ci95) =
+            if is_clients { (None, None) } else { self.estimate([met, missed]) };
         let first =
             self.evidence.iter().filter(|one| missed.is_some_and(|missed| one.is_at(missed)));
         // The figures of one run at that load may still look met: it is the line that says no.
         let first = first.max_by_key(|one| one.looks_missed());
         let up_to: Vec<_> =
             self.evidence.iter().filter(|one| met.is_some_and(|met| one.load <= met)).collect();
+        let rests_on: Vec<_> = self.resting_on([met, missed], reached).collect();
         Capacity {
             axis: self.plan.axis,
             met,
@@ -752,8 +804,9 @@ impl Search<'_> {
             runs: self.runs,
             requests: self.requests,
             missing: missing.filter(|_| is_early),
-            trust: self.resting_on([met, missed]).map(|one| one.trust).max(),
-            rests_on: self.resting_on([met, missed]).map(|one| one.place).collect(),
+            carried: is_clients.then(|| rounded(self.most_answered())),
+            trust: rests_on.iter().map(|one| one.trust).max(),
+            rests_on: rests_on.iter().map(|one| one.place).collect(),
         }
     }
 
@@ -767,13 +820,45 @@ impl Search<'_> {
         (root.map(f64::exp), root.zip(reach).map(|(root, reach)| between(root, reach)))
     }
 
-    /// Returns the runs that these ends rest on: all that the line goes through, or else those at
-    /// the ends.
-    fn resting_on(&self, ends: [Option<f64>; 2]) -> impl Iterator<Item = &Evidence> {
-        let line = self.line().is_some();
-        let is_at_end = move |one: &Evidence| ends.iter().flatten().any(|end| one.is_at(*end));
-        self.counted().filter(move |one| line || is_at_end(one))
+    /// Returns how many requests a second were answered at most.
+    fn most_answered(&self) -> f64 {
+        self.evidence.iter().map(|one| one.pace).fold(0.0, f64::max)
     }
+
+    /// Returns the runs that a result with these ends rests on: all that the line goes through, and
+    /// those at the ends; where the client is what was found, all that say so.
+    fn resting_on(
+        &self,
+        ends: [Option<f64>; 2],
+        reached: Reached,
+    ) -> impl Iterator<Item = &Evidence> {
+        let least = if self.line().is_some() { self.counted_min() } else { f64::INFINITY };
+        let is_at_end = move |one: &Evidence| ends.iter().flatten().any(|end| one.is_at(*end));
+        let tells = move |one: &Evidence| {
+            if reached == Reached::Client {
+                one.strain != Trust::Sound
+            } else {
+                one.requests as f64 >= least
+            }
+        };
+        self.evidence.iter().filter(move |one| tells(one) || is_at_end(one))
+    }
+}
+
+/// Returns the ends among these runs by the verdict of each alone.
+fn ends_by_verdict<'a>(runs: impl Iterator<Item = &'a Evidence>) -> (Option<f64>, Option<f64>) {
+    let (mut met, mut missed) = (Vec::new(), Vec::new());
+    for one in runs {
+        match one.verdict() {
+            Decision::Met => met.push(one.load),
+            Decision::Missed => missed.push(one.load),
+            Decision::Undecided => {}
+        }
+    }
+    let missed = missed.into_iter().min_by(f64::total_cmp);
+    let met = met.into_iter();
+    let met = met.filter(|load| missed.is_none_or(|missed| *load < missed));
+    (met.max_by(f64::total_cmp), missed)
 }
 
 /// Returns the ends among the loads of these runs, by the line.

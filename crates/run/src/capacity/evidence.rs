@@ -6,7 +6,7 @@ use infermark_terms::slo::{Bound, Level, Side, Slo, Statistic, Subject};
 
 use super::Binding;
 use super::line::{Kind, Sight};
-use super::trust::concerning;
+use super::trust::{concerning, strain};
 use crate::study::Taken;
 use crate::sweep::arrivals;
 
@@ -33,6 +33,8 @@ pub(super) struct Evidence {
     pub(super) rulings: Vec<Ruling>,
     /// How far the run can be trusted in what the search needs of it.
     pub(super) trust: Trust,
+    /// How far it can be trusted not to show the client's limit in place of the target's.
+    pub(super) strain: Trust,
 }
 
 /// What is plain without a line.
@@ -78,6 +80,7 @@ impl Evidence {
             binds: given_way.or(nearest.map(|(_, bound)| Binding::Bound(bound))),
             plain: if given_way.is_some() { Plain::TooMuch } else { Plain::Open },
             trust: concerning(&taken.point).verdict,
+            strain: strain(&taken.point),
             rulings,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A closed loop asks no more than is answered, so it never saturates: past the plateau each
 //! further slot only waits, and what it waits for the others grows in a straight line (Little's
-//! law: slots = throughput × E2E, with the throughput constant). So from two runs there one can
+//! law: slots = throughput × E2E, with the throughput constant). So from the runs there one can
 //! tell at how many slots a latency would reach its limit. Where that is far off, or nothing
 //! grows, more doubling buys nothing: the objective holds wherever the server gives more.
 
@@ -41,7 +41,8 @@ impl Beyond {
         }
         let first = runs.iter().find(|run| run.pace * (1.0 + GAIN_MIN) >= greatest)?;
         let plateau = Plateau { from: first.load, requests_per_s: greatest };
-        Some(Self { plateau, breaks: breaks(runs[runs.len() - 2], last) })
+        let flat: Vec<_> = runs.iter().filter(|run| run.load >= first.load).copied().collect();
+        Some(Self { plateau, breaks: breaks(&flat, last.load) })
     }
 
     /// Says whether no bound gives way within reach.
@@ -50,15 +51,28 @@ impl Beyond {
     }
 }
 
-/// Returns the first bound that the straight lines through two runs take to its limit, and where.
-fn breaks(one: &Evidence, other: &Evidence) -> Option<(f64, Binding)> {
-    let lines = one.levels.iter().filter_map(|&(bound, before)| {
-        let (_, value) = *other.levels.iter().find(|level| level.0 == bound)?;
-        let steps = left(bound, value) / (left(bound, before) - left(bound, value));
-        let slots = other.load + steps * (other.load - one.load);
-        (steps.is_finite() && steps >= 0.0).then_some((slots, Binding::Bound(bound)))
+/// Returns the first bound that the straight line through these runs takes to its limit, and where:
+/// at the last load at the earliest, since there it is still met.
+fn breaks(runs: &[&Evidence], last: f64) -> Option<(f64, Binding)> {
+    let bounds = runs.last()?.levels.iter().map(|level| level.0);
+    let lines = bounds.filter_map(|bound| {
+        let seen = runs.iter().filter_map(|run| {
+            let (_, value) = *run.levels.iter().find(|level| level.0 == bound)?;
+            Some((run.load, left(bound, value)))
+        });
+        let slots = crossing(&seen.collect::<Vec<_>>())?;
+        Some((slots.max(last), Binding::Bound(bound)))
     });
     lines.min_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// Returns where the least-squares line through these falls to 0; nothing where it does not fall.
+fn crossing(seen: &[(f64, f64)]) -> Option<f64> {
+    let mean = |of: fn(&(f64, f64)) -> f64| seen.iter().map(of).sum::<f64>() / seen.len() as f64;
+    let (middle, height) = (mean(|one| one.0), mean(|one| one.1));
+    let spread: f64 = seen.iter().map(|one| (one.0 - middle).powi(2)).sum();
+    let falls: f64 = seen.iter().map(|one| (one.0 - middle) * (height - one.1)).sum();
+    (falls > 0.0).then(|| middle + height * spread / falls)
 }
 
 /// Returns how much is left of a bound.

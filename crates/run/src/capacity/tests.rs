@@ -161,9 +161,7 @@ fn a_search_that_may_not_last_longer_says_what_it_knows_and_what_is_missing() {
         let rate = plan(LoadAxis::Rate);
         let told = CapacityPlan { seconds_max: Some(600.0), precision: 0.01, ..rate };
         let found = capacity(&mut rig, &told, &|_| ()).unwrap();
-        let points = rig.into_points();
-        let lasted = |one: &Predicted| one.point.window.whole_run.unwrap().end_s;
-        let seconds: f64 = points.iter().map(lasted).sum();
+        let seconds = lasted(&rig.into_points());
         assert!((300.0..=620.0).contains(&seconds), "{seconds}");
         assert_eq!(found.reached, Reached::Time, "{found:?}");
         let Missing { requests, seconds } = found.missing.unwrap();
@@ -211,6 +209,130 @@ fn a_result_is_doubted_for_the_runs_that_it_rests_on_alone() {
     let doubts = doubts(&studied).unwrap();
     let doubtful: Vec<_> = (0..doubts.len()).filter(|at| !doubts[*at].caveats.is_empty()).collect();
     assert_eq!((doubtful, doubts[last].verdict), (vec![last], Trust::Doubtful));
+    // Of a search that found no end all points count, as of one whose record does not say.
+    for found in [json!(Capacity { rests_on: Vec::new(), ..found.clone() }), {
+        let mut old = json!(found);
+        drop(old.as_object_mut().unwrap().remove("rests_on"));
+        old
+    }] {
+        studied.header.rest.extend([("capacity".to_owned(), found)]);
+        assert_eq!(super::doubts(&studied), None);
+    }
+}
+
+/// Points in virtual time, some of which turn out otherwise.
+struct Altered(Virtual, fn(&Order, &mut Point));
+
+impl Rig for Altered {
+    fn base(&self) -> &Resolved {
+        self.0.base()
+    }
+
+    fn take(&mut self, order: &Order) -> Result<Taken, RunError> {
+        let mut taken = self.0.take(order)?;
+        self.1(order, &mut taken.point);
+        Ok(taken)
+    }
+}
+
+/// Returns how long all points lasted together, in seconds.
+fn lasted(points: &[Predicted]) -> f64 {
+    points.iter().map(|one| one.point.window.whole_run.unwrap().end_s).sum()
+}
+
+#[test]
+fn a_search_whose_runs_show_the_clients_limit_ends_and_says_what_got_through() {
+    let weak: fn(&Order, &mut Point) = |order, point| {
+        let rate = order.changes.iter().find(|(setting, _)| **setting == settings::RATE);
+        let Some((_, rate)) = rate else { return };
+        if rate.trim_end_matches("/s").parse::<f64>().unwrap() > 20.0 {
+            let caveat = |code, lowers_to| Caveat {
+                code,
+                lowers_to,
+                detail: String::new(),
+                hint: String::new(),
+            };
+            point.trust = Verdict::of(vec![
+                caveat(CaveatCode::ClientBound, Trust::Doubtful),
+                caveat(CaveatCode::StimulusOff, Trust::Void),
+            ]);
+        }
+    };
+    let mut rig = Altered(Virtual::new(scenario(SMALL, "ttft:mean<=60ms", 1)), weak);
+    let found = capacity(&mut rig, &plan(LoadAxis::Rate), &|_| ()).unwrap();
+    assert_eq!((found.reached, found.trust), (Reached::Client, Some(Trust::Void)), "{found:?}");
+    assert_eq!((found.met, found.missed, found.estimate), (None, None, None));
+    assert_eq!(found.runs as usize, 2 + CLIENT_RUNS);
+    assert!(found.carried > Some(20.0), "{found:?}");
+    // With doubts alone it goes on.
+    let doubtful: fn(&Order, &mut Point) = |_, point| {
+        let caveat = Caveat {
+            code: CaveatCode::ClientBound,
+            lowers_to: Trust::Doubtful,
+            detail: String::new(),
+            hint: String::new(),
+        };
+        point.trust = Verdict::of(vec![caveat]);
+    };
+    let mut rig = Altered(rig.0, doubtful);
+    let found = capacity(&mut rig, &plan(LoadAxis::Rate), &|_| ()).unwrap();
+    assert_eq!((found.reached, found.trust), (Reached::Precision, Some(Trust::Doubtful)));
+}
+
+#[test]
+fn a_closed_loops_search_too_keeps_to_its_time_and_says_what_is_missing() {
+    let told = CapacityPlan { seconds_max: Some(45.0), ..plan(LoadAxis::Concurrency) };
+    let mut rig = Virtual::new(scenario(SMALL, "ttft:mean<=700ms", 1));
+    let found = capacity(&mut rig, &told, &|_| ()).unwrap();
+    let points = rig.into_points();
+    let seconds = lasted(&points);
+    assert!((25.0..55.0).contains(&seconds) && found.reached == Reached::Time, "{found:?}");
+    // 50 in flight wait so long.
+    let [low, high] = found.clear.unwrap();
+    assert!(low < 50.0 && 50.0 < high && high <= 64.0, "{found:?}");
+    let missing = found.missing.unwrap();
+    assert!(missing.requests >= 700 && missing.seconds >= 8.0, "{found:?}");
+}
+
+#[test]
+fn slow_answers_leave_a_closed_loop_time_for_more_than_an_idle_run() {
+    // 2 s each: 40 one at a time take 80 s, and 400 in 8 slots 100 s.
+    let told =
+        CapacityPlan { seconds_max: Some(300.0), requests: 400, ..plan(LoadAxis::Concurrency) };
+    let slow = scenario("ttft=1s,itl=1s", "e2e:p99<=10s", 1);
+    let mut rig = Virtual::new(slow.clone());
+    let found = capacity(&mut rig, &told, &|_| ()).unwrap();
+    let points = rig.into_points();
+    assert!(found.met >= Some(32.0) && lasted(&points) < 320.0, "{found:?}");
+    // That nothing finishes under a load is no reason to end.
+    let breaks: fn(&Order, &mut Point) = |order, point| {
+        let slots = order.changes.iter().find(|(setting, _)| **setting == settings::CONCURRENCY);
+        if slots.is_some_and(|(_, slots)| slots.parse::<f64>().unwrap() >= 8.0) {
+            (point.rates, point.counts.success) = (None, 0);
+        }
+    };
+    let told = CapacityPlan { seconds_max: Some(1000.0), ..told };
+    let found = capacity(&mut Altered(Virtual::new(slow), breaks), &told, &|_| ()).unwrap();
+    assert!(found.met >= Some(4.0) && found.missed == Some(8.0), "{found:?}");
+}
+
+#[test]
+fn two_runs_that_happen_to_fall_do_not_hide_that_waits_grow_beyond_a_plateau() {
+    let slo = "ttft:p99<=660ms";
+    let like = Evidence::of(8.0, 0, &taken(slo), &slo.parse().unwrap(), 0.01);
+    let bound = like.levels[0].0;
+    let run = |(load, p99): (f64, f64)| Evidence {
+        load,
+        pace: 70.0,
+        levels: vec![(bound, p99)],
+        ..like.clone()
+    };
+    let runs = [(8.0, 100.0), (16.0, 250.0), (32.0, 500.0), (64.0, 495.0)].map(run);
+    let beyond = Beyond::of(&runs.each_ref()).unwrap();
+    let (slots, _) = beyond.breaks.expect("they grow");
+    assert!((64.0..128.0).contains(&slots) && !beyond.is_all(64.0), "{beyond:?}");
+    let flat = [(8.0, 100.0), (16.0, 99.0), (32.0, 98.0)].map(run);
+    assert_eq!(Beyond::of(&flat.each_ref()).unwrap().breaks, None);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use infermark_scenario::intent::{Arrivals, Load, RateCurve, Scenario};
 use super::{Predicted, Subject};
 use crate::RunError;
 use crate::knee::Knee;
-use crate::sweep::{short, turns_per_session};
+use crate::sweep::{GAIN_MIN, short, turns_per_session};
 
 /// Along which axis load rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,6 @@ pub enum Axis {
 
 /// The greatest concurrency that is tried.
 const CONCURRENCY_MAX: u32 = 4096;
-/// A doubling that raises the output rate by less is the last.
-const GAIN_MIN: f64 = 0.03;
 /// Requests for each that is in flight, so that filling and emptying the loop weigh little.
 const REQUESTS_PER_SLOT: u64 = 8;
 /// Rates are tried in tenths of the plateau, and some beyond: filling and emptying the loop
