@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, LargeStringArray, RecordBatch, StringArray};
 use infermark_terms::Message;
 use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 
 use super::*;
 
@@ -55,13 +57,35 @@ fn parquet() -> FileLayout {
 }
 
 fn parquet_of(name: &str, column: ArrayRef) -> Vec<u8> {
+    compressed_parquet_of(name, column, Compression::UNCOMPRESSED)
+}
+
+fn compressed_parquet_of(name: &str, column: ArrayRef, by: Compression) -> Vec<u8> {
+    let properties = WriterProperties::builder().set_compression(by).build();
     let ids: ArrayRef = Arc::new(Int64Array::from_value(0, column.len()));
     let batch = RecordBatch::try_from_iter([("id", ids), (name, column)]).unwrap();
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     let _ = writer.close().unwrap();
     bytes
+}
+
+#[test]
+fn parquet_is_read_however_it_is_compressed() {
+    let rows = ["one ".repeat(500), "two".to_owned()];
+    for by in [
+        Compression::SNAPPY,
+        Compression::ZSTD(ZstdLevel::default()),
+        Compression::GZIP(GzipLevel::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+    ] {
+        let column: ArrayRef = Arc::new(StringArray::from(rows.to_vec()));
+        let bytes = compressed_parquet_of("prompt", column, by);
+        assert!(bytes.len() < 1500, "{by}: {} bytes", bytes.len());
+        assert_eq!(texts(&read(&parquet(), bytes).unwrap()), rows, "{by}");
+    }
 }
 
 #[cfg(unix)]
