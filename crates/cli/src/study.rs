@@ -188,14 +188,9 @@ pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
     }
 }
 
-/// Prints a study as a page.
-pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
-    if let Some(found) = validate::found(studied) {
-        return validate::page(studied, &found, colour);
-    }
-    let header = &studied.header;
-    let whom = Whom::of(header);
-    let mut asked = sheet::asked(&header.scenario["values"]);
+/// Returns what was asked of all points, as labels and values.
+pub(crate) fn asked(studied: &Studied) -> Vec<(&'static str, String)> {
+    let mut asked = sheet::asked(&studied.header.scenario["values"]);
     if studied.kind() != Some(Kind::Repeat) {
         // Each point has its own.
         asked.retain(|(label, _)| !LOADS.iter().any(|setting| setting.key == *label));
@@ -203,6 +198,17 @@ pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
     if studied.kind() == Some(Kind::Capacity) {
         asked.retain(|(label, _)| *label != settings::DURATION.key);
     }
+    asked
+}
+
+/// Prints a study as a page.
+pub(crate) fn page(studied: &Studied, colour: Colour) -> String {
+    if let Some(found) = validate::found(studied) {
+        return validate::page(studied, &found, colour);
+    }
+    let header = &studied.header;
+    let whom = Whom::of(header);
+    let asked = asked(studied);
     let doubts = doubts(studied);
     let dots = dots(studied, doubts.as_deref());
     let together = outcome(studied).as_ref().map(repeat::sentences);

@@ -55,12 +55,17 @@ pub(crate) fn of_study(studied: &Studied) -> Subject {
         findings.flat_map(|(name, found)| found.into_iter().map(move |f| (name.to_owned(), f)));
     Subject {
         command: study::command(studied).to_owned(),
+        asked: labelled(study::asked(studied)),
         places,
         findings: findings.collect(),
         verdicts,
         contests,
         ..told(&studied.header, points, None, Some(&studied.dir))
     }
+}
+
+fn labelled(asked: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    asked.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// Returns the points of a study in the order in which they are shown, and what is known of each.
@@ -133,7 +138,7 @@ fn told(
         state: whom.state,
         verification: whom.verification,
         version: environment["version"].as_str().unwrap_or_default().to_owned(),
-        asked: asked(values).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        asked: labelled(asked(values)),
         setup: setup(environment),
         tags: tags(&header.scenario["tags"]),
         findings: Vec::new(),

@@ -60,7 +60,8 @@ fn inputs_are_exact_and_agree_with_the_server() {
         let rows = infermark_store::open(&dir.path().join("here")).unwrap().telemetry().unwrap();
         let prompts = rows.map(Result::unwrap).filter(|row| row.metric == Metric::PromptTokens);
         let totals: Vec<_> = prompts.map(|row| row.value).collect();
-        assert_eq!(totals.last().unwrap() - totals[0], 24.0 * 48.0, "{api}");
+        let counted = totals.last().unwrap() - totals[0];
+        assert!((counted - 24.0 * 48.0).abs() < 0.5, "{api}: {counted}");
     }
 }
 

@@ -7,6 +7,7 @@ use infermark_measure::{Estimate, Interval, Point};
 
 use super::{Chart, Span};
 use crate::chart::{Axis, Bars, Draw, Group, Heat, Ink, Mark, Plot, Scale, short};
+use crate::figure::figure;
 use crate::subject::{KNEE, Load, Placed, Series};
 
 /// The height of a chart over the load.
@@ -376,7 +377,9 @@ fn heat(series: &[Series<'_>], load: Load) -> Chart {
             ("p99".to_owned(), of(|e| e.p99)),
             ("max".to_owned(), of(|e| Some(e.max))),
         ];
-        let columns = points.iter().map(|placed| short(placed.at)).collect();
+        let whole = |at: f64| at.fract().abs() < f64::EPSILON;
+        let named = |at: f64| if whole(at) { short(at) } else { figure(at) };
+        let columns = points.iter().map(|placed| named(placed.at)).collect();
         let struck = points.iter().map(|placed| placed.point.saturated).collect();
         Box::new(Heat {
             label: format!("E2E percentiles of {}", series.name),
