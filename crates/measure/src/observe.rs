@@ -44,7 +44,7 @@ pub fn observe(
         point.trust.verdict = point.trust.verdict.max(doubt.lowers_to);
         point.trust.caveats.push(doubt);
     }
-    let named = heard.engine().or(server);
+    let named = heard.engine_or(server);
     point.diagnosis = diagnose(point, named.and_then(Engine::named));
 }
 

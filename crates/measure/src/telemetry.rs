@@ -273,9 +273,14 @@ impl Observations {
         }
     }
 
+    /// Returns the engine by its metrics, or the server's own name where none told.
+    pub(crate) fn engine_or<'a>(&'a self, server: Option<&'a str>) -> Option<&'a str> {
+        if self.engines.is_empty() { server } else { self.engine() }
+    }
+
     /// Returns the engine whose names all servers' metrics have; nothing where they differ. A front
     /// end says nothing of the engines behind it, and nothing against them.
-    pub(crate) fn engine(&self) -> Option<&str> {
+    fn engine(&self) -> Option<&str> {
         let mut behind = self.engines.values().filter(|engine| *engine != FRONT);
         let first = behind.next();
         match first {

@@ -99,8 +99,9 @@ fn one(page: &mut Html, subject: &Subject) {
 
 /// Writes what there is to tell of one point.
 fn alone(page: &mut Html, subject: &Subject, point: &Point) {
-    trust::write(page, subject, point);
+    trust::write(page, subject);
     answer::tiles(page, point);
+    answer::findings(page, subject);
     answer::objectives(page, point);
     answer::ends(page, point);
     latency::write(page, point);
@@ -117,7 +118,9 @@ fn alone(page: &mut Html, subject: &Subject, point: &Point) {
 fn study(page: &mut Html, subject: &Subject) {
     let subjects = std::slice::from_ref(subject);
     answer::tally(page, subject);
-    trust::summary(page, subjects);
+    if !subject.points.is_empty() {
+        trust::summary(page, subjects);
+    }
     answer::verdicts(page, subject);
     answer::contests(page, subject);
     answer::sought(page, subject);
@@ -243,7 +246,8 @@ fn parts(page: &mut Html, point: &Point) {
     for kind in parts::kinds(point) {
         heading(page, &format!("By {}", kind.name));
         let rows: Vec<_> = kind.parts.iter().map(parts::row).collect();
-        table(page, &parts::heads(kind.name), &rows);
+        let is_result = |column| parts::is_result(point, column);
+        struck_table(page, &parts::heads(kind.name), &rows, &is_result);
         let _: &mut Html = page.element("p", &[("class", "faint")], kind.note);
     }
 }
@@ -262,6 +266,16 @@ fn addresses(page: &mut Html, point: &Point) {
 
 /// Writes a table of plain text.
 fn table(page: &mut Html, heads: &[String], rows: &[Vec<String>]) {
+    struck_table(page, heads, rows, &|_| true);
+}
+
+/// Writes a table in which the columns that are no result are struck out.
+fn struck_table(
+    page: &mut Html,
+    heads: &[String],
+    rows: &[Vec<String>],
+    is_result: &dyn Fn(usize) -> bool,
+) {
     let _: &mut Html = page.markup("<div class=\"scroll\"><table><thead><tr>");
     for head in heads {
         let _: &mut Html = page.element("th", &[], head);
@@ -269,8 +283,12 @@ fn table(page: &mut Html, heads: &[String], rows: &[Vec<String>]) {
     let _: &mut Html = page.markup("</tr></thead><tbody>");
     for row in rows {
         let _: &mut Html = page.markup("<tr>");
-        for cell in row {
-            let _: &mut Html = page.element("td", &[], cell);
+        for (column, cell) in row.iter().enumerate() {
+            if is_result(column) {
+                let _: &mut Html = page.element("td", &[], cell);
+            } else {
+                let _: &mut Html = page.open("td", &[]).element("s", &[], cell).close("td");
+            }
         }
         let _: &mut Html = page.markup("</tr>");
     }

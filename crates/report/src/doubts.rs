@@ -1,6 +1,5 @@
 //! How far the figures of one point, or of many, can be trusted: what every report says first.
 
-use infermark_measure::Point;
 use infermark_terms::{Caveat, Trust};
 
 use crate::subject::{Origin, Subject, names};
@@ -23,9 +22,9 @@ impl Said {
 
 const SOUND: &str = "nothing is known against these figures.";
 
-/// Returns the verdict on one point.
-pub(crate) fn of_point(subject: &Subject, point: &Point) -> Said {
-    match point.trust.verdict {
+/// Returns the verdict on the only point.
+pub(crate) fn of_only_point(subject: &Subject) -> Said {
+    match subject.doubts(0).verdict {
         Trust::Sound if subject.origin == Origin::Predicted => {
             let words = "as far as a prediction goes: nothing was measured.";
             Said::new(Trust::Sound, "Predicted", words)

@@ -6,7 +6,7 @@
 //! Foreign text is made harmless ([`plain`]): it makes no link, no mention, no emphasis and no
 //! element.
 
-use infermark_measure::{Estimate, Point};
+use infermark_measure::{Estimate, Part, Point};
 use infermark_terms::{Caveat, Trust};
 
 use crate::acceptance::{self, ContestTable};
@@ -92,8 +92,8 @@ impl Markdown {
 
 /// Writes what there is to tell of one point.
 fn one(page: &mut Markdown, subject: &Subject, point: &Point) {
-    let caveats = point.trust.caveats.iter().map(|caveat| (String::new(), caveat));
-    page.verdict(&doubts::of_point(subject, point), &caveats.collect::<Vec<_>>());
+    let caveats = subject.doubts(0).caveats.iter().map(|caveat| (String::new(), caveat));
+    page.verdict(&doubts::of_only_point(subject), &caveats.collect::<Vec<_>>());
     page.heading("The answer");
     answer(page, point);
     let subjects = std::slice::from_ref(subject);
@@ -106,13 +106,21 @@ fn one(page: &mut Markdown, subject: &Subject, point: &Point) {
     latencies(page, subjects);
     for kind in parts::kinds(point) {
         page.heading(&format!("By {}", kind.name));
-        let rows: Vec<_> = kind.parts.iter().map(|part| cells(&parts::row(part))).collect();
+        let rows: Vec<_> = kind.parts.iter().map(|part| part_cells(point, part)).collect();
         page.table(&parts::heads(kind.name), &rows);
         page.paragraph(kind.note);
     }
     addresses(page, point);
     limits(page, point);
     findings(page, subject);
+}
+
+fn part_cells(point: &Point, part: &Part) -> Vec<String> {
+    let cells = cells(&parts::row(part)).into_iter().enumerate();
+    let shown = |(at, cell): (usize, String)| {
+        if parts::is_result(point, at) { cell } else { struck(&cell) }
+    };
+    cells.map(shown).collect()
 }
 
 /// Writes what there is to tell of several points.
@@ -123,7 +131,10 @@ fn several(page: &mut Markdown, subjects: &[Subject]) {
             page.paragraph(&format!("{whose}**{}**: {words}.", passed.capitals()));
         }
     }
-    page.verdict(&doubts::of_points(subjects), &doubts::all(subjects));
+    let is_empty = subjects.iter().all(|subject| subject.points.is_empty());
+    if !is_empty {
+        page.verdict(&doubts::of_points(subjects), &doubts::all(subjects));
+    }
     for (subject, name) in subjects.iter().zip(names(subjects)) {
         if subjects.len() > 1 {
             page.paragraph(&format!("**{}**", plain(&name)));
@@ -137,6 +148,9 @@ fn several(page: &mut Markdown, subjects: &[Subject]) {
             answer(page, point);
         }
         findings(page, subject);
+    }
+    if is_empty {
+        return;
     }
     page.heading("Points");
     points(page, subjects);
@@ -421,7 +435,7 @@ fn escape(c: char, safe: &mut String) {
         '&' => safe.push_str("&amp;"),
         // Not with a backslash: beside code it would be one backtick of two.
         '`' => safe.push_str("&#96;"),
-        '\\' | '|' | '*' | '_' | '~' | '[' | ']' | '#' => safe.extend(['\\', c]),
+        '\\' | '|' | '*' | '_' | '~' | '[' | ']' | '#' | '!' | '$' => safe.extend(['\\', c]),
         c => safe.push(c),
     }
 }

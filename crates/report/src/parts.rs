@@ -22,6 +22,9 @@ const HEAD: [(&str, usize); 10] = [
     ("E2E p50", 8),
 ];
 
+/// The first column of latencies.
+const LATENCIES: usize = 5;
+
 /// The most rows of a kind in a run's table.
 const ROWS_MAX: usize = 12;
 
@@ -56,12 +59,19 @@ pub(crate) fn write(page: &mut Page, point: &Point) {
         }
         let more = kind.parts.len().saturating_sub(ROWS_MAX);
         let more = (more > 0).then(|| format!("{more} more are in run.json"));
-        for note in more.into_iter().chain([kind.note.to_owned()]) {
+        let saturated = "saturated: these latencies say how long one looked, and are no result";
+        let saturated = point.saturated.then(|| saturated.to_owned());
+        for note in more.into_iter().chain(saturated).chain([kind.note.to_owned()]) {
             for line in wrap(&note, COLUMNS) {
                 page.line(Tone::Faint, &line);
             }
         }
     }
+}
+
+/// Says whether a cell of a part of this point is a result: latencies of a saturated one are not.
+pub(crate) fn is_result(point: &Point, column: usize) -> bool {
+    !point.saturated || column < LATENCIES
 }
 
 /// Returns the headings of a kind's table.

@@ -110,7 +110,7 @@ fn summary(sheet: &mut Worksheet, subjects: &[Subject], formats: &Formats) {
 }
 
 /// Returns what is to be known of a subject beside its figures.
-fn facts(subject: &Subject) -> Vec<(String, Cell)> {
+pub(crate) fn facts(subject: &Subject) -> Vec<(String, Cell)> {
     let text = |key: &str, value: &str| (key.to_owned(), Cell::Text(value.to_owned()));
     let optional = |value: &Option<String>| value.clone().unwrap_or_default();
     let mut facts = vec![
@@ -122,7 +122,12 @@ fn facts(subject: &Subject) -> Vec<(String, Cell)> {
         text("GPUs", &optional(&subject.gpus)),
         ("points".to_owned(), Cell::Count(subject.points.len() as u64)),
     ];
-    let more = subject.findings.iter().chain(&subject.asked).chain(&subject.setup);
+    // Several lines may stand under one name.
+    for group in subject.findings.chunk_by(|one, other| one.0 == other.0) {
+        let lines: Vec<_> = group.iter().map(|(_, line)| line.as_str()).collect();
+        facts.push(text(&group[0].0, &lines.join("; ")));
+    }
+    let more = subject.asked.iter().chain(&subject.setup);
     facts.extend(more.map(|(key, value)| text(key, value)));
     facts.extend(subject.tags.iter().map(|(key, value)| text(&format!("tag {key}"), value)));
     facts.push(text("record", &subject.record));

@@ -305,14 +305,14 @@ fn a_front_end_and_its_workers_are_not_counted_twice() {
 fn an_engine_is_known_where_all_pages_have_its_names() {
     let engine = |pages: &[(&str, &str)]| {
         let rows = pages.iter().map(|(source, engine)| up(source, engine));
-        collect(rows).engine().map(str::to_owned)
+        collect(rows).engine_or(Some("its own word")).map(str::to_owned)
     };
     let some = |name: &str| Some(name.to_owned());
     assert_eq!(engine(&[("a", "vllm"), ("b", "vllm"), ("gpus", "")]), some("vllm"));
     assert_eq!(engine(&[("a", "vllm"), ("b", "sglang")]), None);
     assert_eq!(engine(&[("a", "dynamo"), ("b", "sglang")]), some("sglang"));
     assert_eq!(engine(&[("a", "dynamo")]), some("dynamo"));
-    assert_eq!(engine(&[("gpus", "")]), None);
+    assert_eq!(engine(&[("gpus", "")]), some("its own word"));
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! How far the figures can be trusted: what a page says first.
 
-use infermark_measure::Point;
 use infermark_terms::{Caveat, Trust};
 
 use super::{Html, Subject};
 use crate::doubts::{self, Said};
 
-/// Writes the verdict on one point, with every caveat and its remedy.
-pub(super) fn write(page: &mut Html, subject: &Subject, point: &Point) {
-    let doubts = point.trust.caveats.iter().map(|caveat| (String::new(), caveat));
-    verdict(page, &doubts::of_point(subject, point), doubts.collect());
+/// Writes the verdict on the only point, with every caveat and its remedy.
+pub(super) fn write(page: &mut Html, subject: &Subject) {
+    let doubts = subject.doubts(0).caveats.iter().map(|caveat| (String::new(), caveat));
+    verdict(page, &doubts::of_only_point(subject), doubts.collect());
 }
 
 /// Writes the verdicts on many points: the worst, and each doubt once with the first point that it

@@ -6,6 +6,7 @@ use infermark_terms::{CaveatCode, Currency, Outcome, Phase, TransportFault};
 
 use super::*;
 use crate::document::tests::subject;
+use crate::ledger::Cell;
 use crate::tests::Run;
 use crate::{ContestCell, Origin, Passed, Place, State, Verdict};
 
@@ -182,4 +183,41 @@ proptest::proptest! {
             proptest::prop_assert!(!outside.contains(['<', '>', '@']), "{}", shown);
         }
     }
+}
+
+#[test]
+fn latencies_of_the_classes_of_a_saturated_run_are_struck_out() {
+    let mut run = a_run();
+    let e2e = crate::figure::cell(run.points[0].classes[0].latency.e2e_ms.unwrap().p50);
+    assert!(!markdown(std::slice::from_ref(&run)).contains(&format!("~~{e2e}~~ |")));
+    run.points[0].saturated = true;
+    let text = markdown(std::slice::from_ref(&run));
+    let class = text.lines().find(|line| line.starts_with("| chat")).unwrap();
+    assert!(class.ends_with(&format!("| ~~{e2e}~~ |")), "{class}");
+    let page = crate::document::html(std::slice::from_ref(&run));
+    assert!(page.contains(&format!("<td><s>{e2e}</s></td></tr>")), "{e2e}");
+}
+
+#[test]
+fn what_a_study_of_one_point_found_stands_in_every_form() {
+    let mut study = a_run();
+    study.findings = ["12 to 13 requests/s", "9 runs"]
+        .map(|line| ("capacity".to_owned(), line.to_owned()))
+        .to_vec();
+    let subjects = std::slice::from_ref(&study);
+    let page = crate::document::html(subjects);
+    for line in ["12 to 13 requests/s", "9 runs"] {
+        assert!(page.contains(line) && markdown(subjects).contains(line), "{line}");
+    }
+    let both = crate::workbook::facts(&study).into_iter().find(|(key, _)| key == "capacity");
+    assert_eq!(both.unwrap().1, Cell::Text("12 to 13 requests/s; 9 runs".to_owned()));
+}
+
+#[test]
+fn nothing_is_vouched_for_where_nothing_was_measured() {
+    let mut study = a_run();
+    study.points.clear();
+    let subjects = std::slice::from_ref(&study);
+    assert!(!markdown(subjects).contains("Sound"));
+    assert!(!crate::document::html(subjects).contains("Sound:"));
 }

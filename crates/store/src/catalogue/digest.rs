@@ -25,6 +25,7 @@ pub(super) fn entry(name: &str, header: &RunFile) -> Entry {
         let counts = header.points.iter().filter_map(|point| point.pointer(path)?.as_u64());
         counts.reduce(|one, other| one + other)
     };
+    let is_saturated = header.points.iter().any(|point| point["saturated"] == true);
     let said = |verdict: &&&str| {
         header.points.iter().any(|point| point["trust"]["verdict"].as_str() == Some(**verdict))
     };
@@ -49,8 +50,9 @@ pub(super) fn entry(name: &str, header: &RunFile) -> Entry {
         requests: sum("/counts/due"),
         failed: sum("/counts/failed"),
         output_tokens_per_s: figure("/rates/output_tokens_per_s"),
-        ttft_ms_p50: figure("/latency/ttft_ms/p50"),
-        itl_ms_p50: figure("/latency/itl_ms/p50"),
+        // Latencies of a saturated point are no result.
+        ttft_ms_p50: figure("/latency/ttft_ms/p50").filter(|_| !is_saturated),
+        itl_ms_p50: figure("/latency/itl_ms/p50").filter(|_| !is_saturated),
         trust: found.or(worst),
         problem: None,
     }
