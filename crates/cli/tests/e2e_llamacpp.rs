@@ -5,39 +5,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod real;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Mutex;
 
 use infermark_terms::Metric;
-use serde_json::Value;
+
+use self::real::{page, variable};
 
 /// The server's counters are shared, so one test at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-#[expect(clippy::disallowed_methods, reason = "whoever started the server says where it is")]
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} says nothing"))
-}
-
 fn infermark(dir: &Path, words: &str, more: &[&str]) -> Output {
-    let url = variable("INFERMARK_E2E_LLAMACPP_URL");
-    let (command, words) = words.split_once(' ').unwrap();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_infermark"));
-    process
-        .arg(command)
-        .arg(url)
-        .args(words.split(' '))
-        .args(more)
-        .args(["--format", "json"])
-        .current_dir(dir)
-        .output()
-        .unwrap()
-}
-
-fn page(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    real::infermark("INFERMARK_E2E_LLAMACPP_URL", dir, words, more)
 }
 
 /// Returns what a total rose by in a run's telemetry, from its first sample to its last.

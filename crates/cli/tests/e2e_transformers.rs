@@ -6,37 +6,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::process::{Command, Output};
+mod real;
+
+use std::process::Output;
 use std::sync::Mutex;
 
-use serde_json::Value;
+use self::real::{page, variable};
 
 /// It generates for one request at a time, so one test at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-#[expect(clippy::disallowed_methods, reason = "whoever started the server says where it is")]
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} says nothing"))
-}
-
 fn infermark(words: &str, more: &[&str]) -> Output {
     let dir = tempfile::tempdir().unwrap();
-    let (command, words) = words.split_once(' ').unwrap();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_infermark"));
-    process
-        .arg(command)
-        .arg(variable("INFERMARK_E2E_TRANSFORMERS_URL"))
-        .args(words.split(' '))
-        .args(more)
-        .args(["--format", "json"])
-        .current_dir(dir.path())
-        .output()
-        .unwrap()
-}
-
-fn page(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    real::infermark("INFERMARK_E2E_TRANSFORMERS_URL", dir.path(), words, more)
 }
 
 #[test]
