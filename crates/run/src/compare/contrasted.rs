@@ -50,7 +50,8 @@ pub fn contrast(
     let [one, other] = pair;
     let (comparison, trust, saturated) = match (&one.evidence, &other.evidence) {
         (Evidence::Records(ours), Evidence::Records(theirs)) => {
-            observed([ours, theirs], figures, settings)?
+            let saturated = pair.map(|spot| spot.saturated);
+            observed([ours, theirs], saturated, figures, settings)?
         }
         (Evidence::Quoted(ours), Evidence::Quoted(theirs)) => {
             (quoted(pair, [ours, theirs], figures, settings), [None, None], [false; 2])
@@ -156,8 +157,10 @@ fn quoted(
 
 type Found = (Comparison, [Option<Trust>; 2], [bool; 2]);
 
+/// Compares records; of sides whose studies call them saturated, like those whose records show it.
 fn observed(
     sides: [&[PathBuf]; 2],
+    called: [bool; 2],
     figures: &[Subject],
     settings: Settings,
 ) -> Result<Found, RunError> {
@@ -171,7 +174,8 @@ fn observed(
         side.iter().enumerate().map(|(at, record)| record.observations(these(at))).collect()
     };
     let [one, other] = [observations(&sides[0])?, observations(&sides[1])?];
-    let saturated = sides.each_ref().map(|side| side.iter().any(Record::is_saturated));
+    let shown = sides.each_ref().map(|side| side.iter().any(Record::is_saturated));
+    let saturated = [called[0] || shown[0], called[1] || shown[1]];
     let trusts = |side: &Vec<Record>| side.iter().map(|r| r.measured.point.trust.verdict).max();
     let mut figures =
         if figures.is_empty() { usual_figures(&one, &other) } else { figures.to_vec() };

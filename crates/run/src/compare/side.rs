@@ -60,6 +60,8 @@ pub struct Spot {
     pub evidence: Evidence,
     /// How it ended.
     pub(super) ended: Ended,
+    /// Whether its study calls it saturated, whatever its record alone shows.
+    pub(super) saturated: bool,
     /// The settings that may tell it from others.
     pub(super) telling: BTreeMap<String, String>,
     /// What is known of it beside its figures.
@@ -128,7 +130,8 @@ impl Side {
                 let _: Option<String> = facts.insert("load".to_owned(), load.to_string());
             }
             let evidence = Evidence::Quoted(vec![point.clone()]);
-            Spot { label, load, evidence, ended: Ended::Whole, telling: BTreeMap::new(), facts }
+            let telling = BTreeMap::new();
+            Spot { label, load, evidence, ended: Ended::Whole, saturated: false, telling, facts }
         };
         let spots = merged(header.points.iter().map(quoted).collect());
         Self { dir: path.to_owned(), header, spots }
@@ -177,7 +180,8 @@ fn of_study(dir: &Path, header: &RunFile) -> Result<Vec<Spot>, RunError> {
         }
         let text = |key: &str| point[key].as_str().unwrap_or_default().to_owned();
         let record = dir.join(text("record"));
-        spots.push(spot(&record, text("label"), &RunFile::of(&record)?));
+        let saturated = point["saturated"] == true;
+        spots.push(Spot { saturated, ..spot(&record, text("label"), &RunFile::of(&record)?) });
     }
     Ok(spots)
 }
@@ -197,6 +201,7 @@ fn spot(dir: &Path, label: String, header: &RunFile) -> Spot {
         load,
         evidence: Evidence::Records(vec![dir.to_owned()]),
         ended: ended(header),
+        saturated: false,
         telling: telling.collect(),
         facts: facts(header),
     }
@@ -237,6 +242,7 @@ fn merged(spots: Vec<Spot>) -> Vec<Spot> {
             (Ended::Whole, Ended::Saturated) => {}
             (Ended::Whole, Ended::Whole) | (Ended::Saturated, Ended::Saturated) => {
                 known.evidence.extend(spot.evidence);
+                known.saturated |= spot.saturated;
                 known.label = label;
             }
         }

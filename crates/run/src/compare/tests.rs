@@ -24,6 +24,7 @@ fn spot(load: Load, telling: &[(&str, &str)]) -> Spot {
         load,
         evidence: Evidence::Quoted(Vec::new()),
         ended: Ended::Whole,
+        saturated: false,
         telling: telling.iter().map(texts).collect(),
         facts: BTreeMap::new(),
     }
@@ -164,7 +165,7 @@ fn repeats_of_another_tool_are_tested_by_their_means() {
     assert_eq!(found.comparison.findings[2].verdict, Standing::Same);
 }
 
-/// Measures these concurrencies of an engine as a study in `dir`.
+/// Measures these concurrencies of an engine as a study in `dir`; `all` is all at once.
 fn study(dir: &Path, engine: &str, kind: Kind, rungs: &[&str]) {
     let given = [
         (&settings::TARGET, engine),
@@ -186,7 +187,10 @@ fn study(dir: &Path, engine: &str, kind: Kind, rungs: &[&str]) {
     };
     let mut study = Study::create(dir, kind, Value::Null, &base, options).unwrap();
     for slots in rungs {
-        let changes = vec![(&settings::CONCURRENCY, (*slots).to_owned())];
+        let changes = match *slots {
+            "all" => vec![(&settings::THROUGHPUT, "yes".to_owned())],
+            slots => vec![(&settings::CONCURRENCY, slots.to_owned())],
+        };
         let label = format!("{slots} slots");
         let _ = study.take(&Order { label, changes, early: Early::Never }).unwrap();
     }
@@ -232,4 +236,25 @@ fn studies_are_compared_point_by_point_and_repeats_as_runs() {
     assert_eq!(verdict(&found[0], "tpot:mean"), Standing::Worse);
     let counts = found[0].comparison.findings[0].n;
     assert_eq!(counts[0], counts[1], "of the requests that both have");
+}
+
+#[test]
+fn latencies_of_floods_are_no_result_and_are_not_compared() {
+    let root = tempfile::tempdir().unwrap();
+    let dirs = ["a", "b"].map(|name| root.path().join(name));
+    for dir in &dirs {
+        study(dir, "sim:ttft=1ms,itl=2ms", Kind::Sweep, &["4", "all"]);
+    }
+    let [one, other] = dirs.each_ref().map(|dir| Side::open(dir).unwrap());
+    let found = contrasted(&one, &other);
+    assert_eq!(
+        found.iter().map(|found| found.saturated).collect::<Vec<_>>(),
+        [[false; 2], [true; 2]]
+    );
+    let figures = |found: &Contrasted| {
+        let figures = found.comparison.findings.iter().map(|finding| finding.figure.to_string());
+        figures.filter(|figure| figure.starts_with("ttft")).count()
+    };
+    assert!(figures(&found[0]) > 0 && figures(&found[1]) == 0);
+    assert!(!found[1].comparison.findings.is_empty(), "rates are compared");
 }
