@@ -57,6 +57,16 @@ pub(crate) fn records(matches: &ArgMatches, argument: &str) -> Result<Vec<PathBu
     named.map(|named| record(&root(matches), named)).collect()
 }
 
+/// Returns the directory of the study that is to be gone on with.
+///
+/// # Panics
+///
+/// If none is.
+pub(crate) fn resumed(matches: &ArgMatches) -> Result<PathBuf, Failure> {
+    let named = matches.get_one::<PathBuf>("resume").expect("the caller asks nothing new");
+    record(&root(matches), named)
+}
+
 /// Returns the directory of a run that is named by its path or by its name below `root`.
 fn record(root: &Path, named: &Path) -> Result<PathBuf, Failure> {
     let mut parts = named.components();

@@ -37,16 +37,20 @@ pub(crate) struct Asked {
     pub(crate) plan: Value,
 }
 
+/// What `--help` says of going on.
+pub(crate) const RESUME_HELP: &str = "Go on with an interrupted study, as its record says it was \
+                                      asked: its directory, its name or `latest`";
+
 /// Names an interrupted study to go on with.
 pub(crate) fn resume(settings: &[&'static Setting], others: &[&'static str]) -> Arg {
     let keys = settings.iter().map(|setting| setting.key);
     Arg::new("resume")
         .long("resume")
-        .value_name("DIR")
+        .value_name("RUN")
         .value_parser(value_parser!(PathBuf))
         .conflicts_with_all(keys.chain(others.iter().copied()).chain(["scenario", "record"]))
         .help_heading("Output")
-        .help("Go on with an interrupted study, as its record says it was asked")
+        .help(RESUME_HELP)
 }
 
 /// Reads what a search is told.
@@ -91,8 +95,7 @@ pub(crate) fn conduct(
         prepare(&asked.base, &asked.plan)?;
         create(matches, kind, &asked, options)?
     } else {
-        let dir = matches.get_one::<PathBuf>("resume").expect("else there is something asked");
-        let study = Study::resume(dir, options)?;
+        let study = Study::resume(&place::resumed(matches)?, kind, options)?;
         prepare(study.base(), study.plan())?;
         study
     };

@@ -97,12 +97,12 @@ pub(crate) fn command() -> Command {
         .arg(
             Arg::new("resume")
                 .long("resume")
-                .value_name("DIR")
+                .value_name("RUN")
                 .value_parser(value_parser!(PathBuf))
                 .conflicts_with_all(settings().into_iter().map(|setting| setting.key))
                 .conflicts_with_all(["suite", "quick", "reference", "named", "record"])
                 .help_heading("Output")
-                .help("Go on with an interrupted validation, as its record says it was asked"),
+                .help(study::RESUME_HELP),
         )
         .args(output(&["table", "json", "markdown"]))
         .arg(quiet())

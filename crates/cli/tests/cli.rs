@@ -974,6 +974,34 @@ fn a_sweep_prints_its_curve_and_goes_on_where_it_was_interrupted() {
 }
 
 #[test]
+fn the_study_to_go_on_with_is_named_as_runs_are_and_must_be_of_the_commands_kind() {
+    let dir = fresh();
+    let words = ["sweep", QUICK, "--concurrency", "1,2", "--requests", "4", "--output-tokens", "2"];
+    let swept = infermark(&dir).args(words).args(["--format", "json"]).output().unwrap();
+    ran(&swept);
+    let id = json(&swept)["id"].as_str().unwrap().to_owned();
+    let resume = |command: &str, word: &str| {
+        infermark(&dir).args([command, "--resume", word, "--format", "json"]).output().unwrap()
+    };
+    let goes_on = |word: &str| {
+        let resumed = resume("sweep", word);
+        ran(&resumed);
+        assert_eq!((json(&resumed)["id"].as_str(), records(&dir).len()), (Some(&*id), 1));
+    };
+    goes_on("latest");
+    goes_on(&id[id.len() - 8..]);
+    let other = resume("capacity", "latest");
+    let words = [&*id, "is of kind `sweep` and not `capacity`", "runs ls --kind capacity"];
+    fails(&other, 2, &words);
+
+    let run = catalogued(&dir, "team=a");
+    let between = resume("sweep", "latest");
+    fails(&between, 2, &[&run, "is of kind `run` and not `sweep`", "runs ls --kind sweep"]);
+    ran(&resume("sweep", "latest~1"));
+    fails(&resume("sweep", "latest~2"), 2, &["there are 2 runs", "none so far back"]);
+}
+
+#[test]
 fn what_floods_a_target_is_saturated_in_every_report() {
     let dir = fresh();
     let words = ["sweep", QUICK, "--points", "1", "--requests", "40", "--record", "s"];

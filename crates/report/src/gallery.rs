@@ -80,7 +80,7 @@ impl Chart {
 
 /// Returns the charts of one operating point whose rows were read.
 pub(crate) fn of_run(point: &Point, details: &Details) -> Vec<Chart> {
-    let mut charts = latency::charts(details);
+    let mut charts = latency::charts(point, details);
     charts.extend(course::charts(point, details));
     charts
 }

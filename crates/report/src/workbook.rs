@@ -8,7 +8,8 @@
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet};
 
 use crate::document::title;
-use crate::ledger::{Cell, FIGURES, LATENCIES, Row, STATISTICS, WHO, harmless, others, rows};
+use crate::ledger::{Cell, FIGURES, Kind, LATENCIES, Row, STATISTICS, WHO};
+use crate::ledger::{harmless, others, rows};
 use crate::subject::{Subject, names};
 
 /// The most columns of a sheet (Excel's own limit). Thousands of classes and GPUs are in the CSV.
@@ -19,7 +20,8 @@ const ROOM: &str = "rows are few and texts are short";
 
 /// Returns the report on these subjects as an Excel workbook. Its sheets are `summary` (whom,
 /// where and how, one column a run), `points` (one row a point) and `latency` (one row for each
-/// point and figure, in milliseconds).
+/// point and figure, in milliseconds; struck out where the point is saturated, as its column
+/// says).
 ///
 /// # Panics
 ///
@@ -32,7 +34,7 @@ pub fn xlsx(subjects: &[Subject]) -> Vec<u8> {
     let named = DocProperties::new().set_title(harmless(&title(subjects)));
     let _: &mut Workbook =
         book.set_properties(&named.set_creation_datetime(&created.unwrap_or_else(fallback)));
-    let formats = Formats::new();
+    let formats = Formats::of(&Format::new());
     summary(book.add_worksheet(), subjects, &formats);
     let rows = rows(subjects);
     points(book.add_worksheet(), &rows, &formats);
@@ -50,10 +52,10 @@ struct Formats {
 }
 
 impl Formats {
-    fn new() -> Self {
-        let number = |format: &str| Format::new().set_num_format(format);
+    fn of(base: &Format) -> Self {
+        let number = |format: &str| base.clone().set_num_format(format);
         Self {
-            head: Format::new().set_bold(),
+            head: base.clone().set_bold(),
             count: number("#,##0"),
             figure: number("#,##0.000"),
             share: number("0.00%"),
@@ -149,25 +151,57 @@ fn points(sheet: &mut Worksheet, rows: &[Row], formats: &Formats) {
 }
 
 fn latency(sheet: &mut Worksheet, rows: &[Row], formats: &Formats) {
-    let keys = ["run", "name", "point", "figure"].into_iter();
-    begin(sheet, "latency", keys.chain(STATISTICS.iter().map(|(key, _)| *key)), formats);
-    let mut place = 0;
-    for Row { who, figures } in rows {
-        for name in LATENCIES {
-            let statistics = STATISTICS
-                .iter()
-                .map(|(statistic, kind)| figures.cell(&format!("{name}.{statistic}"), *kind));
-            let statistics: Vec<_> = statistics.collect();
-            if statistics[0] == Cell::Absent {
-                continue;
-            }
-            place += 1;
-            let figure = Cell::Text(name.trim_start_matches("latency.").to_owned());
-            let cells = who[..3].iter().cloned().chain([figure]).chain(statistics);
-            for (column, cell) in (0..).zip(cells) {
-                put(sheet, place, column, &cell, formats);
-            }
+    let keys = HEAD.into_iter().chain(STATISTICS.iter().map(|(key, _)| *key));
+    begin(sheet, "latency", keys, formats);
+    let struck = Formats::of(&Format::new().set_font_strikethrough());
+    for (place, Line { head, statistics, is_result }) in (1..).zip(lines(rows)) {
+        for (column, cell) in (0..).zip(&head) {
+            put(sheet, place, column, cell, formats);
+        }
+        let formats = if is_result { formats } else { &struck };
+        for (column, cell) in (HEAD.len() as u16..).zip(&statistics) {
+            put(sheet, place, column, cell, formats);
         }
     }
     let _: &mut Worksheet = sheet.autofit();
+}
+
+/// What stands before the statistics of a latency.
+const HEAD: [&str; 5] = ["run", "name", "point", "figure", "saturated"];
+
+/// The latencies that are results under any load: they are the client's own, not the server's.
+const OWN: [&str; 3] = ["latency.lag_ms", "connect_ms", "read_delay_ms"];
+
+/// A latency of a point.
+pub(crate) struct Line {
+    /// Cells of [`HEAD`].
+    pub(crate) head: [Cell; HEAD.len()],
+    /// Cells of [`STATISTICS`].
+    pub(crate) statistics: Vec<Cell>,
+    /// Latencies of a saturated point say how long one looked, and are none.
+    pub(crate) is_result: bool,
+}
+
+/// Returns the latencies that were observed.
+pub(crate) fn lines(rows: &[Row]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for Row { who, figures } in rows {
+        let saturated = figures.cell("saturated", Kind::Word);
+        let is_sane = saturated != Cell::Text(true.to_string());
+        for name in LATENCIES {
+            let cell = |(key, kind): &(&str, _)| figures.cell(&format!("{name}.{key}"), *kind);
+            let statistics: Vec<_> = STATISTICS.iter().map(cell).collect();
+            if statistics[0] == Cell::Absent {
+                continue;
+            }
+            let figure = Cell::Text(name.trim_start_matches("latency.").to_owned());
+            let [run, called, point] = [0, 1, 2].map(|column: usize| who[column].clone());
+            lines.push(Line {
+                head: [run, called, point, figure, saturated.clone()],
+                statistics,
+                is_result: is_sane || OWN.contains(&name),
+            });
+        }
+    }
+    lines
 }

@@ -170,6 +170,16 @@ pub enum RunError {
         /// The directory.
         dir: PathBuf,
     },
+    /// What is to be gone on with is not of the kind that is asked for.
+    #[error("`{}` is of kind `{found}` and not `{asked}`", dir.display())]
+    OtherKind {
+        /// The directory.
+        dir: PathBuf,
+        /// What it holds: `run`, or what its study is for.
+        found: &'static str,
+        /// What the study was to be for.
+        asked: &'static str,
+    },
     /// The requests of an imported run were asked for.
     #[error("`{}` was imported: it holds figures and no requests", dir.display())]
     Adopted {
@@ -275,6 +285,7 @@ impl RunError {
             | Self::Prices { .. }
             | Self::Point { .. }
             | Self::NotAStudy { .. }
+            | Self::OtherKind { .. }
             | Self::Adopted { .. }
             | Self::Store(
                 StoreError::NotEmpty { .. }
@@ -349,7 +360,10 @@ impl RunError {
             | Self::Header { .. }
             | Self::System { .. } => return None,
             Self::NotAStudy { .. } | Self::Adopted { .. } => "print it with `infermark report`",
-            Self::Stopped { .. } => "go on with `--resume DIR`",
+            Self::OtherKind { asked, .. } => {
+                return Some(format!("`infermark runs ls --kind {asked}` lists those that are"));
+            }
+            Self::Stopped { .. } => "go on with `--resume RUN`",
         };
         Some(hint.to_owned())
     }

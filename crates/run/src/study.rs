@@ -66,6 +66,18 @@ pub enum Kind {
     Repeat,
 }
 
+impl Kind {
+    /// Returns its name, as in `run.json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sweep => "sweep",
+            Self::Capacity => "capacity",
+            Self::Validate => "validate",
+            Self::Repeat => "repeat",
+        }
+    }
+}
+
 /// One operating point that is to be measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
@@ -253,15 +265,17 @@ impl<'a> Study<'a> {
     ///
     /// # Errors
     ///
-    /// If there is none in `dir`, or its scenario cannot be read.
+    /// If there is none of this kind in `dir`, or its scenario cannot be read.
     ///
     /// # Panics
     ///
     /// Never: what was read as a header can be written as one.
-    pub fn resume(dir: &Path, options: StudyOptions<'a>) -> Result<Self, RunError> {
+    pub fn resume(dir: &Path, asked: Kind, options: StudyOptions<'a>) -> Result<Self, RunError> {
         let mut header = RunFile::of(dir)?;
-        if kind(&header).is_none() {
-            return Err(RunError::NotAStudy { dir: dir.to_owned() });
+        let found = kind(&header);
+        if found != Some(asked) {
+            let (found, asked) = (found.map_or("run", Kind::name), asked.name());
+            return Err(RunError::OtherKind { dir: dir.to_owned(), found, asked });
         }
         let path = dir.join("run.json");
         let text = serde_json::to_string(&header).expect("a header is plain data");

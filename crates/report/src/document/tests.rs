@@ -274,6 +274,28 @@ fn a_saturated_points_latencies_are_struck_out_and_stretch_no_axis() {
 }
 
 #[test]
+fn the_curves_of_a_saturated_run_say_that_they_are_no_result() {
+    let mut run = subject(&Run::open(120), "a");
+    let charts = ["latency-distribution", "latency-percentiles"];
+    let marked = |run: &Subject| {
+        let files = svg_files(std::slice::from_ref(run));
+        let file = |chart| &files.iter().find(|file| file.0 == chart).unwrap().1;
+        charts.map(|chart| {
+            let svg = file(chart);
+            [">saturated: no result<", ">TTFT ×<"].map(|words| svg.contains(words))
+        })
+    };
+    let note = "×: saturated, and no result.";
+    assert_eq!(marked(&run), [[false; 2]; 2]);
+    assert!(!html(std::slice::from_ref(&run)).contains(note));
+    run.points[0].saturated = true;
+    assert_eq!(marked(&run), [[true; 2]; 2]);
+    let page = html(std::slice::from_ref(&run));
+    assert_eq!(page.matches(note).count(), charts.len());
+    assert!(page.contains("<th>TTFT ×: share of observations"), "its data say so too");
+}
+
+#[test]
 fn curves_of_a_study_stand_apart_and_runs_of_one_load_side_by_side() {
     let mut study = at_three_rates(Saturated::No, 1.0);
     let place = |label: &str, curve: &str| Place {

@@ -1,31 +1,37 @@
 //! How latencies are distributed.
+//!
+//! Those of a saturated run are no result, and their curves say so.
 
-use infermark_measure::Details;
 use infermark_measure::details::Curve;
+use infermark_measure::{Details, Point};
 
 use super::Chart;
+use super::series::CROSSED;
 use crate::chart::{Axis, Ink, Mark, Plot, Scale};
 
 /// The height of both charts.
 const HEIGHT: f64 = 280.0;
 
-pub(super) fn charts(details: &Details) -> Vec<Chart> {
+pub(super) fn charts(point: &Point, details: &Details) -> Vec<Chart> {
     if details.curves.is_empty() {
         return Vec::new();
     }
     let curves: Vec<_> = (0..)
         .zip(&details.curves)
-        .map(|(index, (key, curve))| (name(key), Ink::Series(index), curve))
+        .map(|(index, (key, curve))| (named(key, point), Ink::Series(index), curve))
         .collect();
     let every = || curves.iter().flat_map(|(_, _, curve)| curve.points.iter().map(|p| p[1]));
     let millis = Axis::new("milliseconds, logarithmic", Scale::log(every()));
     let nines = curves.iter().map(|(_, _, curve)| nines(curve)).fold(1.0, f64::max);
     let line = |at: fn(&[f64; 2]) -> Option<(f64, f64)>| {
-        move |(name, ink, curve): &(&str, Ink, &Curve)| Mark::Line {
-            name: (*name).to_owned(),
+        move |(name, ink, curve): &(String, Ink, &Curve)| Mark::Line {
+            name: name.clone(),
             ink: *ink,
             points: curve.points.iter().filter_map(at).map(|(x, y)| (x, Some(y))).collect(),
         }
+    };
+    let marks = |at: fn(&[f64; 2]) -> Option<(f64, f64)>| -> Vec<Mark> {
+        shade(point).into_iter().chain(curves.iter().map(line(at))).collect()
     };
     let shares = Plot {
         label: "Share of observations up to each latency".to_owned(),
@@ -33,7 +39,7 @@ pub(super) fn charts(details: &Details) -> Vec<Chart> {
         beside: None,
         x: millis.clone(),
         y: Axis::new("share of observations up to it, %", Scale::exactly(0.0, 100.0)),
-        marks: curves.iter().map(line(|[share, ms]| Some((*ms, share * 100.0)))).collect(),
+        marks: marks(|[share, ms]| Some((*ms, share * 100.0))),
     };
     let tail = Plot {
         label: "Latency at each percentile".to_owned(),
@@ -42,25 +48,38 @@ pub(super) fn charts(details: &Details) -> Vec<Chart> {
         x: Axis::new("percentile", Scale::Tail { nines }),
         y: millis,
         // The greatest has no percentile below 1.
-        marks: curves
-            .iter()
-            .map(line(|[share, ms]| (*share < 1.0).then_some((*share, *ms))))
-            .collect(),
+        marks: marks(|[share, ms]| (*share < 1.0).then_some((*share, *ms))),
+    };
+    let chart = |key, title, note: &str, plot| {
+        let crossed = if point.saturated { CROSSED } else { "" };
+        Chart::new(key, title, &format!("{note}{crossed}"), plot)
     };
     vec![
-        Chart::new(
+        chart(
             "latency-distribution",
             "Distribution",
             "The further left and the steeper, the faster and the steadier.",
             shares,
         ),
-        Chart::new(
+        chart(
             "latency-percentiles",
             "Percentiles",
             "The tail that averages hide: each mark to the right is ten times rarer.",
             tail,
         ),
     ]
+}
+
+/// Shades all of a saturated run's chart: a picture that stands alone has no note below.
+fn shade(point: &Point) -> Option<Mark> {
+    let name = "saturated: no result".to_owned();
+    point.saturated.then_some(Mark::Stretch { name, from: 0.0, to: f64::INFINITY })
+}
+
+/// Returns the name of a curve, crossed where it is of a saturated run.
+fn named(key: &str, point: &Point) -> String {
+    let name = name(key);
+    if point.saturated { format!("{name} ×") } else { name.to_owned() }
 }
 
 fn name(key: &str) -> &'static str {

@@ -20,7 +20,7 @@ const COLUMNS_MAX: usize = 16;
 const PERCENTILES: [&str; 3] = ["p50", "p95", "p99"];
 
 /// What stands below a chart with crosses.
-const CROSSED: &str = " ×: saturated, and no result.";
+pub(super) const CROSSED: &str = " ×: saturated, and no result.";
 
 /// A figure of a point, as it is drawn.
 type Value<'a> = &'a dyn Fn(&Series<'_>, &Placed<'_>) -> Option<f64>;

@@ -9,7 +9,7 @@ use crate::document::tests::subject;
 use crate::markdown::markdown;
 use crate::markdown::tests::a_run;
 use crate::tests::Run;
-use crate::workbook::xlsx;
+use crate::workbook::{lines, xlsx};
 
 fn records(text: &str) -> Vec<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
@@ -154,6 +154,29 @@ fn what_is_saturated_is_so_in_every_report() {
         let run = serde_json::to_value(&full.points[0]).unwrap();
         assert_eq!(run["saturated"].as_bool().unwrap_or(false), saturated);
     }
+}
+
+#[test]
+fn a_workbooks_latencies_of_a_saturated_point_are_marked_and_struck_out() {
+    let mut study = subject(&Run::open(400), "a");
+    let floods = Point { saturated: true, ..study.points[0].clone() };
+    study.points.push(floods);
+    let all = lines(&rows(std::slice::from_ref(&study)));
+    let said: Vec<_> = all
+        .iter()
+        .map(|line| {
+            let [_, _, _, Cell::Text(figure), Cell::Text(saturated)] = &line.head else {
+                panic!("{:?}", line.head)
+            };
+            (figure.as_str(), saturated.as_str(), line.is_result)
+        })
+        .collect();
+    for figure in ["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"] {
+        assert!(said.contains(&(figure, "false", true)), "{figure}: {said:?}");
+        assert!(said.contains(&(figure, "true", false)), "{figure}: {said:?}");
+    }
+    assert!(said.contains(&("lag_ms", "true", true)), "the client's own lateness: {said:?}");
+    assert_eq!(all[0].statistics.len(), STATISTICS.len());
 }
 
 #[test]

@@ -98,7 +98,8 @@ fn what_was_measured_before_an_interruption_is_kept_and_not_measured_again() {
             Event::Found(taken) => format!("found {}", taken.label),
         });
     };
-    let mut study = Study::resume(root.path(), options(&Stop::default(), &tell)).unwrap();
+    let mut study =
+        Study::resume(root.path(), Kind::Sweep, options(&Stop::default(), &tell)).unwrap();
     assert_eq!(study.plan()["concurrency"], json!([1, 2, 3]));
     let first = study.take(&order(1)).unwrap();
     assert_eq!(first.point, kept.points[0].point);
@@ -123,7 +124,8 @@ fn a_point_of_another_scenario_is_not_taken_for_the_same() {
     let tell = |event: Event<'_>| {
         *begun.borrow_mut() += u32::from(matches!(event, Event::Begins { .. }));
     };
-    let mut study = Study::resume(root.path(), options(&Stop::default(), &tell)).unwrap();
+    let mut study =
+        Study::resume(root.path(), Kind::Sweep, options(&Stop::default(), &tell)).unwrap();
     drop(study.take(&order(4)).unwrap());
     assert_eq!(*begun.borrow(), 1);
 }
@@ -146,8 +148,19 @@ fn a_single_run_is_no_study() {
     let root = tempfile::tempdir().unwrap();
     let mut study = create(root.path(), &Stop::default(), &|_| ());
     drop(study.take(&order(1)).unwrap());
-    let error = read(&root.path().join("points/000")).unwrap_err();
-    assert!(matches!(error, RunError::NotAStudy { .. }));
+    let run = root.path().join("points/000");
+    assert!(matches!(read(&run).unwrap_err(), RunError::NotAStudy { .. }));
+    let (stop, tell) = (Stop::default(), |_: Event<'_>| ());
+    let refused = |dir: &Path, kind| {
+        let study = Study::resume(dir, kind, options(&stop, &tell));
+        match study.err() {
+            Some(RunError::OtherKind { found, asked, .. }) => Some((found, asked)),
+            _ => None,
+        }
+    };
+    assert_eq!(refused(&run, Kind::Sweep), Some(("run", "sweep")));
+    assert_eq!(refused(root.path(), Kind::Capacity), Some(("sweep", "capacity")));
+    assert_eq!(refused(root.path(), Kind::Sweep), None);
 }
 
 #[test]
