@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
+use infermark_report::count;
 use infermark_run::RunError;
 use infermark_run::capacity::{
     Binding, Capacity, CapacityPlan, Forecast, LoadAxis, Missing, Plateau, Reached,
@@ -170,7 +171,7 @@ pub(crate) fn sentences(found: &Capacity) -> Vec<String> {
     let open = found.undecided.iter().map(|bound| {
         format!("undecided: `{bound}`; so many requests cannot tell whether it is met")
     });
-    let cost = format!("{} runs, {} requests", found.runs, found.requests);
+    let cost = format!("{} runs, {} requests", found.runs, count(found.requests));
     let told = [Some(ends(found)), binds(found)].into_iter().flatten();
     told.chain(open).chain(left(found)).chain([cost]).collect()
 }
@@ -281,7 +282,7 @@ mod tests {
     fn the_result_is_told_with_what_gives_way_and_what_it_cost() {
         let told = sentences(&found()).join("; ");
         assert!(told.starts_with("4.1 to 4.25 requests/s (95 % confidence)"), "{told}");
-        assert!(told.ends_with("`ttft:p99<=200ms` gives way first; 9 runs, 8123 requests"));
+        assert!(told.ends_with("`ttft:p99<=200ms` gives way first; 9 runs, 8,123 requests"));
         let undecided = vec![bound("failure_rate<=0.1%")];
         let told = sentences(&Capacity { undecided, ..found() });
         assert!(told[2].starts_with("undecided: `failure_rate<=0.1%`"), "{told:?}");
@@ -352,7 +353,7 @@ mod tests {
             [
                 "at least 64 in flight: no load up to there breaks the objective, and from 16 on \
                  throughput no longer rises (71.2 requests/s)",
-                "should waits grow on as they do, `ttft:p99<=200ms` gives way at about 5600 in \
+                "should waits grow on as they do, `ttft:p99<=200ms` gives way at about 5,600 in \
                  flight",
             ]
         );

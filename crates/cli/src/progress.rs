@@ -7,13 +7,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use infermark_report::count;
 use infermark_run::{Middle, Progress, Stage, Watch};
-use infermark_terms::Nanos;
 
 use crate::say;
 
 /// How often a terminal is drawn.
 const EVERY: Duration = Duration::from_millis(200);
+
+/// How often it is drawn at most, in a second: each changed line would draw all of them.
+const HERTZ: u8 = 5;
 
 /// How often a line is written where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -47,7 +50,8 @@ pub(crate) struct Live {
 impl Live {
     /// Begins to show how a run is doing, on standard error.
     pub(crate) fn begin(watch: Watch) -> Self {
-        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let target = ProgressDrawTarget::stderr_with_hz(HERTZ);
+        let lines = MultiProgress::with_draw_target(target);
         *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines.clone());
         let over = Arc::new(AtomicBool::new(false));
         let (shown, ended) = (lines.clone(), Arc::clone(&over));
@@ -236,9 +240,12 @@ fn time_words(progress: &Progress) -> String {
     if progress.stage == Stage::Judgement {
         return "the load is over: measuring its record".to_owned();
     }
-    let seconds = |time: Nanos| clock(time.as_secs_f64());
+    let so_far = clock(progress.elapsed.as_secs_f64());
+    if progress.planned.is_some_and(|all| progress.elapsed > all) {
+        return format!("{so_far}: waiting for the last answers");
+    }
     let left = left(progress).map(|left| format!(", about {} left", clock(left)));
-    format!("{}{}", seconds(progress.elapsed), left.unwrap_or_default())
+    format!("{so_far}{}", left.unwrap_or_default())
 }
 
 /// Returns a time as people say it.
@@ -275,16 +282,18 @@ fn done(progress: &Progress) -> f64 {
 }
 
 fn outcomes(progress: &Progress) -> String {
-    let failures = progress.failures.iter().map(|(kind, count)| format!("{count} {}", kind.name()));
+    let failures =
+        progress.failures.iter().map(|(kind, n)| format!("{} {}", count(*n), kind.name()));
     let failures: Vec<_> = failures.collect();
     let of =
         if failures.is_empty() { String::new() } else { format!(" ({})", failures.join(", ")) };
-    let all = progress.requests.map_or_else(String::new, |all| format!(" of {all}"));
-    format!("{}{all} finished · {} failed{of}", progress.finished, progress.failed)
+    let all = progress.requests.map_or_else(String::new, |all| format!(" of {}", count(all)));
+    format!("{}{all} finished · {} failed{of}", count(progress.finished), count(progress.failed))
 }
 
 fn rates(progress: &Progress) -> String {
-    format!("{:.0} tok/s · {:.1} requests/s", progress.tokens_per_s, progress.requests_per_s)
+    let tokens = count(progress.tokens_per_s.round() as u64);
+    format!("{tokens} tok/s · {:.1} requests/s", progress.requests_per_s)
 }
 
 fn latency(progress: &Progress) -> Vec<String> {
@@ -310,7 +319,7 @@ fn server(progress: &Progress) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use infermark_run::ServerState;
-    use infermark_terms::OutcomeKind;
+    use infermark_terms::{Nanos, OutcomeKind};
 
     use super::*;
 
@@ -360,6 +369,15 @@ mod tests {
         let over = Progress { stage: Stage::Judgement, ..under_way() };
         let first = &view(&over, &Past::default())[0];
         assert!(first.starts_with("━━━━━━━━━━━━━━━━━━━━━━━━  the load is over"), "{first}");
+    }
+
+    #[test]
+    fn past_its_planned_end_the_view_says_what_it_waits_for() {
+        let last = Progress { elapsed: Nanos::from_secs(61), ..under_way() };
+        assert_eq!(time_words(&last), "61 s: waiting for the last answers");
+        let many = Progress { finished: 12_345, tokens_per_s: 81_234.5, ..last };
+        assert!(outcomes(&many).starts_with("12,345 finished"));
+        assert!(rates(&many).starts_with("81,235 tok/s"));
     }
 
     #[test]

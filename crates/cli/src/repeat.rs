@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use clap::{Arg, ArgMatches, value_parser};
 use infermark_measure::Estimate;
 use infermark_measure::repeats::Across;
+use infermark_report::count;
 use infermark_run::repeat::{
     Forecast, Outcome, Precision, RUNS_MAX, RUNS_MIN, Reached, RepeatPlan, found, is_repeatable,
     repeat, usual_figure,
@@ -158,7 +159,7 @@ fn percentiles(name: &str, estimate: &Estimate) -> String {
     let all = [("p50", Some(estimate.p50)), ("p90", estimate.p90), ("p99", estimate.p99)];
     let known =
         all.iter().filter_map(|(rank, value)| Some(format!("{rank} {}", short((*value)?, 4))));
-    format!("{name} {} ms, of {}", known.collect::<Vec<_>>().join(", "), estimate.n)
+    format!("{name} {} ms, of {}", known.collect::<Vec<_>>().join(", "), count(estimate.n))
 }
 
 /// Says what was reached of a precision.
@@ -192,6 +193,9 @@ fn percent(share: f64) -> String {
 pub(crate) fn short(value: f64, digits: i32) -> String {
     let before = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
     let after = usize::try_from(digits - 1 - before).unwrap_or(0);
+    if before > 2 && after == 0 {
+        return count(value.round() as u64);
+    }
     format!("{value:.after$}")
 }
 
@@ -202,7 +206,7 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_matter() {
-        assert_eq!(short(1234.567, 4), "1235");
+        assert_eq!(short(1234.567, 4), "1,235");
         assert_eq!(short(12.3456, 4), "12.35");
         assert_eq!(short(0.012_345, 2), "0.012");
         assert_eq!(short(0.0, 3), "0.00");

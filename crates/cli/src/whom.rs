@@ -65,6 +65,9 @@ fn server(server: &Value) -> Option<String> {
         "infermark" => "infermark",
         _ => return server["version"].as_str().map(|version| format!("version {version}")),
     };
-    let version = server["version"].as_str();
-    Some(version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
+    Some(match server["version"].as_str() {
+        Some(version) if version.starts_with(name) => version.to_owned(),
+        Some(version) => format!("{name} {version}"),
+        None => name.to_owned(),
+    })
 }

@@ -33,7 +33,7 @@ pub(crate) fn cell(value: f64) -> String {
 }
 
 /// Returns a whole number, its thousands apart.
-pub(crate) fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -10,6 +10,9 @@ use crate::text::is_invisible;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Html(String);
 
+/// The most characters of code that a line of the narrowest page has room for.
+const CODE_MAX: usize = 30;
+
 /// Names and values of an element's attributes.
 pub(crate) type Attributes<'a> = &'a [(&'static str, &'a str)];
 
@@ -22,8 +25,13 @@ impl Html {
 
     /// Adds text, whoever wrote it.
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
-        for c in text.chars() {
+        let (mut rest, mut last) = (text.chars(), ' ');
+        while let Some(c) = rest.next() {
             match c {
+                // A figure stays beside its sign.
+                ' ' if last.is_ascii_digit() && rest.as_str().starts_with('%') => {
+                    self.0.push('\u{a0}');
+                }
                 '&' => self.0.push_str("&amp;"),
                 '<' => self.0.push_str("&lt;"),
                 '>' => self.0.push_str("&gt;"),
@@ -34,6 +42,7 @@ impl Html {
                 c if is_invisible(c) => {}
                 c => self.0.push(c),
             }
+            last = c;
         }
         self
     }
@@ -42,12 +51,27 @@ impl Html {
     pub(crate) fn prose(&mut self, text: &str) -> &mut Self {
         for (index, part) in text.split('`').enumerate() {
             if index % 2 == 1 {
-                let _: &mut Self = self.element("code", &[], part);
+                self.code(part);
             } else {
                 let _: &mut Self = self.text(part);
             }
         }
         self
+    }
+
+    /// Adds code. A flag that is cut at its hyphens is hard to read: what is short stays in one
+    /// line, and what is long is cut between its words.
+    fn code(&mut self, code: &str) {
+        if code.chars().count() <= CODE_MAX {
+            let _: &mut Self = self.element("code", &[], code);
+            return;
+        }
+        for (index, word) in code.split(' ').enumerate() {
+            let is_long = word.chars().count() > CODE_MAX;
+            let class: Attributes<'_> = if is_long { &[("class", "long")] } else { &[] };
+            let _: &mut Self = self.text(if index > 0 { " " } else { "" });
+            let _: &mut Self = self.element("code", class, word);
+        }
     }
 
     /// Adds a piece that was made elsewhere.
@@ -124,10 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_and_its_sign_stay_in_one_line() {
+        let mut html = Html::default();
+        let _: &mut Html = html.text("12 % of cores, %");
+        assert_eq!(html.into_string(), "12\u{a0}% of cores, %");
+    }
+
+    #[test]
     fn what_stands_between_backticks_is_code_and_stays_text() {
         let mut html = Html::default();
         let _: &mut Html = html.prose("raise `--a <b>`, or `");
         assert_eq!(html.into_string(), "raise <code>--a &lt;b&gt;</code>, or <code></code>");
+    }
+
+    #[test]
+    fn long_code_is_cut_between_its_words() {
+        let mut html = Html::default();
+        let word = "x".repeat(CODE_MAX + 1);
+        let _: &mut Html =
+            html.prose(&format!("`--target a=http://… --target b=http://…` `{word}`"));
+        let words = ["--target", "a=http://…", "--target", "b=http://…"];
+        let words = words.map(|word| format!("<code>{word}</code>")).join(" ");
+        let expected = format!("{words} <code class=\"long\">{word}</code>");
+        assert_eq!(html.into_string(), expected);
     }
 
     proptest! {

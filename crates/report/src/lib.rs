@@ -56,6 +56,7 @@ pub use comparison::{
 };
 pub use curve::{CurveSheet, Dot, curve};
 pub use document::html;
+pub use figure::count;
 pub use gallery::{png_files, svg_files};
 pub use ledger::{csv, harmless};
 pub use markdown::markdown;

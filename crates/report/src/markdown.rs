@@ -163,9 +163,11 @@ fn several(page: &mut Markdown, subjects: &[Subject]) {
 /// Writes the figures that stand out.
 fn answer(page: &mut Markdown, point: &Point) {
     for tile in document::tiles(point) {
-        let value = format!("**{}**", tile.value);
-        let value = if tile.is_result(point) { value } else { struck(&value) };
-        let parts = [value, tile.unit.to_owned(), beside(&tile.more)];
+        let shown = |text: &str| {
+            if tile.is_result(point) || text.is_empty() { text.to_owned() } else { struck(text) }
+        };
+        let value = shown(&format!("**{}**", tile.value));
+        let parts = [value, tile.unit.to_owned(), beside(&shown(&tile.more))];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         page.0.push(format!("- {}: {}", tile.name, parts.join(" ")));
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use infermark_measure::{Details, LoadPlan, Point};
 
 use crate::chart::short;
+use crate::figure::figure;
 use crate::{ContestTable, Passed, State, Verification};
 
 /// One run or study, as reports tell of it.
@@ -159,7 +160,14 @@ impl Placed<'_> {
 
     /// Returns what a person calls it beside the others of its series.
     pub(crate) fn label(&self) -> String {
-        self.place.map_or_else(|| short(self.at), |place| place.label.clone())
+        self.place.map_or_else(|| self.load(), |place| place.label.clone())
+    }
+
+    /// Returns its load, as that of a measured rate in four digits.
+    pub(crate) fn load(&self) -> String {
+        let shown = short(self.at);
+        let digits = shown.chars().filter(char::is_ascii_digit).count();
+        if digits > 4 && self.at.fract() != 0.0 { figure(self.at) } else { shown }
     }
 }
 

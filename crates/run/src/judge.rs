@@ -244,11 +244,12 @@ fn doubt_engine(plan: &Plan, point: &mut Point) {
     let Some(late) = plan.engine_lateness.filter(|late| *late > ENGINE_LATENESS_MAX) else {
         return;
     };
+    let late = late.as_secs_f64() * 1e3;
     point.trust.verdict = point.trust.verdict.max(Trust::Doubtful);
     point.trust.caveats.push(Caveat {
         code: CaveatCode::ClientBound,
         lowers_to: Trust::Doubtful,
-        detail: format!("the embedded engine wrote its tokens late: p99 {late}"),
+        detail: format!("the embedded engine wrote its tokens late: p99 {late:.3} ms"),
         hint: "lower the load, or free this machine's cores".to_owned(),
     });
 }

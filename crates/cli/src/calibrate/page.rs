@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use infermark_calibrate::server::Scheme;
 use infermark_calibrate::{Depth, Kind, Row};
+use infermark_report::count;
 
 use super::kept::Kept;
 
@@ -62,8 +63,10 @@ fn cores(kept: &Kept) -> String {
 /// Names a load.
 pub(crate) fn load(kind: Kind, scheme: Scheme) -> String {
     let load = match kind {
-        Kind::Streams { streams, pace } => format!("{} streams × {pace} tok/s", count(streams)),
-        Kind::Sends { per_s } => format!("{} sends/s", count(per_s)),
+        Kind::Streams { streams, pace } => {
+            format!("{} streams × {pace} tok/s", count(u64::from(streams)))
+        }
+        Kind::Sends { per_s } => format!("{} sends/s", count(u64::from(per_s))),
     };
     match scheme {
         Scheme::Http => load,
@@ -79,7 +82,7 @@ fn line(row: &Row) -> String {
          {lag_p99_ms:>9.2} ms\n",
         if row.holds { "" } else { "no" },
         load(row.load, row.scheme),
-        count(tokens_per_s.round() as u32),
+        count(tokens_per_s.round() as u64),
         percent(row.client_busy),
         percent(row.server_busy),
         percent(row.ttft_p99_error),
@@ -96,7 +99,7 @@ fn exact(kept: &Kept, scheme: Scheme) -> String {
     let Some(most) = findings.most_tokens_per_s(scheme) else {
         return "at no load: something else keeps this machine busy".to_owned();
     };
-    let mut text = format!("up to {} tok/s within 1 %", count(most as u32));
+    let mut text = format!("up to {} tok/s within 1 %", count(most as u64));
     let failed = findings.rows.iter().filter(|row| !row.holds && row.scheme == scheme);
     let failed = failed.filter(|row| matches!(row.load, Kind::Streams { pace: 50, .. }));
     if let Some(end) = failed.min_by(|a, b| a.tokens_per_s.total_cmp(&b.tokens_per_s)) {
@@ -126,7 +129,7 @@ fn cost(kept: &Kept) -> String {
 
 fn sends(kept: &Kept) -> String {
     match kept.findings.regions.plain.sends_per_s {
-        Some(rate) => format!("up to {} a second with lag p99 below 1 ms", count(rate as u32)),
+        Some(rate) => format!("up to {} a second with lag p99 below 1 ms", count(rate as u64)),
         None => "at no rate was lag p99 below 1 ms".to_owned(),
     }
 }
@@ -140,24 +143,10 @@ fn memory(kept: &Kept) -> String {
     let largest = kept.findings.held(Scheme::Http).max_by_key(streams);
     match largest.and_then(|row| Some((streams(&row), row.bytes_per_stream?))) {
         Some((streams, bytes)) => {
-            format!("{:.1} KiB a stream at {} streams", bytes / 1024.0, count(streams))
+            format!("{:.1} KiB a stream at {} streams", bytes / 1024.0, count(u64::from(streams)))
         }
         None => "not known".to_owned(),
     }
-}
-
-/// Prints a whole number with its thousands apart.
-fn count(number: u32) -> String {
-    let digits = number.to_string();
-    let head = digits.len() % 3;
-    let mut out = digits[..head].to_owned();
-    for at in (head..digits.len()).step_by(3) {
-        if !out.is_empty() {
-            out.push(',');
-        }
-        out += &digits[at..at + 3];
-    }
-    out
 }
 
 #[cfg(test)]
@@ -229,13 +218,5 @@ pub(crate) mod tests {
         let page = page(&kept);
         assert!(page.contains("share the one core"), "{page}");
         assert!(page.contains("over TLS  not measured (--quick)"), "{page}");
-    }
-
-    #[test]
-    fn counts_have_their_thousands_apart() {
-        assert_eq!(
-            [0, 12, 999, 1000, 85_356, 1_234_567].map(count),
-            ["0", "12", "999", "1,000", "85,356", "1,234,567"]
-        );
     }
 }

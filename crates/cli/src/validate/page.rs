@@ -111,8 +111,10 @@ fn known(studied: &Studied, validation: &Validation) -> Vec<(&'static str, Vec<S
     let targets = targets.filter_map(|target| {
         Some(format!("{} = {}", target["name"].as_str()?, target["target"].as_str()?))
     });
-    let references = (plan["reference"].is_null() && !validation.references.is_empty())
-        .then(|| format!("published results to compare with by --reference: {}", list(validation)));
+    let references =
+        (plan["reference"].is_null() && !validation.references.is_empty()).then(|| {
+            format!("published results to compare with by `--reference`: {}", list(validation))
+        });
     let all = [
         ("targets", targets.collect()),
         ("asked", vec![asked.join(" · ")]),

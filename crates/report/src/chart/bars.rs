@@ -1,7 +1,7 @@
 //! Bars in groups.
 
-use super::picture::{Anchor, Ink, Picture, Shape, fit_width, text_width};
-use super::{BOTTOM, Draw, LEFT, Scale, TOP};
+use super::picture::{Anchor, Ink, Picture, Shape, fit_middle, fit_width, text_width};
+use super::{BOTTOM, Draw, LEFT, Scale, TOP, short};
 use crate::figure::figure;
 
 /// The height of the chart.
@@ -53,7 +53,7 @@ impl Draw for Bars {
         let bar = (room * 0.76 / each).min(BAR_MAX);
         for (index, group) in self.groups.iter().enumerate() {
             let middle = LEFT + room * (index as f64 + 0.5);
-            let name = fit_width(&group.name, room - 6.0);
+            let name = fit_middle(&group.name, room - 10.0);
             picture.text([middle, bottom + 16.0], &name, Ink::Text, Anchor::Middle);
             for (place, (value, ends)) in group.values.iter().enumerate() {
                 let Some(value) = *value else { continue };
@@ -70,9 +70,11 @@ impl Draw for Bars {
                     let x = x + bar / 2.0;
                     picture.line(vec![[x, y(low)], [x, y(high)]], Ink::Text, 1.25);
                 }
-                if text_width(&shown) <= bar + 6.0 {
+                let shorter = format!("{}{}", self.sign, short(three_digits(value)));
+                let fitting = [shown, shorter].into_iter().find(|text| text_width(text) <= bar);
+                if let Some(text) = fitting {
                     let at = [x + bar / 2.0, y(high) - 4.0];
-                    picture.text(at, &shown, Ink::Text, Anchor::Middle);
+                    picture.text(at, &text, Ink::Text, Anchor::Middle);
                 }
             }
         }
@@ -111,5 +113,39 @@ impl Bars {
             at[0] += room;
         }
         at[1]
+    }
+}
+
+/// Rounds a value to three digits, for where there is little room.
+fn three_digits(value: f64) -> f64 {
+    let rounded = format!("{value:.2e}").parse();
+    rounded.unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_above_narrow_bars_are_short_and_never_run_into_one_another() {
+        let values = [23_811.2, 23_997.4, 24_004.9].map(|value| (Some(value), None)).to_vec();
+        let bars = Bars {
+            label: String::new(),
+            title: String::new(),
+            names: ["p50", "p95", "p99"].map(str::to_owned).to_vec(),
+            groups: vec![Group { name: "a".to_owned(), values }],
+            sign: String::new(),
+        };
+        let above = |width: f64| -> Vec<String> {
+            let shapes = bars.draw(width).shapes;
+            let texts = shapes.into_iter().filter_map(|shape| match shape {
+                Shape::Text { text, ink: Ink::Text, anchor: Anchor::Middle, .. } => Some(text),
+                _ => None,
+            });
+            texts.skip(1).collect()
+        };
+        assert_eq!(above(400.0), ["23,811", "23,997", "24,005"]);
+        assert_eq!(above(200.0), ["23.8k", "24k", "24k"]);
+        assert_eq!(above(100.0), [""; 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! A table whose cells are the darker the greater their values are.
+//! A table whose cells have the stronger a colour the greater their values are.
 
 use super::picture::{Anchor, Ink, Picture, Shape, fit_width, text_width};
 use super::{Draw, Scale};
@@ -7,8 +7,12 @@ use crate::figure::{ABSENT, cell};
 /// The height of a row.
 const ROW: f64 = 30.0;
 
-/// The opacity from which on text stands out better in the ground's colour.
-const DARK: f64 = 0.55;
+/// The weakest and the strongest colour, as opacities. On the strongest, too, text has a contrast
+/// of 4.5 and more, on light pages and on dark ones.
+const OPACITIES: [f64; 2] = [0.05, 0.55];
+
+/// The height below the cells, with their title and the distance to what follows.
+const BELOW: f64 = 36.0;
 
 /// A heat map.
 #[derive(Clone, Debug)]
@@ -23,17 +27,18 @@ pub(crate) struct Heat {
     /// Of each column, whether it holds no results: its values are struck out.
     pub(crate) struck: Vec<bool>,
     pub(crate) rows: Vec<(String, Vec<Option<f64>>)>,
+    /// What the colours mean: the same in maps that stand together.
+    pub(crate) scale: Scale,
 }
 
 impl Draw for Heat {
     fn draw(&self, width: f64) -> Picture {
-        let height = 44.0 + ROW * self.rows.len() as f64 + 24.0;
+        let height = 44.0 + ROW * self.rows.len() as f64 + BELOW;
         let mut picture = Picture::new(width, height, &self.label);
         picture.text([2.0, 11.0], &fit_width(&self.title, width), Ink::Faint, Anchor::Start);
         let names = self.rows.iter().map(|row| text_width(&row.0)).fold(0.0, f64::max);
-        let left = (names + 12.0).min(width * 0.3);
+        let left = (names + 16.0).min(width * 0.3);
         let room = (width - left - 4.0) / self.columns.len().max(1) as f64;
-        let scale = self.scale();
         for (index, name) in self.columns.iter().enumerate() {
             let x = left + room * (index as f64 + 0.5);
             picture.text([x, 34.0], &fit_width(name, room - 2.0), Ink::Faint, Anchor::Middle);
@@ -44,11 +49,11 @@ impl Draw for Heat {
             picture.text([left - 8.0, y + 19.0], &name, Ink::Text, Anchor::End);
             for (place, value) in values.iter().enumerate() {
                 let at = [left + room * place as f64 + 1.0, y + 1.0];
-                self.cell(&mut picture, at, room, *value, &scale, (index, place));
+                self.cell(&mut picture, at, room, *value, (index, place));
             }
         }
         let title = fit_width(&self.columns_title, width);
-        picture.text([width - 4.0, height - 8.0], &title, Ink::Faint, Anchor::End);
+        picture.text([width - 4.0, height - BELOW + 16.0], &title, Ink::Faint, Anchor::End);
         picture
     }
 
@@ -66,28 +71,18 @@ impl Draw for Heat {
 }
 
 impl Heat {
-    /// Returns the scale of the results; where there are none, of what is struck out.
-    fn scale(&self) -> Scale {
-        let all_are_struck = self.struck.iter().all(|struck| *struck);
-        let of_row = |row: &(String, Vec<Option<f64>>)| -> Vec<f64> {
-            let cells = row.1.iter().zip(&self.struck);
-            cells.filter(|cell| all_are_struck || !cell.1).filter_map(|cell| *cell.0).collect()
-        };
-        Scale::log(self.rows.iter().flat_map(of_row))
-    }
-
     fn cell(
         &self,
         picture: &mut Picture,
         at: [f64; 2],
         room: f64,
         value: Option<f64>,
-        scale: &Scale,
         (row, column): (usize, usize),
     ) {
+        let [weakest, strongest] = OPACITIES;
         let opacity = match value {
-            Some(_) if self.struck[column] => 0.08,
-            Some(value) => 0.08 + 0.87 * scale.place(value),
+            Some(_) if self.struck[column] => weakest,
+            Some(value) => weakest + (strongest - weakest) * self.scale.place(value),
             None => 0.0,
         };
         let shown = value.map_or(ABSENT.to_owned(), cell);
@@ -95,9 +90,8 @@ impl Heat {
         let size = [room - 2.0, ROW - 2.0];
         picture.shapes.push(Shape::Rect { at, size, ink: Ink::Series(0), opacity, note });
         if text_width(&shown) <= room {
-            let ink = if opacity > DARK { Ink::Ground } else { Ink::Text };
             let at = [at[0] + size[0] / 2.0, at[1] + 18.0];
-            picture.text(at, &shown, ink, Anchor::Middle);
+            picture.text(at, &shown, Ink::Text, Anchor::Middle);
             if self.struck[column] && value.is_some() {
                 let (half, y) = (text_width(&shown) / 2.0 + 3.0, at[1] - 4.0);
                 picture.line(vec![[at[0] - half, y], [at[0] + half, y]], Ink::Text, 1.25);

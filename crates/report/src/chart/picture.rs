@@ -69,6 +69,20 @@ impl Picture {
         self.shapes.push(Shape::Text { at, text, ink, anchor, size, bold: false });
     }
 
+    /// Sets a text over what is drawn, which shows through faintly.
+    pub(crate) fn label(&mut self, [x, y]: [f64; 2], text: &str, ink: Ink, anchor: Anchor) {
+        let width = text_width(text);
+        let left = match anchor {
+            Anchor::Start => x,
+            Anchor::Middle => x - width / 2.0,
+            Anchor::End => x - width,
+        };
+        let (at, size) = ([left - 2.0, y - 10.0], [width + 4.0, 13.0]);
+        let (opacity, note) = (0.8, String::new());
+        self.shapes.push(Shape::Rect { at, size, ink: Ink::Ground, opacity, note });
+        self.text([x, y], text, ink, anchor);
+    }
+
     pub(crate) fn heading(&mut self, at: [f64; 2], text: &str, size: f64) {
         let (text, ink, anchor) = (text.to_owned(), Ink::Text, Anchor::Start);
         self.shapes.push(Shape::Text { at, text, ink, anchor, size, bold: true });
@@ -99,6 +113,22 @@ pub(crate) fn text_width(text: &str) -> f64 {
     text.chars().map(|c| if c.is_ascii() { narrow(c) } else { 9.0 }).sum()
 }
 
+/// Cuts a text to a width in its middle: names that begin alike are told apart by their ends.
+pub(crate) fn fit_middle(text: &str, width: f64) -> String {
+    let text = crate::text::clean(text);
+    if text_width(&text) <= width {
+        return text;
+    }
+    let every: Vec<char> = text.chars().collect();
+    let cut = |kept: usize| -> String {
+        let (head, tail) = (kept / 3, kept - kept / 3);
+        let ends = [&every[..head], &['…'], &every[every.len() - tail..]];
+        ends.concat().into_iter().collect()
+    };
+    let fitting = (0..every.len()).rev().map(cut).find(|text| text_width(text) <= width);
+    fitting.unwrap_or_default()
+}
+
 /// Cuts a text to a width.
 pub(crate) fn fit_width(text: &str, width: f64) -> String {
     let mut text = crate::text::clean(text);
@@ -109,4 +139,39 @@ pub(crate) fn fit_width(text: &str, width: f64) -> String {
         let _: Option<char> = text.pop();
     }
     text + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_begin_alike_are_still_told_apart_where_they_are_cut() {
+        let (one, other) = ("engine engine-0.1.0, input 128", "engine engine-0.1.0, input 1024");
+        assert_eq!(fit_middle(one, 500.0), one);
+        let [one, other] = [one, other].map(|name| fit_middle(name, 90.0));
+        assert!(one.ends_with("input 128") && other.ends_with("nput 1024"), "{one}, {other}");
+        assert!(one.starts_with("eng") && one.contains('…'), "{one}");
+        for width in [0.0, 5.0, 20.0, 90.0] {
+            assert!(text_width(&fit_middle("wwwwwwwwwwwwwwwwww", width)) <= width);
+        }
+    }
+
+    #[test]
+    fn a_label_lies_on_the_ground_that_it_covers() {
+        let at = |anchor| {
+            let mut picture = Picture::new(100.0, 50.0, "");
+            picture.label([50.0, 20.0], "name", Ink::Text, anchor);
+            let [Shape::Rect { at, size, ink: Ink::Ground, .. }, Shape::Text { .. }] =
+                &picture.shapes[..]
+            else {
+                panic!("{:?}", picture.shapes)
+            };
+            [at[0], at[0] + size[0]].map(|x| (x * 10.0).round())
+        };
+        let width = 10.0 * text_width("name");
+        assert_eq!(at(Anchor::Start), [480.0, 520.0 + width]);
+        assert_eq!(at(Anchor::Middle), [480.0 - width / 2.0, 520.0 + width / 2.0]);
+        assert_eq!(at(Anchor::End), [480.0 - width, 520.0]);
+    }
 }

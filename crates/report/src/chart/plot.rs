@@ -109,6 +109,9 @@ impl Draw for Plot {
         for mark in &self.marks {
             draw(&mut picture, &frame, mark);
         }
+        for mark in &self.marks {
+            name_place(&mut picture, &frame, mark);
+        }
         if beside && names.len() > 1 {
             label_ends(&mut picture, &frame);
         }
@@ -232,7 +235,7 @@ fn axes(picture: &mut Picture, frame: &Frame<'_>) {
             continue;
         }
         picture.line(vec![[x, bottom], [x, bottom + 4.0]], Ink::Faint, 1.0);
-        if x - half > reach + 6.0 && x + half <= width {
+        if x - half > reach + 9.0 && x + half <= width {
             picture.text([x, bottom + 17.0], &label, Ink::Faint, Anchor::Middle);
             reach = x + half;
         }
@@ -285,26 +288,44 @@ fn draw(picture: &mut Picture, frame: &Frame<'_>, mark: &Mark) {
         Mark::Stretch { name, from, to } => {
             shade(picture, frame, name, [frame.x(*from), frame.x(*to)]);
         }
-        Mark::Upright { name, at } => {
+        Mark::Upright { at, .. } => {
             let x = frame.x(*at);
             picture.dashed(vec![[x, frame.top], [x, frame.bottom]], Ink::Text, 1.0);
+        }
+        Mark::Level { at, .. } => {
+            let y = frame.y(*at);
+            picture.dashed(vec![[frame.left, y], [frame.right, y]], Ink::Text, 1.0);
+        }
+    }
+}
+
+/// Names a marked value, over what is drawn there.
+fn name_place(picture: &mut Picture, frame: &Frame<'_>, mark: &Mark) {
+    match mark {
+        Mark::Upright { name, at } => {
+            let x = frame.x(*at);
             let left = x > f64::midpoint(frame.left, frame.right);
             let (x, anchor, room) = if left {
-                (x - 4.0, Anchor::End, x - frame.left)
+                (x - 6.0, Anchor::End, x - frame.left)
             } else {
-                (x + 4.0, Anchor::Start, frame.right - x)
+                (x + 6.0, Anchor::Start, frame.right - x)
             };
-            let name = fit_width(name, room - 6.0);
-            picture.text([x, frame.top + 12.0], &name, Ink::Text, anchor);
+            let name = fit_width(name, room - 8.0);
+            picture.label([x, frame.top + 12.0], &name, Ink::Text, anchor);
         }
         Mark::Level { name, at } => {
             let y = frame.y(*at);
-            picture.dashed(vec![[frame.left, y], [frame.right, y]], Ink::Text, 1.0);
             let name = fit_width(name, frame.right - frame.left);
             // Below the line where there is no room above it.
-            let base = if y - 14.0 < frame.top { y + 13.0 } else { y - 4.0 };
-            picture.text([frame.right - 4.0, base], &name, Ink::Text, Anchor::End);
+            let base = if y - 18.0 < frame.top { y + 16.0 } else { y - 8.0 };
+            picture.label([frame.right - 4.0, base], &name, Ink::Text, Anchor::End);
         }
+        Mark::Line { .. }
+        | Mark::Dots { .. }
+        | Mark::Area { .. }
+        | Mark::Struck { .. }
+        | Mark::Intervals { .. }
+        | Mark::Stretch { .. } => {}
     }
 }
 
@@ -370,7 +391,7 @@ fn label_ends(picture: &mut Picture, frame: &Frame<'_>) {
         let below = (0..).map(|step| end + f64::from(step)).take_while(|y| *y <= frame.bottom);
         let above = (0..).map(|step| end - f64::from(step)).take_while(|y| *y >= 0.0);
         let y = below.chain(above).find(|y| !overlaps(*y)).unwrap_or(end);
-        picture.text([x, y + 4.0], name, ink, Anchor::Start);
+        picture.label([x, y + 4.0], name, ink, Anchor::Start);
         placed.push(([x, y], width));
     }
 }

@@ -36,14 +36,14 @@ pub(super) fn tiles(page: &mut Html, point: &Point) {
         let _: &mut Html = page.markup("<div class=\"tile\"><span>");
         defined(page, tile.name);
         let _: &mut Html = page.markup("</span><b>");
-        let _: &mut Html = if tile.is_result(point) {
-            page.text(&tile.value)
-        } else {
-            page.element("s", &[], &tile.value)
+        let write = |page: &mut Html, text: &str| {
+            let _: &mut Html =
+                if tile.is_result(point) { page.text(text) } else { page.element("s", &[], text) };
         };
-        let _: &mut Html = page.markup(" <i>").text(tile.unit);
-        let _: &mut Html = page.markup("</i></b>").element("small", &[], &tile.more);
-        let _: &mut Html = page.close("div");
+        write(page, &tile.value);
+        let _: &mut Html = page.markup(" <i>").text(tile.unit).markup("</i></b><small>");
+        write(page, &tile.more);
+        let _: &mut Html = page.markup("</small></div>");
     }
     let _: &mut Html = page.close("div");
 }

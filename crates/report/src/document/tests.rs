@@ -282,7 +282,7 @@ fn the_curves_of_a_saturated_run_say_that_they_are_no_result() {
         let file = |chart| &files.iter().find(|file| file.0 == chart).unwrap().1;
         charts.map(|chart| {
             let svg = file(chart);
-            [">saturated: no result<", ">TTFT ×<"].map(|words| svg.contains(words))
+            [" · saturated, no result<", ">TTFT ×<"].map(|words| svg.contains(words))
         })
     };
     let note = "×: saturated, and no result.";
@@ -292,7 +292,29 @@ fn the_curves_of_a_saturated_run_say_that_they_are_no_result() {
     assert_eq!(marked(&run), [[true; 2]; 2]);
     let page = html(std::slice::from_ref(&run));
     assert_eq!(page.matches(note).count(), charts.len());
-    assert!(page.contains("<th>TTFT ×: share of observations"), "its data say so too");
+    assert!(
+        page.contains("<th>TTFT ×: share of observations, % · saturated, no result<"),
+        "its data say so too"
+    );
+}
+
+#[test]
+fn colours_mean_the_same_in_all_heat_maps_and_loads_have_four_digits() {
+    let (fast, mut slow) = (subject(&Run::open(120), "a"), subject(&Run::open(120), "b"));
+    slow.points[0] = at_rate(slow.points[0].clone(), 16.663_796);
+    let e2e = slow.points[0].latency.e2e_ms.as_mut().unwrap();
+    (e2e.p50, e2e.max) = (e2e.p50 * 40.0, e2e.max * 40.0);
+    let both = [fast, slow];
+    let files = svg_files(&both);
+    let map = &files.iter().find(|file| file.0 == "heatmap").unwrap().1;
+    let medians = map.split("<rect").filter(|rect| rect.contains("<title>p50,"));
+    let opacity = |rect: &str| -> f64 {
+        rect.split("fill-opacity=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+    };
+    let medians: Vec<_> = medians.map(opacity).collect();
+    assert!(medians.len() == 2 && medians[0] < medians[1], "{medians:?}");
+    let page = html(&both);
+    assert!(page.contains("<td>16.66</td>") && !page.contains("16.6638"));
 }
 
 #[test]

@@ -9,6 +9,9 @@ use super::Chart;
 use super::series::CROSSED;
 use crate::chart::{Axis, Ink, Mark, Plot, Scale};
 
+/// The title of the axis that both charts have.
+const MILLIS: &str = "milliseconds, logarithmic";
+
 /// The height of both charts.
 const HEIGHT: f64 = 280.0;
 
@@ -21,7 +24,7 @@ pub(super) fn charts(point: &Point, details: &Details) -> Vec<Chart> {
         .map(|(index, (key, curve))| (named(key, point), Ink::Series(index), curve))
         .collect();
     let every = || curves.iter().flat_map(|(_, _, curve)| curve.points.iter().map(|p| p[1]));
-    let millis = Axis::new("milliseconds, logarithmic", Scale::log(every()));
+    let millis = Scale::log(every());
     let nines = curves.iter().map(|(_, _, curve)| nines(curve)).fold(1.0, f64::max);
     let line = |at: fn(&[f64; 2]) -> Option<(f64, f64)>| {
         move |(name, ink, curve): &(String, Ink, &Curve)| Mark::Line {
@@ -30,25 +33,30 @@ pub(super) fn charts(point: &Point, details: &Details) -> Vec<Chart> {
             points: curve.points.iter().filter_map(at).map(|(x, y)| (x, Some(y))).collect(),
         }
     };
-    let marks = |at: fn(&[f64; 2]) -> Option<(f64, f64)>| -> Vec<Mark> {
-        shade(point).into_iter().chain(curves.iter().map(line(at))).collect()
+    // A picture that stands alone has no note below.
+    let titled = |title: &str, scale| {
+        let saturated = if point.saturated { " · saturated, no result" } else { "" };
+        Axis::new(&format!("{title}{saturated}"), scale)
     };
     let shares = Plot {
         label: "Share of observations up to each latency".to_owned(),
         height: HEIGHT,
         beside: None,
-        x: millis.clone(),
-        y: Axis::new("share of observations up to it, %", Scale::exactly(0.0, 100.0)),
-        marks: marks(|[share, ms]| Some((*ms, share * 100.0))),
+        x: Axis::new(MILLIS, millis.clone()),
+        y: titled("share of observations, %", Scale::exactly(0.0, 100.0)),
+        marks: curves.iter().map(line(|[share, ms]| Some((*ms, share * 100.0)))).collect(),
     };
     let tail = Plot {
         label: "Latency at each percentile".to_owned(),
         height: HEIGHT,
         beside: None,
         x: Axis::new("percentile", Scale::Tail { nines }),
-        y: millis,
+        y: titled(MILLIS, millis),
         // The greatest has no percentile below 1.
-        marks: marks(|[share, ms]| (*share < 1.0).then_some((*share, *ms))),
+        marks: curves
+            .iter()
+            .map(line(|[share, ms]| (*share < 1.0).then_some((*share, *ms))))
+            .collect(),
     };
     let chart = |key, title, note: &str, plot| {
         let crossed = if point.saturated { CROSSED } else { "" };
@@ -68,12 +76,6 @@ pub(super) fn charts(point: &Point, details: &Details) -> Vec<Chart> {
             tail,
         ),
     ]
-}
-
-/// Shades all of a saturated run's chart: a picture that stands alone has no note below.
-fn shade(point: &Point) -> Option<Mark> {
-    let name = "saturated: no result".to_owned();
-    point.saturated.then_some(Mark::Stretch { name, from: 0.0, to: f64::INFINITY })
 }
 
 /// Returns the name of a curve, crossed where it is of a saturated run.

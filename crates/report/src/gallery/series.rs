@@ -6,8 +6,7 @@
 use infermark_measure::{Estimate, Interval, Point};
 
 use super::{Chart, Span};
-use crate::chart::{Axis, Bars, Draw, Group, Heat, Ink, Mark, Plot, Scale, short};
-use crate::figure::figure;
+use crate::chart::{Axis, Bars, Draw, Group, Heat, Ink, Mark, Plot, Scale};
 use crate::subject::{KNEE, Load, Placed, Series};
 
 /// The height of a chart over the load.
@@ -244,7 +243,7 @@ fn latency_over_load(series: &[Series<'_>], load: Load) -> Vec<Chart> {
     let ttft = chart(
         "ttft",
         "Time to first token",
-        "TTFT, ms: p99, or the highest percentile that so few requests allow",
+        "TTFT, ms: p99, or the highest that is known",
         "What a user waits, from the instant at which the request was due.",
         |point| point.latency.ttft_ms.map(|estimate| estimate.tail().1),
     );
@@ -314,6 +313,9 @@ fn scaling(series: &[Series<'_>], load: Load) -> Chart {
     };
     let title = "% of proportional to the lowest load";
     let mut plot = over_load(series, load, title, Figure::Rate, efficiency);
+    // Its name has room above the line, where curves seldom are.
+    let most = plot.marks.iter().flat_map(Mark::values).fold(105.0, f64::max);
+    plot.y.scale = Scale::from_zero(std::iter::once(most));
     plot.marks.push(Mark::Level { name: "proportional".to_owned(), at: 100.0 });
     let marked = if crossed(series).is_empty() { "" } else { " ×: saturated." };
     let note = "Output tokens/s ÷ what they would be if they rose as the load does.";
@@ -362,8 +364,9 @@ fn cost(series: &[Series<'_>]) -> Option<Chart> {
     Some(Chart::new("cost", "Cost", note, bars))
 }
 
-/// Draws E2E percentiles over the load, darker where slower, one map for each series.
+/// Draws E2E percentiles over the load, in a stronger colour where slower, one map for each series.
 fn heat(series: &[Series<'_>], load: Load) -> Chart {
+    let scale = heat_scale(series);
     let maps = series.iter().map(|series| {
         let every = series.points.len().div_ceil(COLUMNS_MAX).max(1);
         let points: Vec<_> = series.points.iter().step_by(every).collect();
@@ -377,9 +380,7 @@ fn heat(series: &[Series<'_>], load: Load) -> Chart {
             ("p99".to_owned(), of(|e| e.p99)),
             ("max".to_owned(), of(|e| Some(e.max))),
         ];
-        let whole = |at: f64| at.fract().abs() < f64::EPSILON;
-        let named = |at: f64| if whole(at) { short(at) } else { figure(at) };
-        let columns = points.iter().map(|placed| named(placed.at)).collect();
+        let columns = points.iter().map(|placed| placed.load()).collect();
         let struck = points.iter().map(|placed| placed.point.saturated).collect();
         Box::new(Heat {
             label: format!("E2E percentiles of {}", series.name),
@@ -388,6 +389,7 @@ fn heat(series: &[Series<'_>], load: Load) -> Chart {
             columns,
             struck,
             rows,
+            scale,
         }) as Box<dyn Draw>
     });
     Chart {
@@ -399,7 +401,16 @@ fn heat(series: &[Series<'_>], load: Load) -> Chart {
     }
 }
 
+/// Returns the scale of all results; where there are none, of what is struck out.
+fn heat_scale(series: &[Series<'_>]) -> Scale {
+    let every = || series.iter().flat_map(|one| &one.points);
+    let all_are_saturated = every().all(|placed| placed.point.saturated);
+    let shown = every().filter(|placed| all_are_saturated || !placed.point.saturated);
+    let estimates = shown.filter_map(|placed| placed.point.latency.e2e_ms);
+    Scale::log(estimates.flat_map(|estimate| [estimate.p50, estimate.max]))
+}
+
 fn heat_note(series: &[Series<'_>]) -> String {
     let struck = if crossed(series).is_empty() { "" } else { " Struck out: saturated." };
-    format!("Percentile by load; the darker, the slower.{struck}")
+    format!("Percentile by load; the stronger the colour, the slower.{struck}")
 }
