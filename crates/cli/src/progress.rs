@@ -1,6 +1,7 @@
 //! How a run is doing, while it is: several lines on a terminal, drawn again and again; elsewhere
 //! a plain line now and then.
 
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -35,8 +36,20 @@ static DRAWN: Mutex<Option<MultiProgress>> = Mutex::new(None);
 pub(crate) fn above(write: impl FnOnce()) {
     let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match drawn {
-        Some(lines) => lines.suspend(write),
+        Some(lines) => {
+            lines.suspend(write);
+            rest(&lines);
+        }
         None => write(),
+    }
+}
+
+/// Puts the cursor at the beginning of the last line that is drawn. Drawing leaves it at the end,
+/// where the `^C` that a terminal shows would begin a new line, and the view would lose its place.
+fn rest(lines: &MultiProgress) {
+    if !lines.is_hidden() {
+        // A terminal that is gone shows nothing amiss.
+        drop(io::stderr().write_all(b"\r"));
     }
 }
 
@@ -161,6 +174,7 @@ fn draw(watch: &Watch, shown: &MultiProgress, over: &AtomicBool) {
             for (bar, line) in bars.iter().zip(lines) {
                 bar.set_message(line);
             }
+            rest(shown);
         }
         thread::park_timeout(EVERY);
     }

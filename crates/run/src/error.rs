@@ -363,7 +363,9 @@ impl RunError {
             Self::OtherKind { asked, .. } => {
                 return Some(format!("`infermark runs ls --kind {asked}` lists those that are"));
             }
-            Self::Stopped { .. } => "go on with `--resume RUN`",
+            Self::Stopped { dir } => {
+                return Some(format!("go on with `--resume {}`", dir.display()));
+            }
         };
         Some(hint.to_owned())
     }

@@ -42,7 +42,7 @@ pub(super) fn charts(point: &Point, details: &Details) -> Vec<Chart> {
         label: "Share of observations up to each latency".to_owned(),
         height: HEIGHT,
         beside: None,
-        x: Axis::new(MILLIS, millis.clone()),
+        x: Axis::new(MILLIS, millis),
         y: titled("share of observations, %", Scale::exactly(0.0, 100.0)),
         marks: curves.iter().map(line(|[share, ms]| Some((*ms, share * 100.0)))).collect(),
     };
