@@ -8,8 +8,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use infermark_drive::Stop;
 use infermark_report::count;
 use infermark_run::{Middle, Progress, Stage, Watch};
+use infermark_terms::Nanos;
 
 use crate::say;
 
@@ -44,6 +46,13 @@ pub(crate) fn above(write: impl FnOnce()) {
     }
 }
 
+/// Wipes off what is drawn, for good.
+pub(crate) fn wipe() {
+    let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // A view that could not be drawn is nobody's loss.
+    drop(drawn.map(|lines| lines.clear()));
+}
+
 /// Puts the cursor at the beginning of the last line that is drawn. Drawing leaves it at the end,
 /// where the `^C` that a terminal shows would begin a new line, and the view would lose its place.
 fn rest(lines: &MultiProgress) {
@@ -62,7 +71,7 @@ pub(crate) struct Live {
 
 impl Live {
     /// Begins to show how a run is doing, on standard error.
-    pub(crate) fn begin(watch: Watch) -> Self {
+    pub(crate) fn begin(watch: Watch, stop: Stop) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(HERTZ);
         let lines = MultiProgress::with_draw_target(target);
         *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines.clone());
@@ -70,9 +79,9 @@ impl Live {
         let (shown, ended) = (lines.clone(), Arc::clone(&over));
         let drawing = thread::spawn(move || {
             if shown.is_hidden() {
-                tell(&watch, &ended);
+                tell(&watch, &stop, &ended);
             } else {
-                draw(&watch, &shown, &ended);
+                draw(&watch, &stop, &shown, &ended);
             }
         });
         Self { lines, over, drawing: Mutex::new(Some(drawing)) }
@@ -144,25 +153,32 @@ impl Drop for Waiting {
     }
 }
 
+/// Returns how the run is doing. One that is to stop sends nothing more: its end has come.
+fn latest(watch: &Watch, stop: &Stop) -> Progress {
+    let latest = watch.latest();
+    let planned = if stop.is_asked() { Some(Nanos::ZERO) } else { latest.planned };
+    Progress { planned, ..latest }
+}
+
 /// Writes a line now and then.
-fn tell(watch: &Watch, over: &AtomicBool) {
+fn tell(watch: &Watch, stop: &Stop, over: &AtomicBool) {
     loop {
         thread::park_timeout(PLAIN_EVERY);
         if over.load(Ordering::Relaxed) {
             return;
         }
         if watch.has_begun() {
-            say(&(plain(&watch.latest()) + "\n"));
+            say(&(plain(&latest(watch, stop)) + "\n"));
         }
     }
 }
 
 /// Draws the view again and again.
-fn draw(watch: &Watch, shown: &MultiProgress, over: &AtomicBool) {
+fn draw(watch: &Watch, stop: &Stop, shown: &MultiProgress, over: &AtomicBool) {
     let (mut bars, mut past) = (Vec::new(), Past::default());
     while !over.load(Ordering::Relaxed) {
         if watch.has_begun() {
-            let progress = watch.latest();
+            let progress = latest(watch, stop);
             past.see(&progress);
             let lines = view(&progress, &past);
             while bars.len() < lines.len() {
@@ -333,7 +349,7 @@ fn server(progress: &Progress) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use infermark_run::ServerState;
-    use infermark_terms::{Nanos, OutcomeKind};
+    use infermark_terms::OutcomeKind;
 
     use super::*;
 
@@ -389,6 +405,11 @@ mod tests {
     fn past_its_planned_end_the_view_says_what_it_waits_for() {
         let last = Progress { elapsed: Nanos::from_secs(61), ..under_way() };
         assert_eq!(time_words(&last), "61 s: waiting for the last answers");
+        let (watch, stop) = (Watch::default(), Stop::default());
+        assert!(latest(&watch, &stop).planned.is_none());
+        stop.drain();
+        let stopped = Progress { planned: latest(&watch, &stop).planned, ..under_way() };
+        assert_eq!(time_words(&stopped), "15 s: waiting for the last answers");
         let many = Progress { finished: 12_345, tokens_per_s: 81_234.5, ..last };
         assert!(outcomes(&many).starts_with("12,345 finished"));
         assert!(rates(&many).starts_with("81,235 tok/s"));

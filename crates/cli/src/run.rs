@@ -16,7 +16,7 @@ use infermark_terms::{Caveat, CaveatCode, Seed};
 
 use crate::before::{Before, Telling, variable};
 use crate::exit::{Exit, Failure};
-use crate::progress::Live;
+use crate::progress::{Live, wipe};
 use crate::report::{claim, leave_page, show, vouch};
 use crate::{arguments, place, repeat, say, subject};
 
@@ -38,7 +38,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let stop = Stop::default();
     let watch = Watch::default();
     listen_for_interrupts(stop.clone(), watch.clone())?;
-    let live = (!quiet).then(|| Live::begin(watch.clone()));
+    let live = (!quiet).then(|| Live::begin(watch.clone(), stop.clone()));
     let measured = execute(
         &resolved,
         &Options {
@@ -123,5 +123,6 @@ pub(crate) fn listen_for_interrupts(stop: Stop, watch: Watch) -> Result<(), Fail
 
 #[expect(clippy::exit, reason = "the third interrupt asks for just that")]
 fn die() {
+    wipe();
     std::process::exit(Exit::Interrupted as i32);
 }

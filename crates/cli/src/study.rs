@@ -71,7 +71,7 @@ pub(crate) fn conduct(
     claim(matches)?;
     let (stop, watch) = (Stop::default(), Watch::default());
     listen_for_interrupts(stop.clone(), watch.clone())?;
-    let live = (!quiet).then(|| Live::begin(watch.clone()));
+    let live = (!quiet).then(|| Live::begin(watch.clone(), stop.clone()));
     let before = Before::new(Telling::of(matches));
     let options = StudyOptions {
         secrets: &variable,

@@ -138,9 +138,11 @@ mod tests {
         };
         let above = |width: f64| -> Vec<String> {
             let shapes = bars.draw(width).shapes;
-            let texts = shapes.into_iter().filter_map(|shape| match shape {
-                Shape::Text { text, ink: Ink::Text, anchor: Anchor::Middle, .. } => Some(text),
-                _ => None,
+            let texts = shapes.into_iter().filter_map(|shape| {
+                let Shape::Text { text, ink: Ink::Text, anchor: Anchor::Middle, .. } = shape else {
+                    return None;
+                };
+                Some(text)
             });
             texts.skip(1).collect()
         };

@@ -167,11 +167,11 @@ mod tests {
             else {
                 panic!("{:?}", picture.shapes)
             };
-            [at[0], at[0] + size[0]].map(|x| (x * 10.0).round())
+            [at[0], at[0] + size[0]].map(|x| (x * 10.0).round() as i64)
         };
-        let width = 10.0 * text_width("name");
-        assert_eq!(at(Anchor::Start), [480.0, 520.0 + width]);
-        assert_eq!(at(Anchor::Middle), [480.0 - width / 2.0, 520.0 + width / 2.0]);
-        assert_eq!(at(Anchor::End), [480.0 - width, 520.0]);
+        let width = (10.0 * text_width("name")) as i64;
+        assert_eq!(at(Anchor::Start), [480, 520 + width]);
+        assert_eq!(at(Anchor::Middle), [480 - width / 2, 520 + width / 2]);
+        assert_eq!(at(Anchor::End), [480 - width, 520]);
     }
 }
