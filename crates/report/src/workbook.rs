@@ -158,9 +158,10 @@ fn latency(sheet: &mut Worksheet, rows: &[Row], formats: &Formats) {
         for (column, cell) in (0..).zip(&head) {
             put(sheet, place, column, cell, formats);
         }
-        let formats = if is_result { formats } else { &struck };
-        for (column, cell) in (HEAD.len() as u16..).zip(&statistics) {
-            put(sheet, place, column, cell, formats);
+        for (index, cell) in (0..).zip(&statistics) {
+            // How many there were is so in any case.
+            let formats = if is_result || index == 0 { formats } else { &struck };
+            put(sheet, place, HEAD.len() as u16 + index, cell, formats);
         }
     }
     let _: &mut Worksheet = sheet.autofit();

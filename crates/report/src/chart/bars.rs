@@ -51,6 +51,7 @@ impl Draw for Bars {
         let room = (right - LEFT) / self.groups.len().max(1) as f64;
         let each = self.names.len().max(1) as f64;
         let bar = (room * 0.76 / each).min(BAR_MAX);
+        let written = self.written(bar);
         for (index, group) in self.groups.iter().enumerate() {
             let middle = LEFT + room * (index as f64 + 0.5);
             let name = fit_middle(&group.name, room - 10.0);
@@ -60,7 +61,7 @@ impl Draw for Bars {
                 let x = middle + bar * (place as f64 - each / 2.0);
                 let ink = Ink::Series(if self.names.len() > 1 { place } else { index });
                 let size = [bar - 2.0, bottom - y(value)];
-                let shown = format!("{}{}", self.sign, figure(value));
+                let shown = self.in_full(value);
                 let name = self.names.get(place).map(String::as_str).unwrap_or_default();
                 let note = format!("{} {name}: {shown}", group.name);
                 let at = [x + 1.0, y(value)];
@@ -70,11 +71,9 @@ impl Draw for Bars {
                     let x = x + bar / 2.0;
                     picture.line(vec![[x, y(low)], [x, y(high)]], Ink::Text, 1.25);
                 }
-                let shorter = format!("{}{}", self.sign, short(three_digits(value)));
-                let fitting = [shown, shorter].into_iter().find(|text| text_width(text) <= bar);
-                if let Some(text) = fitting {
+                if let Some(written) = written {
                     let at = [x + bar / 2.0, y(high) - 4.0];
-                    picture.text(at, &text, Ink::Text, Anchor::Middle);
+                    picture.text(at, &written(self, value), Ink::Text, Anchor::Middle);
                 }
             }
         }
@@ -93,7 +92,27 @@ impl Draw for Bars {
     }
 }
 
+/// How a value is written above its bar.
+type Written = fn(&Bars, f64) -> String;
+
 impl Bars {
+    /// Returns how values are written above bars of this width, where there is room for all.
+    fn written(&self, bar: f64) -> Option<Written> {
+        let every = || self.groups.iter().flat_map(|group| &group.values);
+        let ways: [Written; 2] = [Self::in_full, Self::in_short];
+        ways.into_iter().find(|way| {
+            every().filter_map(|value| value.0).all(|value| text_width(&way(self, value)) <= bar)
+        })
+    }
+
+    fn in_full(&self, value: f64) -> String {
+        format!("{}{}", self.sign, figure(value))
+    }
+
+    fn in_short(&self, value: f64) -> String {
+        format!("{}{}", self.sign, short(three_digits(value)))
+    }
+
     /// Writes which colour is which, and returns the base line of its last row.
     fn key(&self, picture: &mut Picture) -> f64 {
         let mut at = [4.0, TOP + 6.0];
@@ -128,7 +147,7 @@ mod tests {
 
     #[test]
     fn values_above_narrow_bars_are_short_and_never_run_into_one_another() {
-        let values = [23_811.2, 23_997.4, 24_004.9].map(|value| (Some(value), None)).to_vec();
+        let values = [23_811.2, 140.0, 24_004.9].map(|value| (Some(value), None)).to_vec();
         let bars = Bars {
             label: String::new(),
             title: String::new(),
@@ -146,8 +165,8 @@ mod tests {
             });
             texts.skip(1).collect()
         };
-        assert_eq!(above(400.0), ["23,811", "23,997", "24,005"]);
-        assert_eq!(above(200.0), ["23.8k", "24k", "24k"]);
-        assert_eq!(above(100.0), [""; 0]);
+        assert_eq!(above(400.0), ["23,811", "140.0", "24,005"]);
+        assert_eq!(above(200.0), ["23.8k", "140", "24k"]);
+        assert_eq!(above(100.0), [""; 0], "all or none");
     }
 }

@@ -1,6 +1,6 @@
 //! A table whose cells have the stronger a colour the greater their values are.
 
-use super::picture::{Anchor, Ink, Picture, Shape, fit_width, text_width};
+use super::picture::{Anchor, Ink, Picture, Shape, fit_middle, fit_width, text_width};
 use super::{Draw, Scale};
 use crate::figure::{ABSENT, cell};
 
@@ -35,13 +35,13 @@ impl Draw for Heat {
     fn draw(&self, width: f64) -> Picture {
         let height = 44.0 + ROW * self.rows.len() as f64 + BELOW;
         let mut picture = Picture::new(width, height, &self.label);
-        picture.text([2.0, 11.0], &fit_width(&self.title, width), Ink::Faint, Anchor::Start);
+        picture.text([2.0, 11.0], &fit_middle(&self.title, width), Ink::Faint, Anchor::Start);
         let names = self.rows.iter().map(|row| text_width(&row.0)).fold(0.0, f64::max);
         let left = (names + 16.0).min(width * 0.3);
         let room = (width - left - 4.0) / self.columns.len().max(1) as f64;
         for (index, name) in self.columns.iter().enumerate() {
             let x = left + room * (index as f64 + 0.5);
-            picture.text([x, 34.0], &fit_width(name, room - 2.0), Ink::Faint, Anchor::Middle);
+            picture.text([x, 34.0], &fit_middle(name, room - 6.0), Ink::Faint, Anchor::Middle);
         }
         for (index, (name, values)) in self.rows.iter().enumerate() {
             let y = 42.0 + ROW * index as f64;

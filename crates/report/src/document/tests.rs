@@ -299,22 +299,31 @@ fn the_curves_of_a_saturated_run_say_that_they_are_no_result() {
 }
 
 #[test]
-fn colours_mean_the_same_in_all_heat_maps_and_loads_have_four_digits() {
+fn runs_of_one_load_each_share_a_heat_map_and_loads_have_four_digits() {
     let (fast, mut slow) = (subject(&Run::open(120), "a"), subject(&Run::open(120), "b"));
     slow.points[0] = at_rate(slow.points[0].clone(), 16.663_796);
-    let e2e = slow.points[0].latency.e2e_ms.as_mut().unwrap();
-    (e2e.p50, e2e.max) = (e2e.p50 * 40.0, e2e.max * 40.0);
     let both = [fast, slow];
-    let files = svg_files(&both);
+    let page = html(&both);
+    assert!(page.contains("<td>16.66</td>") && !page.contains("16.6638"));
+    assert_eq!(page.matches("aria-label=\"E2E percentiles\"").count(), 2, "wide and narrow");
+}
+
+#[test]
+fn colours_mean_the_same_in_all_heat_maps() {
+    let (fast, mut slow) = (at_three_rates(Saturated::No, 1.0), at_three_rates(Saturated::No, 1.0));
+    slow.tags = BTreeMap::from([("name".to_owned(), "b".to_owned())]);
+    for point in &mut slow.points {
+        let e2e = point.latency.e2e_ms.as_mut().unwrap();
+        (e2e.p50, e2e.max) = (e2e.p50 * 40.0, e2e.max * 40.0);
+    }
+    let files = svg_files(&[fast, slow]);
     let map = &files.iter().find(|file| file.0 == "heatmap").unwrap().1;
     let medians = map.split("<rect").filter(|rect| rect.contains("<title>p50,"));
     let opacity = |rect: &str| -> f64 {
         rect.split("fill-opacity=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
     };
     let medians: Vec<_> = medians.map(opacity).collect();
-    assert!(medians.len() == 2 && medians[0] < medians[1], "{medians:?}");
-    let page = html(&both);
-    assert!(page.contains("<td>16.66</td>") && !page.contains("16.6638"));
+    assert!(medians.len() == 6 && medians[..3].iter().all(|it| *it < medians[3]), "{medians:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use infermark_measure::{Estimate, Interval, Point};
 
 use super::{Chart, Span};
 use crate::chart::{Axis, Bars, Draw, Group, Heat, Ink, Mark, Plot, Scale};
+use crate::points::are_single;
 use crate::subject::{KNEE, Load, Placed, Series};
 
 /// The height of a chart over the load.
@@ -365,39 +366,60 @@ fn cost(series: &[Series<'_>]) -> Option<Chart> {
 }
 
 /// Draws E2E percentiles over the load, in a stronger colour where slower, one map for each series.
+/// Series of one point each share a map.
 fn heat(series: &[Series<'_>], load: Load) -> Chart {
     let scale = heat_scale(series);
-    let maps = series.iter().map(|series| {
-        let every = series.points.len().div_ceil(COLUMNS_MAX).max(1);
-        let points: Vec<_> = series.points.iter().step_by(every).collect();
-        let of = |value: fn(&Estimate) -> Option<f64>| -> Vec<Option<f64>> {
-            points.iter().map(|p| p.point.latency.e2e_ms.as_ref().and_then(value)).collect()
-        };
-        let rows = vec![
-            ("p50".to_owned(), of(|e| Some(e.p50))),
-            ("p90".to_owned(), of(|e| e.p90)),
-            ("p95".to_owned(), of(|e| e.p95)),
-            ("p99".to_owned(), of(|e| e.p99)),
-            ("max".to_owned(), of(|e| Some(e.max))),
-        ];
-        let columns = points.iter().map(|placed| placed.load()).collect();
-        let struck = points.iter().map(|placed| placed.point.saturated).collect();
-        Box::new(Heat {
-            label: format!("E2E percentiles of {}", series.name),
-            title: format!("{}: E2E, ms", series.name),
-            columns_title: load.title().to_owned(),
-            columns,
-            struck,
-            rows,
-            scale,
-        }) as Box<dyn Draw>
-    });
+    let share = series.len() > 1 && are_single(series);
+    let parts: Vec<Box<dyn Draw>> = if share {
+        let columns = series.iter().map(|one| (one.name.clone(), &one.points[0]));
+        vec![Box::new(heat_map(["", "run"], columns.collect(), scale))]
+    } else {
+        let maps = series.iter().map(|one| {
+            let every = one.points.len().div_ceil(COLUMNS_MAX).max(1);
+            let columns = one.points.iter().step_by(every).map(|placed| (placed.load(), placed));
+            let map = heat_map([&one.name, load.title()], columns.collect(), scale);
+            Box::new(map) as Box<dyn Draw>
+        });
+        maps.collect()
+    };
     Chart {
         key: "heatmap",
         title: "Latency heat map".to_owned(),
-        note: heat_note(series),
+        note: heat_note(series, if share { "run" } else { "load" }),
         span: Span::Full,
-        parts: maps.collect(),
+        parts,
+    }
+}
+
+/// Returns one map: whose it is and what its columns are, and its columns.
+fn heat_map(
+    [name, columns_title]: [&str; 2],
+    columns: Vec<(String, &Placed<'_>)>,
+    scale: Scale,
+) -> Heat {
+    let of = |value: fn(&Estimate) -> Option<f64>| -> Vec<Option<f64>> {
+        let estimates = columns.iter().map(|(_, placed)| placed.point.latency.e2e_ms);
+        estimates.map(|estimate| estimate.as_ref().and_then(value)).collect()
+    };
+    let rows = vec![
+        ("p50".to_owned(), of(|e| Some(e.p50))),
+        ("p90".to_owned(), of(|e| e.p90)),
+        ("p95".to_owned(), of(|e| e.p95)),
+        ("p99".to_owned(), of(|e| e.p99)),
+        ("max".to_owned(), of(|e| Some(e.max))),
+    ];
+    let [of_whom, whose] = match name {
+        "" => [String::new(), String::new()],
+        _ => [format!(" of {name}"), format!("{name}: ")],
+    };
+    Heat {
+        label: format!("E2E percentiles{of_whom}"),
+        title: format!("{whose}E2E, ms"),
+        columns_title: columns_title.to_owned(),
+        struck: columns.iter().map(|(_, placed)| placed.point.saturated).collect(),
+        columns: columns.into_iter().map(|(name, _)| name).collect(),
+        rows,
+        scale,
     }
 }
 
@@ -410,7 +432,7 @@ fn heat_scale(series: &[Series<'_>]) -> Scale {
     Scale::log(estimates.flat_map(|estimate| [estimate.p50, estimate.max]))
 }
 
-fn heat_note(series: &[Series<'_>]) -> String {
+fn heat_note(series: &[Series<'_>], by: &str) -> String {
     let struck = if crossed(series).is_empty() { "" } else { " Struck out: saturated." };
-    format!("Percentile by load; the stronger the colour, the slower.{struck}")
+    format!("Percentile by {by}; the stronger the colour, the slower.{struck}")
 }
