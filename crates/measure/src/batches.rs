@@ -15,9 +15,6 @@ pub(crate) const REQUESTS_MIN: u64 = 2 * BATCHES as u64;
 /// The 97.5 % point of Student's t with `BATCHES − 1` degrees of freedom.
 const T_975: f64 = 2.093_024_054_408_263;
 
-/// Of so few batches no greater correlation can be told from a trend.
-const LIKENESS_MAX: f64 = 0.8;
-
 /// The same of the normal law.
 const Z_975: f64 = 1.959_963_984_540_054;
 
@@ -97,9 +94,15 @@ pub(crate) fn more_for_width(requests: u64, half: Option<f64>, distance: f64) ->
 /// Returns half the width of the 95 % interval of the mean of values that stand for batches:
 /// t · s ÷ √B.
 pub(crate) fn half_width_of_mean(values: &[f64; BATCHES]) -> f64 {
-    let count = BATCHES as f64;
+    T_975 * standard_error(values)
+}
+
+/// Returns the standard error of the mean of values of which each stands for a batch: s ÷ √B.
+pub(crate) fn standard_error(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
-    T_975 * (variance(&values.map(|value| value - mean)) / count).sqrt()
+    let residuals: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    (variance(&residuals) / count).sqrt()
 }
 
 /// Returns the variance of batches from their residuals, in their order in time: what it would be
@@ -109,15 +112,16 @@ pub(crate) fn half_width_of_mean(values: &[f64; BATCHES]) -> f64 {
 /// dies out as that of a first-order autoregression, the mean's variance is (1 + ρ) ÷ (1 − ρ)
 /// times that of independent ones (Law and Kelton, Simulation Modeling and Analysis, section 4.4).
 /// ρ is the residuals' correlation with their neighbours, less its bias of −1/B; below 0 it counts
-/// as none, so that it never narrows an interval.
-fn variance(residuals: &[f64; BATCHES]) -> f64 {
-    let count = BATCHES as f64;
+/// as none, so that it never narrows an interval, and above 1 − 4/B as that: of B batches no
+/// greater correlation can be told from a trend.
+fn variance(residuals: &[f64]) -> f64 {
+    let count = residuals.len() as f64;
     let squares: f64 = residuals.iter().map(|r| r.powi(2)).sum();
     if squares <= 0.0 {
         return 0.0;
     }
     let products: f64 = residuals.windows(2).map(|pair| pair[0] * pair[1]).sum();
-    let likeness = (products / squares + 1.0 / count).clamp(0.0, LIKENESS_MAX);
+    let likeness = (products / squares + 1.0 / count).clamp(0.0, 1.0 - 4.0 / count);
     squares / (count - 1.0) * (1.0 + likeness) / (1.0 - likeness)
 }
 

@@ -3,14 +3,20 @@
 //! Hamed–Rao correction) and batch means agree".
 //!
 //! The load is cut into [`SLICES`] slices of equal length, and a stretch reaches from the beginning
-//! of one of them to the end of the load. It is judged by the means of [`PARTS`] equal parts, which
-//! resemble their neighbours less than shorter ones do. Batch means agree where the first part's,
-//! and the first quarter's, are no further from those of the second half than chance has them: a
-//! trend test alone would accept a stretch with a transient at its beginning, and beside the whole
-//! of the others a transient of several parts would hide among them.
+//! of one of them to the end of the load. Batch means agree where it cannot be cut in two, in its
+//! first half, so that the means of both pieces lie further apart than chance has them; where it
+//! can, the search goes on from the cut that tells the pieces apart best. So a transient that is
+//! long and slight is found, and its end at once. What fades slowly makes the whole stretch look
+//! like one long wave, which such a cut takes for chance: so means of the [`PARTS`] equal parts of
+//! the stretch agree too, the first one's and the first quarter's with those of the second half.
+//! Parts resemble their neighbours less than slices do, and the trend is that of theirs.
+//!
+//! A load that begins on an idle target fills it for as long as answers take, which no test need
+//! find out: the search begins where it is full.
 
-use infermark_terms::{RequestRow, Stamp};
+use infermark_terms::{Nanos, RequestRow, Stamp};
 
+use crate::batches::{BATCHES, standard_error};
 use crate::figures::{self, is_finished};
 use crate::span::Span;
 use crate::trend::mann_kendall;
@@ -23,13 +29,21 @@ const LATEST: usize = 60;
 /// 5 %, shared among them.
 const TREND_P: f64 = 0.05 / 3.0;
 /// Parts of a stretch whose means are compared.
-const PARTS: usize = 20;
+const PARTS: usize = BATCHES;
+/// How many standard errors the means of two pieces may lie apart where the cut between them is the
+/// one that sets them furthest apart. Chance exceeds it in 0.4 % of stretches whose slices are
+/// independent, in 1.5 % where neighbours resemble each other by 0.4, and in 4 % by 0.8 (3,000
+/// simulated series each). The statistic is Worsley's for a shift at an unknown place (1979, J. Am.
+/// Stat. Assoc. 74:365).
+const PIECE_ERRORS: f64 = 3.6;
 /// How many standard deviations of the second half's means the first part's may lie from theirs.
 /// (Student's t of 10 parts at 99 %, since there are six such tests, for one more observation:
 /// 3.250 · √(1 + 1/10).)
 const PART_DEVIATIONS: f64 = 3.408;
 /// The same of the mean of the first quarter, which is five parts: 3.250 · √(1/5 + 1/10).
 const QUARTER_DEVIATIONS: f64 = 1.780;
+/// What share of the requests that are in flight in the end a target that is full has.
+const FULL: f64 = 0.99;
 /// The fewest requests: some for each slice.
 const REQUESTS_MIN: usize = 3 * SLICES;
 
@@ -41,12 +55,86 @@ pub(crate) fn beginning(rows: &[&RequestRow], span: Span) -> Option<Stamp> {
         return None;
     }
     let series = [concurrency(rows, span), level(rows, span), spread(rows, span)];
-    let place = (0..=LATEST).find(|&from| series.iter().all(|series| is_steady(series, from)))?;
+    let filling = filling(rows, span).0 as f64 / span.nanos() as f64;
+    let place = first_steady(&series, (filling * SLICES as f64).ceil() as usize)?;
     Some(Stamp(span.start.0 + (span.nanos() as f64 * place as f64 / SLICES as f64) as u64))
 }
 
-/// Says whether what a series holds from a slice on is steady. Slices without a value do not
-/// count; a series without values says nothing against it.
+/// Returns how long the load fills its target; nothing where it went on before the span.
+///
+/// What is in flight t after the first arrival is the arrival rate times the mean of what is less,
+/// t or the time that an answer takes (of M/G/∞: Eick, Massey and Whitt 1993, Manage. Sci. 39:241).
+fn filling(rows: &[&RequestRow], span: Span) -> Nanos {
+    let middle = Stamp(span.start.0 + span.nanos() / 2);
+    if rows.iter().any(|row| row.sent.is_some_and(|sent| sent < span.start)) {
+        return Nanos::ZERO;
+    }
+    // A full target takes longer than an empty one.
+    let late = rows.iter().filter(|row| is_finished(row) && middle <= row.due);
+    let mut times: Vec<u64> = late.filter_map(|row| Some(row.end.since(row.sent?).0)).collect();
+    times.sort_unstable();
+    let full = FULL * times.iter().sum::<u64>() as f64;
+    let (mut ended, mut left) = (0.0, times.len() as f64);
+    for time in times {
+        let time = time as f64;
+        if ended + left * time >= full {
+            return Nanos(((full - ended) / left) as u64);
+        }
+        ended += time;
+        left -= 1.0;
+    }
+    Nanos::ZERO
+}
+
+/// Returns the slice from which on all series are steady, at the earliest this one.
+fn first_steady(series: &[Vec<Option<f64>>], earliest: usize) -> Option<usize> {
+    let mut from = earliest;
+    while from <= LATEST {
+        if let Some(cut) = series.iter().filter_map(|series| cut(series, from)).min() {
+            from = cut;
+        } else if series.iter().all(|series| is_steady(series, from)) {
+            return Some(from);
+        } else {
+            from += 1;
+        }
+    }
+    None
+}
+
+/// Returns where a series is to be cut in two so that its pieces from a slice on differ most;
+/// nothing where no two differ beyond chance. Slices without a value do not count.
+fn cut(series: &[Option<f64>], from: usize) -> Option<usize> {
+    let slices = series.iter().enumerate().skip(from);
+    let (places, known): (Vec<usize>, Vec<f64>) =
+        slices.filter_map(|(place, value)| Some((place, (*value)?))).unzip();
+    if known.len() < BATCHES {
+        return None;
+    }
+    let (count, total) = (known.len() as f64, known.iter().sum::<f64>());
+    let mut before = 0.0;
+    let gaps = known.iter().zip(1..=known.len() / 2).map(|(value, length)| {
+        before += value;
+        let size = length as f64;
+        let means = [before / size, (total - before) / (count - size)];
+        // What the variance of the whole owes to the means' being apart.
+        let gain = (means[0] - means[1]).powi(2) * size * (count - size) / count;
+        (gain, length, means)
+    });
+    let (gain, length, means) = gaps.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    let around = known.iter().enumerate();
+    let around: Vec<f64> =
+        around.map(|(at, value)| value - means[usize::from(at >= length)]).collect();
+    // Parts know better how far waves reach that are longer than a slice, slices how alike
+    // neighbours are: the mean is known no better than either says.
+    let error = standard_error(&around).max(standard_error(&parts(&around)));
+    // What is the same throughout differs by rounding.
+    let rounding = 1e-9 * means[1].abs();
+    let chance = PIECE_ERRORS.powi(2) * error.powi(2).max(rounding.powi(2)) * count;
+    (gain > chance).then(|| places[length])
+}
+
+/// Says whether what a series holds from a slice on is steady, as far as its parts show it. Slices
+/// without a value do not count; a series without values says nothing against it.
 fn is_steady(series: &[Option<f64>], from: usize) -> bool {
     let known: Vec<f64> = series[from..].iter().flatten().copied().collect();
     let parts = parts(&known);
