@@ -61,9 +61,6 @@ pub(crate) fn name(verdict: Decision) -> &'static str {
 /// Says how a bound fared.
 pub(crate) fn said(ruling: &Ruling) -> String {
     let unit = ruling.bound.subject.unit();
-    let Some(value) = ruling.value else {
-        return format!("{}: not observed{}", ruling.bound, more(ruling));
-    };
     let end = |end: Option<f64>| end.map_or_else(|| ABSENT.to_owned(), |end| number(end, unit));
     let [low, high] = ruling.ci95;
     let interval = match (low, high) {
@@ -80,7 +77,13 @@ pub(crate) fn said(ruling: &Ruling) -> String {
         Unit::Share => " %",
         Unit::PerSecond => "/s",
     };
-    format!("{}: {}{interval}{unit}{margin}{}", ruling.bound, end(Some(value)), more(ruling))
+    let figure = match ruling.value {
+        Some(value) => format!("{}{interval}{unit}", end(Some(value))),
+        None if interval.is_empty() => "not observed".to_owned(),
+        // A percentile beyond what succeeded has an end all the same.
+        None => format!("not observed,{interval}{unit}"),
+    };
+    format!("{}: {figure}{margin}{}", ruling.bound, more(ruling))
 }
 
 fn number(value: f64, unit: Unit) -> String {
@@ -121,4 +124,25 @@ pub(crate) fn good_items(point: &Point) -> Vec<String> {
         rates.goodput_output_tokens_per_s.map(|rate| format!("{} output tok/s", figure(rate))),
     ];
     items.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_of_which_only_an_end_is_known_is_told_with_it() {
+        let ruling = |ci95| Ruling {
+            bound: "ttft:p99<=50ms".parse().unwrap(),
+            value: None,
+            ci95,
+            beyond: None,
+            verdict: Decision::Missed,
+            margin: None,
+            more_requests: None,
+        };
+        assert_eq!(said(&ruling([None, None])), "ttft:p99<=50ms: not observed");
+        let known = "ttft:p99<=50ms: not observed, [102.3, –] ms";
+        assert_eq!(said(&ruling([Some(102.27), None])), known);
+    }
 }

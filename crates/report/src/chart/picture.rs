@@ -69,6 +69,15 @@ impl Picture {
         self.shapes.push(Shape::Text { at, text, ink, anchor, size, bold: false });
     }
 
+    /// Draws a cross, in place of what is there.
+    pub(crate) fn cross(&mut self, [x, y]: [f64; 2], ink: Ink, note: String) {
+        const ARM: f64 = 4.0;
+        let radius = ARM + 1.0;
+        self.shapes.push(Shape::Dot { at: [x, y], radius, ink: Ink::Ground, note });
+        self.line(vec![[x - ARM, y - ARM], [x + ARM, y + ARM]], ink, 2.0);
+        self.line(vec![[x - ARM, y + ARM], [x + ARM, y - ARM]], ink, 2.0);
+    }
+
     /// Sets a text over what is drawn, which shows through faintly.
     pub(crate) fn label(&mut self, [x, y]: [f64; 2], text: &str, ink: Ink, anchor: Anchor) {
         let width = text_width(text);

@@ -273,7 +273,7 @@ fn draw(picture: &mut Picture, frame: &Frame<'_>, mark: &Mark) {
         Mark::Struck { name, ink, points } => {
             for &(x, y) in points {
                 let note = format!("{name}: {} at {}, saturated", figure(y), figure(x));
-                cross(picture, at((x, y)), *ink, note);
+                picture.cross(at((x, y)), *ink, note);
             }
         }
         Mark::Intervals { ink, points } => {
@@ -337,15 +337,6 @@ fn shade(picture: &mut Picture, frame: &Frame<'_>, name: &str, [from, to]: [f64;
     if text_width(name) <= to - from - 8.0 {
         picture.text([from + 4.0, frame.top + 12.0], name, Ink::Faint, Anchor::Start);
     }
-}
-
-/// Draws a cross, in place of the dot where there is one.
-fn cross(picture: &mut Picture, [x, y]: [f64; 2], ink: Ink, note: String) {
-    const ARM: f64 = 4.0;
-    let radius = ARM + 1.0;
-    picture.shapes.push(Shape::Dot { at: [x, y], radius, ink: Ink::Ground, note });
-    picture.line(vec![[x - ARM, y - ARM], [x + ARM, y + ARM]], ink, 2.0);
-    picture.line(vec![[x - ARM, y + ARM], [x + ARM, y - ARM]], ink, 2.0);
 }
 
 /// Draws a line; a value that stands alone is a dot.

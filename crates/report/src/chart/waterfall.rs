@@ -36,6 +36,9 @@ const PHASES: [(&str, Ink); 4] = [
     ("failed", Ink::Bad),
 ];
 
+/// The phase that ends with a cross: it may be too short to be seen, and of a colour like others.
+const FAILED: usize = 3;
+
 impl Draw for Waterfall {
     fn draw(&self, width: f64) -> Picture {
         let top = key_bottom(width) + 8.0;
@@ -64,7 +67,17 @@ impl Draw for Waterfall {
                 let (at, size) = ([x(from), y], [(x(to) - x(from)).max(0.5), ROW - 3.0]);
                 let note = format!("{}: {}, {} s", flight.name, PHASES[phase].0, figure(to - from));
                 let ink = PHASES[phase].1;
-                picture.shapes.push(Shape::Rect { at, size, ink, opacity: 1.0, note });
+                let end = [x(to), y + size[1] / 2.0];
+                picture.shapes.push(Shape::Rect {
+                    at,
+                    size,
+                    ink,
+                    opacity: 1.0,
+                    note: note.clone(),
+                });
+                if phase == FAILED {
+                    picture.cross(end, ink, note);
+                }
             }
         }
         let title = "seconds since the run's epoch";
@@ -92,11 +105,13 @@ impl Draw for Waterfall {
 impl Flight {
     /// Returns the phases that it went through: which, from, to.
     fn phases(&self) -> Vec<(usize, f64, f64)> {
-        let last = if self.failure.is_some() { 3 } else { 2 };
-        let Some(sent) = self.sent else { return vec![(3, self.due, self.end)] };
+        let last = if self.failure.is_some() { FAILED } else { 2 };
+        let Some(sent) = self.sent else { return vec![(FAILED, self.due, self.end)] };
         match self.first_token {
             Some(first) => vec![(0, self.due, sent), (1, sent, first), (last, first, self.end)],
-            None => vec![(0, self.due, sent), (if last == 3 { 3 } else { 1 }, sent, self.end)],
+            None => {
+                vec![(0, self.due, sent), (if last == FAILED { FAILED } else { 1 }, sent, self.end)]
+            }
         }
     }
 }
@@ -121,10 +136,40 @@ fn key_bottom(width: f64) -> f64 {
 }
 
 fn key(picture: &mut Picture) {
-    for ([x, y], (name, ink)) in places(picture.width).into_iter().zip(PHASES) {
-        let (at, size) = ([x, y - 8.0], [11.0, 8.0]);
-        picture.shapes.push(Shape::Rect { at, size, ink, opacity: 1.0, note: String::new() });
+    for (phase, ([x, y], (name, ink))) in places(picture.width).into_iter().zip(PHASES).enumerate()
+    {
+        let (at, size, note) = ([x, y - 8.0], [11.0, 8.0], String::new());
+        if phase == FAILED {
+            picture.cross([x + 5.5, y - 4.0], ink, note);
+        } else {
+            picture.shapes.push(Shape::Rect { at, size, ink, opacity: 1.0, note });
+        }
         let name = fit_width(name, picture.width - x - 18.0);
         picture.text([x + 16.0, y], &name, Ink::Text, Anchor::Start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_failed_at_once_is_still_seen() {
+        let flight = |failure: Option<&str>| Flight {
+            name: "request 1".to_owned(),
+            due: 1.0,
+            sent: Some(1.0),
+            first_token: None,
+            end: 1.000_01,
+            failure: failure.map(str::to_owned),
+        };
+        let crosses = |failure| {
+            let flights = vec![flight(failure), Flight { end: 9.0, ..flight(None) }];
+            let shapes = Waterfall { label: String::new(), flights }.draw(300.0).shapes;
+            let is_bad = |shape: &&Shape| matches!(shape, Shape::Line { ink: Ink::Bad, .. });
+            shapes.iter().filter(is_bad).count() / 2
+        };
+        // One is in the key.
+        assert_eq!([crosses(None), crosses(Some("refused"))], [1, 2]);
     }
 }
