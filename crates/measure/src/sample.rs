@@ -8,9 +8,10 @@
 //!
 //! Few observations lie beyond the 99th percentile, and in a short run they may happen to lie
 //! apart: a run that saw no long queue looks as if there were none. The 95th, which more
-//! observations lie beyond, knows better how long those in the tail resemble each other. So what a
-//! sample is worth for higher percentiles is at most what it is worth for that. Lower ones would
-//! not do: the median of E2E drifts with the load, while its tail is long answers, each by itself.
+//! observations lie beyond, knows better how long those in the tail resemble each other. So higher
+//! percentiles have both ends of an interval only where a sample that is worth no more than it is
+//! for the 95th has them too. Lower ones would not do: the median of E2E drifts with the load,
+//! while its tail is long answers, each by itself.
 
 use crate::batches::{BATCHES, Batches, REQUESTS_MIN, batch_of};
 use crate::estimate::Distribution;
@@ -68,12 +69,13 @@ impl Sample {
     }
 
     /// Returns what they are worth for a percentile, where they are worth so much for the share up
-    /// to it.
+    /// to it: as little as for the 95th, where that leaves the interval open.
     fn capped(&self, percentile: Percentile, own: u64) -> u64 {
         if percentile.permille() <= Percentile::P95.permille() {
             return own;
         }
-        own.min(self.worths[Percentile::P95 as usize])
+        let capped = own.min(self.worths[Percentile::P95 as usize]);
+        if percentile.upper_rank(capped).is_some() { own } else { capped }
     }
 
     /// Returns what the observations are worth for the shares that the first so many are, given in
