@@ -10,7 +10,7 @@ use infermark_run::capacity::{Capacity, doubts};
 use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Event, Kind, Rig, Studied, Study, StudyOptions, Taken, read};
-use infermark_run::suite::Passed;
+use infermark_run::suite::{Passed, Validation};
 use infermark_run::{RunError, Watch};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::Scenario;
@@ -176,14 +176,17 @@ fn told_of(event: Event<'_>) -> String {
 pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
     let is_search = studied.kind() == Some(Kind::Capacity);
     let doubts = doubts(studied);
+    let suite = validate::found(studied);
+    let rests_on = suite.as_ref().and_then(Validation::rests_on);
     let is_void = |(place, taken): (usize, &Taken)| {
         let nothing = is_search && taken.point.counts.success == 0;
+        let counts = rests_on.as_ref().is_none_or(|places| places.contains(&place));
         let trust = doubts.as_ref().map_or(&taken.point.trust, |doubts| &doubts[place]);
-        trust.verdict == Trust::Void && !nothing
+        trust.verdict == Trust::Void && counts && !nothing
     };
     let is_missed = |taken: &Taken| taken.point.decision() == Some(Decision::Missed);
     let is_repeated = studied.kind() == Some(Kind::Repeat);
-    let failed = || validate::found(studied).is_some_and(|found| found.verdict == Passed::Fail);
+    let failed = || suite.as_ref().is_some_and(|found| found.verdict == Passed::Fail);
     match studied.points.iter().enumerate().any(is_void) {
         true => Exit::Void,
         false if failed() || is_repeated && studied.points.iter().any(is_missed) => Exit::Missed,

@@ -15,7 +15,7 @@ use crate::text::{fit, flow, width, wrap};
 /// What came of a suite, as far as a page shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct AcceptanceSheet<'a> {
-    /// The study; its own points are those that doubts are looked for in.
+    /// The study; its own points are those that the lines are about, and doubts are looked for in.
     pub study: CurveSheet<'a>,
     /// What the suite is about.
     pub title: &'a str,

@@ -15,9 +15,10 @@ use infermark_scenario::{Given, Resolved, resolve};
 use infermark_terms::Seed;
 
 /// Engine, objective and axis.
-const CASES: [(&str, &str, LoadAxis); 4] = [
+const CASES: [(&str, &str, LoadAxis); 5] = [
     ("llama-3.1-8b@h100,seqs=8", "ttft:mean<=100ms", LoadAxis::Rate),
     ("llama-3.1-8b@h100,seqs=8", "e2e<=150ms,good_share>=95%", LoadAxis::Rate),
+    ("llama-3.1-8b@h100,seqs=8", "ttft:p99<=300ms", LoadAxis::Rate),
     ("llama-3.1-8b@h100", "tpot:mean<=7.2ms", LoadAxis::Rate),
     ("llama-3.1-8b@h100", "tpot:mean<=7.5ms", LoadAxis::Concurrency),
 ];

@@ -15,11 +15,12 @@ mod script;
 mod take;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use infermark_measure::Ruling;
 use infermark_scenario::suite::Suite;
-use infermark_terms::Slo;
+use infermark_terms::{Slo, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -87,6 +88,10 @@ pub struct Validation {
     pub references: Vec<String>,
     /// The worst of all lines.
     pub verdict: Passed,
+    /// The least trust of the points that the lines are about; absent where a workload came to
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
     /// What was asked, and whether it holds.
     pub lines: Vec<Line>,
     /// The points, by target and workload.
@@ -94,6 +99,17 @@ pub struct Validation {
     /// The targets side by side, one table for each workload; empty for a single target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contests: Vec<Contest>,
+}
+
+impl Validation {
+    /// Returns the places in the study of the points that the lines are about, so that a doubt
+    /// about a trial before a peak is none about the suite. Nothing where a workload came to none:
+    /// why may stand at any point.
+    pub fn rests_on(&self) -> Option<BTreeSet<usize>> {
+        let some = self.groups.iter().all(|group| !group.points.is_empty());
+        let places = || self.groups.iter().flat_map(|group| &group.points);
+        some.then(|| places().map(|(place, _)| *place).collect())
+    }
 }
 
 /// Whether what was asked holds, from best to worst.
@@ -210,9 +226,16 @@ pub fn validate(
         // Nothing that was asked is nothing that could be missed.
         verdict: all.iter().map(|line| line.verdict).max().unwrap_or(Passed::Pass),
         lines: all,
+        trust: trust(&batches),
         groups: batches.iter().map(group).collect(),
         contests: contest::contests(&batches),
     })
+}
+
+fn trust(batches: &[Batch<'_>]) -> Option<Trust> {
+    let some = batches.iter().all(|batch| !batch.points.is_empty());
+    let points = batches.iter().flat_map(|batch| &batch.points);
+    points.map(|placed| placed.taken.point.trust.verdict).max().filter(|_| some)
 }
 
 fn group(batch: &Batch<'_>) -> Group {

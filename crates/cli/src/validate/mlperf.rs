@@ -223,6 +223,7 @@ mod tests {
             overridden: Vec::new(),
             references: Vec::new(),
             verdict,
+            trust: None,
             lines,
             groups: vec![Group {
                 target: None,

@@ -4,7 +4,7 @@ use infermark_scenario::settings;
 use infermark_scenario::suite::{Changes, IDLE, Load, PEAK, Rates, Step, THROUGHPUT, Workload};
 
 use super::script::{Script, over};
-use super::verdict::holds;
+use super::verdict::{Proof, holds};
 use super::{Batch, Judge, Length, NamedTarget, Placed};
 use crate::RunError;
 use crate::study::{Early, Order, Rig};
@@ -20,6 +20,9 @@ const HALVINGS_MAX: u32 = 7;
 /// What is asked for at once is short, and its beginning and end, when the target is not full,
 /// make its rate too low: by a half at times, and never by so many doublings.
 const DOUBLINGS_MAX: u32 = 3;
+/// So many times a rate that the trials held is lowered where it does not hold for as long as the
+/// suite asks: of a thousand requests chance leaves out what a whole run then shows.
+const LOWERINGS_MAX: u32 = 3;
 /// The least rate that is asked for, where a target carries next to nothing.
 const RATE_MIN: f64 = 0.001;
 
@@ -100,11 +103,11 @@ impl<'a, 'r> Bench<'a, 'r> {
         Ok(points)
     }
 
-    /// Searches for the highest rate at which the checks of the peak hold, and measures it. After
-    /// `LoadGen`'s `FindPeakPerformance`, but from where the target is when it is asked for all at
-    /// once: from there the rate is doubled while it holds or halved until it does, and then the
-    /// stretch between is halved. Where nothing of that finished there is no rate to begin at, and
-    /// no peak.
+    /// Searches for the highest rate at which the checks of the peak hold, and measures it, lower
+    /// where they do not hold for as long as is asked. After `LoadGen`'s `FindPeakPerformance`, but
+    /// from where the target is when it is asked for all at once: from there the rate is doubled
+    /// while it holds or halved until it does, and then the stretch between is halved. Where
+    /// nothing of that finished there is no rate to begin at, and no peak.
     ///
     /// It is not the search for a capacity ([`crate::capacity`]): what holds here is a list of
     /// checks, which say yes or no of a trial of a given number of queries and not how far off it
@@ -132,7 +135,8 @@ impl<'a, 'r> Bench<'a, 'r> {
             let load = over(&over(changes, &trial), &[Step::Rate(&rate).load()]);
             let placed = self.take(target, workload, &label, &load, Early::WhenSaturated)?;
             // A trial is short: at a rate that is too much it may end before anything is late.
-            if !placed.taken.point.saturated && holds(workload, &placed, self.judge)? {
+            let is_calm = !placed.taken.point.saturated;
+            if is_calm && holds(workload, &placed, self.judge, Proof::NothingMissed)? {
                 between.low = Some(tried);
             } else {
                 between.high = Some(tried);
@@ -140,9 +144,36 @@ impl<'a, 'r> Bench<'a, 'r> {
             tried = short(between.next());
         }
         let Some(found) = between.low.or(between.high) else { return Ok(None) };
-        let rate = format!("{}/s", found.max(RATE_MIN));
-        let load = over(changes, &[Step::Rate(&rate).load()]);
-        self.take(target, workload, PEAK, &load, Early::Never).map(Some)
+        let lowerings = match (self.script.told.length, between.low) {
+            (Length::Whole, Some(_)) => LOWERINGS_MAX,
+            // A short run proves nothing, and where no rate held, the lowest was tried.
+            (Length::Quick, _) | (Length::Whole, None) => 0,
+        };
+        self.whole(target, workload, changes, [found, 1.0 - precision], lowerings).map(Some)
+    }
+
+    /// Measures a peak in full: at a rate, and where what is asked does not hold there, at one that
+    /// is so many times it, and so on.
+    fn whole(
+        &mut self,
+        target: Option<&NamedTarget>,
+        workload: &'a Workload,
+        changes: &Changes,
+        [mut rate, factor]: [f64; 2],
+        mut lowerings: u32,
+    ) -> Result<Placed, RunError> {
+        loop {
+            let text = format!("{}/s", rate.max(RATE_MIN));
+            let load = over(changes, &[Step::Rate(&text).load()]);
+            let label = format!("{PEAK} at {text}");
+            let placed = self.take(target, workload, &label, &load, Early::Never)?;
+            let placed = Placed { label: PEAK.to_owned(), ..placed };
+            if lowerings == 0 || holds(workload, &placed, self.judge, Proof::AllMet)? {
+                return Ok(placed);
+            }
+            lowerings -= 1;
+            rate = short(factor * rate);
+        }
     }
 
     fn trial_requests(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use infermark_drive::Stop;
-use infermark_measure::Verdict;
+use infermark_measure::{Decision, LoadPlan, Verdict};
 use infermark_scenario::suite::parse_suite;
 use infermark_scenario::{Given, Resolved, resolve, settings};
 use infermark_terms::{Seed, Trust};
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::hub::Shelf;
-use crate::study::{Kind, Order, Study, StudyOptions};
+use crate::study::{Kind, Order, Study, StudyOptions, Virtual};
 use crate::{Watch, rule};
 
 /// 20 ms to the first token, and about 90 ms for an answer: so slow that only a machine that stalls
@@ -237,7 +237,7 @@ fn peak(limit: &str, capacity: f64) -> (Validation, Vec<f64>) {
     let searched = labels[1..labels.len() - 1].iter();
     let rate = |label: &String| label.strip_prefix("search at ")?.strip_suffix("/s")?.parse().ok();
     let rates = searched.map(|label| rate(label).expect("a trial at a rate"));
-    assert_eq!(labels.last().map(String::as_str), Some("peak"));
+    assert!(labels.last().is_some_and(|label| label.starts_with("peak at ")));
     assert!(validation.groups[0].points.len() == 1, "trials are not the workload's points");
     (validation, rates.collect())
 }
@@ -268,6 +268,66 @@ fn where_nothing_finishes_no_peak_is_asked_for_and_its_lines_stay_undecided() {
     let line = &validation.lines[0];
     assert_eq!((line.verdict, line.load.as_deref()), (Passed::Undecided, None));
     assert_eq!(line.detail.as_deref(), Some("no such point was measured"));
+}
+
+/// A rig that keeps the labels of what is ordered.
+struct Labelled(Virtual, Vec<String>);
+
+impl Rig for Labelled {
+    fn base(&self) -> &Resolved {
+        self.0.base()
+    }
+
+    fn take(&mut self, order: &Order) -> Result<Taken, RunError> {
+        self.1.push(order.label.clone());
+        self.0.take(order)
+    }
+}
+
+/// Searches for a peak in virtual time where trials hold up to 50/s, and whole runs up to `whole`.
+/// Returns the rates of the whole runs, and what came of it.
+fn lowered(whole: f64, length: Length) -> (Vec<f64>, Validation) {
+    let text = "suite: p\ntitle: P\n\
+                scenario: {input_tokens: 16, output_tokens: 4, requests: 2000}\n\
+                quick: {requests: 60}\nworkloads:\n  - name: w\n    loads: [{peak: 10%}]\n    \
+                checks:\n      - {name: within, slo: 'e2e:max<=1s', at: peak}\n";
+    let told = Told { text: text.to_owned(), ..told(&[], None, length) };
+    let suite = parse_suite(Path::new("p.yaml"), text).unwrap();
+    let target = Given::flag(&settings::TARGET, "sim:llama-3.1-8b@h100");
+    let mut rig = Labelled(Virtual::new(resolve(vec![target], Seed(3)).unwrap()), Vec::new());
+    let judge = |taken: &Taken, slos: &[Slo]| {
+        let LoadPlan::Open { rate_rps, .. } = taken.point.load else { panic!("{taken:?}") };
+        let limit = if taken.point.counts.due > 1000 { whole } else { 50.0 };
+        let verdict = if rate_rps <= limit { Decision::Met } else { Decision::Missed };
+        let ruling = |slo: &Slo| Ruling {
+            bound: slo.bounds()[0],
+            value: None,
+            ci95: [None; 2],
+            beyond: None,
+            verdict,
+            margin: None,
+            more_requests: None,
+        };
+        Ok(slos.iter().map(|slo| vec![ruling(slo)]).collect())
+    };
+    let validation = validate(&mut rig, &judge, &suite, &told).unwrap();
+    let rate = |label: &String| label.strip_prefix("peak at ")?.strip_suffix("/s")?.parse().ok();
+    (rig.1.iter().filter_map(rate).collect(), validation)
+}
+
+#[test]
+fn a_peak_that_does_not_hold_for_as_long_as_is_asked_is_lowered() {
+    let (rates, validation) = lowered(37.0, Length::Whole);
+    let (found, tried) = rates.split_last().unwrap();
+    assert!((1..=3).contains(&tried.len()) && tried.iter().all(|&rate| rate > 37.0), "{rates:?}");
+    assert!(33.0 < *found && *found <= 37.0, "{rates:?}");
+    let [(place, label)] = &validation.groups[0].points[..] else { panic!("{validation:?}") };
+    assert_eq!((label.as_str(), validation.verdict), ("peak", Passed::Pass));
+    assert_eq!(validation.rests_on(), Some([*place].into()));
+    let (rates, validation) = lowered(1.0, Length::Whole);
+    assert_eq!((rates.len(), validation.verdict), (4, Passed::Fail));
+    // What is quick proves nothing, so that there is nothing to prove.
+    assert_eq!(lowered(1.0, Length::Quick).0.len(), 1);
 }
 
 #[test]

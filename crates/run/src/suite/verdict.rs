@@ -52,13 +52,22 @@ pub(super) fn lines(
     Ok(all.iter().map(|asked| line(asked, batch, &judged, length)).collect())
 }
 
-/// Says whether a trial of the search for a peak shows nothing against the rate: of what is asked
-/// of the peak, nothing is missed but what only a longer run can keep. A trial that nobody vouches
-/// for shows nothing at all, so that no peak is looked for above it.
+/// What it takes for a rate to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing is missed: what a short trial can show.
+    NothingMissed,
+    /// All is met.
+    AllMet,
+}
+
+/// Says whether what is asked of the peak holds, but for what only a longer run can keep. A run
+/// that nobody vouches for shows nothing at all, so that no peak is looked for above it.
 pub(super) fn holds(
     workload: &Workload,
     placed: &Placed,
     judge: &Judge<'_>,
+    proof: Proof,
 ) -> Result<bool, RunError> {
     if placed.taken.point.trust.verdict == Trust::Void {
         return Ok(false);
@@ -74,7 +83,10 @@ pub(super) fn holds(
     Ok(all.iter().all(|asked| match asked.test {
         Test::MinDuration(_) | Test::MinRequests(_) => true,
         Test::Bounds(_) | Test::Tails(..) => {
-            found(&asked.test, placed, &judged, Length::Whole).decision != Decision::Missed
+            match (proof, found(&asked.test, placed, &judged, Length::Whole).decision) {
+                (_, Decision::Met) | (Proof::NothingMissed, Decision::Undecided) => true,
+                (_, Decision::Missed) | (Proof::AllMet, Decision::Undecided) => false,
+            }
         }
     }))
 }

@@ -29,8 +29,9 @@ pub(super) fn entry(name: &str, header: &RunFile) -> Entry {
     let said = |verdict: &&&str| {
         header.points.iter().any(|point| point["trust"]["verdict"].as_str() == Some(**verdict))
     };
-    // A search for capacity says itself which of its points its result rests on.
-    let found = header.rest.get("capacity").and_then(|found| text(&found["trust"]));
+    // A search for capacity and a suite say themselves how far the points that count are trusted.
+    let found = ["capacity", "validation"].iter().find_map(|key| header.rest.get(*key));
+    let found = found.and_then(|found| text(&found["trust"]));
     let worst = VERDICTS.iter().find(said).map(|verdict| (*verdict).to_owned());
     Entry {
         name: name.to_owned(),

@@ -108,13 +108,15 @@ fn a_study_adds_up_its_points_and_is_trusted_as_the_worst_of_them() {
 }
 
 #[test]
-fn a_search_for_capacity_is_trusted_as_the_runs_are_that_its_result_rests_on() {
-    let root = tempfile::tempdir().unwrap();
-    let mut study = header("s");
-    study.rest.extend([("capacity".to_owned(), json!({ "trust": "sound" }))]);
-    study.points.push(json!({ "trust": { "verdict": "void" } }));
-    study.begin(&root.path().join("s")).unwrap();
-    assert_eq!(listed(root.path()).0[0].trust.as_deref(), Some("sound"));
+fn a_search_for_capacity_and_a_suite_are_trusted_as_the_points_are_that_count() {
+    for key in ["capacity", "validation"] {
+        let root = tempfile::tempdir().unwrap();
+        let mut study = header("s");
+        study.rest.extend([(key.to_owned(), json!({ "trust": "sound" }))]);
+        study.points.push(json!({ "trust": { "verdict": "void" } }));
+        study.begin(&root.path().join("s")).unwrap();
+        assert_eq!(listed(root.path()).0[0].trust.as_deref(), Some("sound"));
+    }
 }
 
 #[test]
