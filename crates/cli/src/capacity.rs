@@ -8,10 +8,10 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use infermark_report::count;
 use infermark_run::RunError;
 use infermark_run::capacity::{
-    Binding, Capacity, CapacityPlan, Forecast, LoadAxis, Missing, Plateau, Reached,
+    Binding, Capacity, CapacityPlan, Forecast, LoadAxis, LoadOf, Missing, Plateau, Reached,
     capacity as search, check,
 };
-use infermark_run::study::Kind;
+use infermark_run::study::{Kind, Rig};
 use infermark_scenario::settings::{self, Group, Setting};
 use infermark_terms::Nanos;
 use infermark_terms::notation::{self, DurationFault, duration};
@@ -106,9 +106,10 @@ pub(crate) fn capacity(matches: &ArgMatches) -> Result<Exit, Failure> {
     let mut reached = None;
     let printed = study::conduct(matches, Kind::Capacity, asked, |rig, plan| {
         let plan: CapacityPlan = study::told(rig, plan)?;
+        let unit = unit(plan.axis, LoadOf::axis(plan.axis, &Rig::base(rig).scenario));
         let tell = |forecast: &Forecast| {
             if !is_quiet {
-                say(&(foretold(forecast, plan.axis) + "\n"));
+                say(&(foretold(forecast, unit) + "\n"));
             }
         };
         let found = search(rig, &plan, &tell)?;
@@ -149,20 +150,22 @@ fn length(text: &str) -> Result<Nanos, String> {
 }
 
 /// Says how far a search is.
-fn foretold(forecast: &Forecast, axis: LoadAxis) -> String {
+fn foretold(forecast: &Forecast, unit: &str) -> String {
     let Forecast { between: [low, high], missing } = *forecast;
     let (low, high, missing) = (short(low, 3), short(high, 3), cost(missing));
-    format!("capacity {low} to {high} {} so far; {missing}", unit(axis))
+    format!("capacity {low} to {high} {unit} so far; {missing}")
 }
 
 fn cost(Missing { requests, seconds }: Missing) -> String {
     format!("about {requests} more requests, {}", clock(seconds))
 }
 
-fn unit(axis: LoadAxis) -> &'static str {
-    match axis {
-        LoadAxis::Rate => "requests/s",
-        LoadAxis::Concurrency => "in flight",
+const fn unit(axis: LoadAxis, of: LoadOf) -> &'static str {
+    match (axis, of) {
+        (LoadAxis::Rate, LoadOf::Requests) => "requests/s",
+        (LoadAxis::Rate, LoadOf::Sessions) => "sessions/s",
+        (LoadAxis::Concurrency, LoadOf::Requests) => "in flight",
+        (LoadAxis::Concurrency, LoadOf::Sessions) => "sessions at a time",
     }
 }
 
@@ -178,7 +181,7 @@ pub(crate) fn sentences(found: &Capacity) -> Vec<String> {
 
 /// Says between which loads the capacity lies.
 fn ends(found: &Capacity) -> String {
-    let unit = unit(found.axis);
+    let unit = unit(found.axis, found.of);
     match (found.reached, found.met, found.missed) {
         (Reached::Nothing, _, _) => "none: the objective is not met at the lowest load".to_owned(),
         (Reached::Plateau, Some(met), _) => {
@@ -207,7 +210,7 @@ fn binds(found: &Capacity) -> Option<String> {
             "beyond it what waits only grows, before any bound gives way".to_owned()
         }
         (Binding::Bound(bound), None, Reached::Plateau) => {
-            let (at, unit) = (short(found.estimate?, 2), unit(found.axis));
+            let (at, unit) = (short(found.estimate?, 2), unit(found.axis, found.of));
             format!("should waits grow on as they do, `{bound}` gives way at about {at} {unit}")
         }
         (_, None, _) => return None,
@@ -228,11 +231,11 @@ fn left(found: &Capacity) -> Vec<String> {
         format!("no more than about {} requests/s got through from here", short(most, 3))
     });
     let line = found.estimate_ci95.map(|[low, high]| {
-        let (low, high, unit) = (short(low, 3), short(high, 3), unit(found.axis));
+        let (low, high, unit) = (short(low, 3), short(high, 3), unit(found.axis, found.of));
         format!("all runs together put it between {low} and {high} {unit} (95 %)")
     });
     let clear = found.clear.map(|[low, high]| {
-        let unit = unit(found.axis);
+        let unit = unit(found.axis, found.of);
         format!("every run up to {low} {unit} looks met, and every one from {high} on missed")
     });
     let missing = found.missing.map(|missing| format!("to be as near takes {}", cost(missing)));
@@ -259,6 +262,7 @@ mod tests {
     fn found() -> Capacity {
         Capacity {
             axis: LoadAxis::Rate,
+            of: LoadOf::Requests,
             met: Some(4.1),
             missed: Some(4.25),
             estimate: Some(4.2),
@@ -283,6 +287,8 @@ mod tests {
         let told = sentences(&found()).join("; ");
         assert!(told.starts_with("4.1 to 4.25 requests/s (95 % confidence)"), "{told}");
         assert!(told.ends_with("`ttft:p99<=200ms` gives way first; 9 runs, 8,123 requests"));
+        let told = sentences(&Capacity { of: LoadOf::Sessions, ..found() }).remove(0);
+        assert!(told.starts_with("4.1 to 4.25 sessions/s"), "{told}");
         let undecided = vec![bound("failure_rate<=0.1%")];
         let told = sentences(&Capacity { undecided, ..found() });
         assert!(told[2].starts_with("undecided: `failure_rate<=0.1%`"), "{told:?}");
@@ -365,7 +371,7 @@ mod tests {
         let missing = Missing { requests: 1200, seconds: 282.3 };
         let forecast = Forecast { between: [4.0, 4.5], missing };
         assert_eq!(
-            foretold(&forecast, LoadAxis::Rate),
+            foretold(&forecast, "requests/s"),
             "capacity 4.00 to 4.50 requests/s so far; about 1200 more requests, 5 min"
         );
     }

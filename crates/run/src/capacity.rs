@@ -42,6 +42,7 @@ mod plateau;
 mod trust;
 
 use infermark_measure::{Decision, Point};
+use infermark_scenario::intent::{Counted, Scenario};
 use infermark_scenario::settings::{self, Setting};
 use infermark_terms::Trust;
 use infermark_terms::slo::{Bound, Level, Slo, Statistic, Subject};
@@ -77,10 +78,33 @@ pub struct CapacityPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LoadAxis {
-    /// Requests per second, in an open loop.
+    /// Requests or sessions per second, in an open loop.
     Rate,
-    /// Requests in flight, in a closed loop.
+    /// Requests or sessions at a time, in a closed loop.
     Concurrency,
+}
+
+/// What a load is so many of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadOf {
+    /// Requests.
+    #[default]
+    Requests,
+    /// Sessions, whose later turns come on top.
+    Sessions,
+}
+
+impl LoadOf {
+    /// Returns what a load along an axis is so many of.
+    pub fn axis(axis: LoadAxis, scenario: &Scenario) -> Self {
+        match (axis, scenario.sessions.map(|sessions| sessions.counted)) {
+            (_, None) | (LoadAxis::Concurrency, Some(Counted::Requests)) => Self::Requests,
+            (LoadAxis::Rate, Some(_)) | (LoadAxis::Concurrency, Some(Counted::Sessions)) => {
+                Self::Sessions
+            }
+        }
+    }
 }
 
 /// What a search found. Its keys in JSON are a contract.
@@ -88,6 +112,9 @@ pub enum LoadAxis {
 pub struct Capacity {
     /// Along which axis.
     pub axis: LoadAxis,
+    /// What the loads are so many of.
+    #[serde(default)]
+    pub of: LoadOf,
     /// The highest load that was measured and meets every bound; absent where none does, or none
     /// is known to.
     pub met: Option<f64>,
@@ -791,6 +818,7 @@ impl Search<'_> {
         let rests_on: Vec<_> = self.resting_on([met, missed], reached).collect();
         Capacity {
             axis: self.plan.axis,
+            of: LoadOf::axis(self.plan.axis, &self.rig.base().scenario),
             met,
             missed,
             estimate: estimate.or(breaks.map(|(slots, _)| slots)).map(rounded),
