@@ -64,7 +64,8 @@ impl Estimate {
         Self {
             n,
             mean: millis(sample.mean()),
-            mean_ci95: sample.mean_interval().map(|ends| ends.map(millis)),
+            // No duration is below 0, and so no mean of them.
+            mean_ci95: sample.mean_interval().map(|ends| ends.map(|end| millis(end.max(0.0)))),
             min: millis(min as f64),
             p50: millis(sample.percentile(Percentile::P50) as f64),
             p50_ci95: interval(Percentile::P50),

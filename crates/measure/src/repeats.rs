@@ -97,7 +97,8 @@ impl Repeated {
         for (figure, estimate) in latency.each_mut() {
             *estimate = estimate.and_then(|pooled| {
                 let across = across(points, Subject::Latency(figure, Statistic::Mean))?;
-                Some(Estimate { mean: across.mean, mean_ci95: across.ci95, ..pooled })
+                let mean_ci95 = across.ci95.map(|ends| ends.map(|end| end.max(0.0)));
+                Some(Estimate { mean: across.mean, mean_ci95, ..pooled })
             });
         }
         let levels = LEVELS.into_iter().map(Subject::Level);

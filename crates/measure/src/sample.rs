@@ -209,6 +209,15 @@ mod tests {
     }
 
     #[test]
+    fn no_mean_of_durations_may_lie_below_zero() {
+        let mut values = vec![0; 200];
+        values[7] = 1_000_000_000;
+        let sample = Sample::new(values).unwrap();
+        assert!(sample.mean_interval().unwrap()[0] < 0.0);
+        assert_eq!(Estimate::of(&sample).mean_ci95.unwrap()[0], 0.0);
+    }
+
+    #[test]
     fn intervals_of_the_mean_hold_the_truth_95_times_in_100() {
         let hits = coverage(|sample| {
             let [low, high] = sample.mean_interval().unwrap();

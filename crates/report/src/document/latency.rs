@@ -79,7 +79,7 @@ fn cells(e: &Estimate) -> [String; 10] {
     [
         count(e.n),
         figure(e.mean),
-        optional(e.mean_ci95.map(|[low, high]| (high - low) / 2.0)),
+        optional(e.mean_ci95.map(|[_, high]| high - e.mean)),
         figure(e.p50),
         optional(e.p90),
         optional(e.p95),
