@@ -10,7 +10,7 @@ use infermark_run::capacity::{Capacity, doubts};
 use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
 use infermark_run::study::{Event, Kind, Rig, Studied, Study, StudyOptions, Taken, read};
-use infermark_run::suite::{Passed, Validation};
+use infermark_run::suite::Passed;
 use infermark_run::{RunError, Watch};
 use infermark_scenario::Resolved;
 use infermark_scenario::intent::Scenario;
@@ -177,10 +177,9 @@ pub(crate) fn vouch(studied: &Studied, printed: Exit) -> Exit {
     let is_search = studied.kind() == Some(Kind::Capacity);
     let doubts = doubts(studied);
     let suite = validate::found(studied);
-    let rests_on = suite.as_ref().and_then(Validation::rests_on);
     let is_void = |(place, taken): (usize, &Taken)| {
         let nothing = is_search && taken.point.counts.success == 0;
-        let counts = rests_on.as_ref().is_none_or(|places| places.contains(&place));
+        let counts = suite.as_ref().is_none_or(|suite| suite.rests_on(place));
         let trust = doubts.as_ref().map_or(&taken.point.trust, |doubts| &doubts[place]);
         trust.verdict == Trust::Void && counts && !nothing
     };

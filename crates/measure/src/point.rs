@@ -172,7 +172,7 @@ fn find(plan: &PointPlan, requests: &[RequestRow], roster: &Roster<'_>) -> (Span
         WindowSearch::Given => (given, Found::Given),
         WindowSearch::Detect => {
             let loaded = given.loaded(requests);
-            match steady::beginning(roster.rows(), loaded) {
+            match steady::beginning(plan.load, roster.rows(), loaded) {
                 Some(start) => (Span { start, ..loaded }, Found::Detected),
                 None => (given, Found::None),
             }

@@ -14,8 +14,11 @@
 //! A load that begins on an idle target fills it for as long as answers take, which no test need
 //! find out: the search begins where it is full.
 
+use std::collections::BTreeMap;
+
 use infermark_terms::{Nanos, RequestRow, Stamp};
 
+use crate::LoadPlan;
 use crate::batches::{BATCHES, standard_error};
 use crate::figures::{self, is_finished};
 use crate::span::Span;
@@ -49,33 +52,56 @@ const REQUESTS_MIN: usize = 3 * SLICES;
 
 /// Returns where the steady stretch of a span begins; nothing where there is none, or where there
 /// are too few requests to tell.
-pub(crate) fn beginning(rows: &[&RequestRow], span: Span) -> Option<Stamp> {
+pub(crate) fn beginning(load: LoadPlan, rows: &[&RequestRow], span: Span) -> Option<Stamp> {
     let ended = rows.iter().filter(|row| is_finished(row) && span.contains(row.end)).count();
     if ended < REQUESTS_MIN {
         return None;
     }
     let series = [concurrency(rows, span), level(rows, span), spread(rows, span)];
-    let filling = filling(rows, span).0 as f64 / span.nanos() as f64;
+    let filling = filling(load, rows, span).0 as f64 / span.nanos() as f64;
     let place = first_steady(&series, (filling * SLICES as f64).ceil() as usize)?;
     Some(Stamp(span.start.0 + (span.nanos() as f64 * place as f64 / SLICES as f64) as u64))
 }
 
-/// Returns how long the load fills its target; nothing where it went on before the span.
+/// Returns how long the load still fills its target after the beginning of a span.
 ///
 /// What is in flight t after the first arrival is the arrival rate times the mean of what is less,
-/// t or the time that an answer takes (of M/G/∞: Eick, Massey and Whitt 1993, Manage. Sci. 39:241).
-fn filling(rows: &[&RequestRow], span: Span) -> Nanos {
-    let middle = Stamp(span.start.0 + span.nanos() / 2);
-    if rows.iter().any(|row| row.sent.is_some_and(|sent| sent < span.start)) {
-        return Nanos::ZERO;
-    }
-    // A full target takes longer than an empty one.
-    let late = rows.iter().filter(|row| is_finished(row) && middle <= row.due);
-    let mut times: Vec<u64> = late.filter_map(|row| Some(row.end.since(row.sent?).0)).collect();
+/// t or the time that an arrival stays (of M/G/∞: Eick, Massey and Whitt 1993, Manage. Sci.
+/// 39:241). A closed loop is full at once; there it is its first wave, which left all together.
+fn filling(load: LoadPlan, rows: &[&RequestRow], span: Span) -> Nanos {
+    let Some(first) = rows.iter().filter_map(|row| row.sent).min() else { return Nanos::ZERO };
+    let mut times: Vec<u64> = stays(load, rows).iter().map(|stay| stay.nanos()).collect();
     times.sort_unstable();
-    let full = FULL * times.iter().sum::<u64>() as f64;
+    full_after(&times).saturating_sub(span.start.since(first))
+}
+
+/// Returns from when to when each arrival was there: a request that finished, or a session's
+/// requests, where it is sessions that arrive.
+fn stays(load: LoadPlan, rows: &[&RequestRow]) -> Vec<Span> {
+    let is_open = !matches!(load, LoadPlan::Closed { .. });
+    let (mut sessions, mut alone) = (BTreeMap::<u64, Span>::new(), Vec::new());
+    for row in rows.iter().filter(|row| is_finished(row)) {
+        let Some(sent) = row.sent else { continue };
+        let stay = Span { start: sent, end: row.end };
+        match row.turn.filter(|_| is_open) {
+            Some(turn) => {
+                let whole = sessions.entry(turn.session).or_insert(stay);
+                let (start, end) = (whole.start.min(stay.start), whole.end.max(stay.end));
+                *whole = Span { start, end };
+            }
+            None => alone.push(stay),
+        }
+    }
+    alone.extend(sessions.into_values());
+    alone
+}
+
+/// Returns after how long those that stay so long, given in ascending order, are as many at a time
+/// as they will be.
+fn full_after(times: &[u64]) -> Nanos {
+    let full = FULL * times.iter().map(|&time| time as f64).sum::<f64>();
     let (mut ended, mut left) = (0.0, times.len() as f64);
-    for time in times {
+    for &time in times {
         let time = time as f64;
         if ended + left * time >= full {
             return Nanos(((full - ended) / left) as u64);

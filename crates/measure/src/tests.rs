@@ -1115,6 +1115,18 @@ fn the_steady_state_begins_where_the_transient_ends() {
     };
     assert!(windows.iter().filter(near).count() >= 18, "{:?}", starts(&windows));
     assert!(windows.iter().all(|window| window.start_s > 7.9), "{:?}", starts(&windows));
+    // A warm-up of 3 s leaves 5 s to fill, however often sessions come back for another turn.
+    let warmed = PointPlan {
+        window: WindowPlan::Whole { start: Stamp::ZERO + Nanos::from_secs(3) },
+        ..plan.clone()
+    };
+    let mut run = filling(1, 0.0);
+    assert!(run.measure(&warmed).window.start_s > 7.9);
+    for row in &mut run.rows {
+        let (session, index) = (row.id.0 % 1000, (row.id.0 / 1000) as u32);
+        row.turn = Some(Turn { session, index });
+    }
+    assert_eq!(run.measure(&plan).window.found, Found::None, "a session lasts for half the load");
     let rising = filling(1, 4.0).measure(&plan);
     assert_eq!(rising.window.found, Found::None);
     assert!(codes(&rising).contains(&CaveatCode::NotSteady));

@@ -35,7 +35,7 @@ use infermark_measure::region::Regions;
 use infermark_scenario::intent::Scenario;
 use infermark_scenario::settings::{self, Setting};
 use infermark_scenario::{Resolved, parse_file, resolve};
-use infermark_store::{Hold, RunFile};
+use infermark_store::{Hold, RunFile, StoreError, is_held};
 use infermark_terms::Seed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -265,7 +265,8 @@ impl<'a> Study<'a> {
     ///
     /// # Errors
     ///
-    /// If there is none of this kind in `dir`, or its scenario cannot be read.
+    /// If there is none of this kind in `dir`, it is being measured, or it has no scenario that can
+    /// be read.
     ///
     /// # Panics
     ///
@@ -276,6 +277,9 @@ impl<'a> Study<'a> {
         if found != Some(asked) {
             let (found, asked) = (found.map_or("run", Kind::name), asked.name());
             return Err(RunError::OtherKind { dir: dir.to_owned(), found, asked });
+        }
+        if is_held(dir) {
+            return Err(StoreError::Held { dir: dir.to_owned() }.into());
         }
         let path = dir.join("run.json");
         let text = serde_json::to_string(&header).expect("a header is plain data");

@@ -15,7 +15,6 @@ mod script;
 mod take;
 mod verdict;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use infermark_measure::Ruling;
@@ -102,13 +101,19 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Returns the places in the study of the points that the lines are about, so that a doubt
-    /// about a trial before a peak is none about the suite. Nothing where a workload came to none:
-    /// why may stand at any point.
-    pub fn rests_on(&self) -> Option<BTreeSet<usize>> {
-        let some = self.groups.iter().all(|group| !group.points.is_empty());
-        let places = || self.groups.iter().flat_map(|group| &group.points);
-        some.then(|| places().map(|(place, _)| *place).collect())
+    /// Says whether a point at this place in the study counts: one that the lines are about, so
+    /// that a doubt about a trial before a peak is none about the suite. All count where a workload
+    /// came to no point: why may stand at any.
+    pub fn rests_on(&self, place: usize) -> bool {
+        let is_whole = self.groups.iter().all(|group| !group.points.is_empty());
+        !is_whole || self.groups.iter().any(|group| group.has(place))
+    }
+}
+
+impl Group {
+    /// Says whether the point at this place in the study is one of these.
+    pub(crate) fn has(&self, place: usize) -> bool {
+        self.points.iter().any(|(at, _)| *at == place)
     }
 }
 

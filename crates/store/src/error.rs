@@ -18,7 +18,7 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
-    /// A run would be removed while it is being measured.
+    /// A run would be removed, or a study taken up, while it is being measured.
     #[error("`{}` is being measured", dir.display())]
     Held {
         /// The directory.

@@ -138,9 +138,12 @@ mod tests {
     use infermark_run::RunFile;
     use infermark_run::study::{Ended, Pace};
     use infermark_run::suite::{Group, Length, LineKind};
+    use infermark_terms::Trust;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::exit::Exit;
+    use crate::study::vouch;
 
     /// An estimate whose figures can be told from each other, and from those of another base.
     fn estimate(base: f64) -> Value {
@@ -232,6 +235,24 @@ mod tests {
             }],
             contests: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_trial_that_nobody_vouches_for_does_not_void_the_suite() {
+        let mut studied = studied(&json!({}));
+        let trial = Taken { label: "search".to_owned(), ..studied.points[0].clone() };
+        studied.points.insert(0, trial);
+        studied.points[0].point.trust.verdict = Trust::Void;
+        let mut at = |points: &[usize]| {
+            let points = points.iter().map(|place| (*place, "peak".to_owned())).collect();
+            let mut found = validation("mlperf:m:server", Passed::Pass, Vec::new());
+            found.groups[0].points = points;
+            let _: Option<Value> = studied.header.rest.insert("validation".into(), json!(found));
+            vouch(&studied, Exit::Done)
+        };
+        assert_eq!(at(&[1]), Exit::Done);
+        assert_eq!(at(&[0, 1]), Exit::Void);
+        assert_eq!(at(&[]), Exit::Void, "why there is no peak may stand at any point");
     }
 
     #[test]

@@ -17,9 +17,7 @@ const ASKED: [&str; 7] = ["api", "stream", "dataset", "tokenizer", "gpus", "pric
 /// Returns the page about a suite that was measured.
 pub(crate) fn page(studied: &Studied, validation: &Validation, colour: Colour) -> String {
     let whom = Whom::of(&studied.header);
-    let rests_on = validation.rests_on();
-    let counts = |place: &usize| rests_on.as_ref().is_none_or(|places| places.contains(place));
-    let counting = (0..studied.points.len()).filter(counts);
+    let counting = (0..studied.points.len()).filter(|place| validation.rests_on(*place));
     let dots: Vec<_> = counting.map(|place| dot(&studied.points[place])).collect();
     let command = format!("infermark validate · {}", validation.suite);
     let facts = known(studied, validation);

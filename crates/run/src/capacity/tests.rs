@@ -62,8 +62,15 @@ fn a_capacity_of_sessions_is_how_many_begin_a_second() {
         (&settings::SESSIONS, "5".to_owned()),
     ];
     let given = given.map(|(setting, text)| Given::flag(setting, text));
+    let counted = |counted| Given::flag(&settings::CONCURRENCY_OF, counted);
+    let slots = |of| {
+        let given = [given.to_vec(), vec![counted(of)]].concat();
+        LoadOf::axis(LoadAxis::Concurrency, &resolve(given, Seed(1)).unwrap().scenario)
+    };
+    assert_eq!((slots("sessions"), slots("requests")), (LoadOf::Sessions, LoadOf::Requests));
     let base = resolve(given.to_vec(), Seed(1)).unwrap();
     let found = capacity(&mut Virtual::new(base), &plan(LoadAxis::Rate), &|_| ()).unwrap();
+    assert_eq!(found.of, LoadOf::Sessions);
     let (met, missed) = (found.met.unwrap(), found.missed.unwrap());
     assert!(met <= 19.0 && missed >= 16.0 && missed <= met * 1.1, "{found:?}");
 }

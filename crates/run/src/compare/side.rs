@@ -170,12 +170,11 @@ impl Side {
 fn of_study(dir: &Path, header: &RunFile) -> Result<Vec<Spot>, RunError> {
     let groups = header.rest.get("validation").map(|found| found["groups"].clone());
     let groups: Option<Vec<Group>> = groups.and_then(|found| serde_json::from_value(found).ok());
-    let named = groups.map(|groups| -> Vec<usize> {
-        groups.iter().flat_map(|group| &group.points).map(|(index, _)| *index).collect()
-    });
+    let counts =
+        |place| groups.as_ref().is_none_or(|groups| groups.iter().any(|group| group.has(place)));
     let mut spots = Vec::new();
     for (index, point) in header.points.iter().enumerate() {
-        if named.as_ref().is_some_and(|named| !named.contains(&index)) {
+        if !counts(index) {
             continue;
         }
         let text = |key: &str| point[key].as_str().unwrap_or_default().to_owned();

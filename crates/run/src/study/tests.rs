@@ -86,6 +86,8 @@ fn what_was_measured_before_an_interruption_is_kept_and_not_measured_again() {
     drop(study.take(&order(1)).unwrap());
     let error = study.take(&order(2)).unwrap_err();
     assert!(matches!(error, RunError::Stopped { .. }));
+    let early = Study::resume(root.path(), Kind::Sweep, options(&Stop::default(), &|_| ()));
+    assert!(matches!(early.err(), Some(RunError::Store(StoreError::Held { .. }))));
     drop(study);
     let kept = read(root.path()).unwrap();
     assert!(kept.header.partial && kept.points[0].point.counts.success == 6);

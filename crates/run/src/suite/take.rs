@@ -4,7 +4,7 @@ use infermark_scenario::settings;
 use infermark_scenario::suite::{Changes, IDLE, Load, PEAK, Rates, Step, THROUGHPUT, Workload};
 
 use super::script::{Script, over};
-use super::verdict::{Proof, holds};
+use super::verdict::{Standing, standing};
 use super::{Batch, Judge, Length, NamedTarget, Placed};
 use crate::RunError;
 use crate::study::{Early, Order, Rig};
@@ -136,7 +136,7 @@ impl<'a, 'r> Bench<'a, 'r> {
             let placed = self.take(target, workload, &label, &load, Early::WhenSaturated)?;
             // A trial is short: at a rate that is too much it may end before anything is late.
             let is_calm = !placed.taken.point.saturated;
-            if is_calm && holds(workload, &placed, self.judge, Proof::NothingMissed)? {
+            if is_calm && standing(workload, &placed, self.judge)? != Standing::Missed {
                 between.low = Some(tried);
             } else {
                 between.high = Some(tried);
@@ -149,11 +149,12 @@ impl<'a, 'r> Bench<'a, 'r> {
             // A short run proves nothing, and where no rate held, the lowest was tried.
             (Length::Quick, _) | (Length::Whole, None) => 0,
         };
-        self.whole(target, workload, changes, [found, 1.0 - precision], lowerings).map(Some)
+        let factor = 1.0 / (1.0 + precision);
+        self.whole(target, workload, changes, [found, factor], lowerings).map(Some)
     }
 
-    /// Measures a peak in full: at a rate, and where what is asked does not hold there, at one that
-    /// is so many times it, and so on.
+    /// Measures a peak in full: at a rate, and where that looks too high for what is asked, at one
+    /// that is so many times it, and so on.
     fn whole(
         &mut self,
         target: Option<&NamedTarget>,
@@ -168,11 +169,14 @@ impl<'a, 'r> Bench<'a, 'r> {
             let label = format!("{PEAK} at {text}");
             let placed = self.take(target, workload, &label, &load, Early::Never)?;
             let placed = Placed { label: PEAK.to_owned(), ..placed };
-            if lowerings == 0 || holds(workload, &placed, self.judge, Proof::AllMet)? {
-                return Ok(placed);
+            let lower = short(factor * rate);
+            let is_least = lowerings == 0 || lower >= rate || lower < RATE_MIN;
+            match standing(workload, &placed, self.judge)? {
+                Standing::Missed | Standing::Exceeded if !is_least => {}
+                Standing::Missed | Standing::Exceeded | Standing::Kept => return Ok(placed),
             }
             lowerings -= 1;
-            rate = short(factor * rate);
+            rate = lower;
         }
     }
 

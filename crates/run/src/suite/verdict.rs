@@ -52,25 +52,26 @@ pub(super) fn lines(
     Ok(all.iter().map(|asked| line(asked, batch, &judged, length)).collect())
 }
 
-/// What it takes for a rate to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
-    /// Nothing is missed: what a short trial can show.
-    NothingMissed,
-    /// All is met.
-    AllMet,
+/// How what is asked of a peak stands at a rate, but for what only a longer run can keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// All is met, or what is not lacks nothing but requests.
+    Kept,
+    /// It is undecided, and some requests exceed a limit: fewer would at a lower rate.
+    Exceeded,
+    /// Something is missed. A run that nobody vouches for shows nothing, so that no peak is looked
+    /// for above it.
+    Missed,
 }
 
-/// Says whether what is asked of the peak holds, but for what only a longer run can keep. A run
-/// that nobody vouches for shows nothing at all, so that no peak is looked for above it.
-pub(super) fn holds(
+/// Says how what is asked of the peak stands at a point.
+pub(super) fn standing(
     workload: &Workload,
     placed: &Placed,
     judge: &Judge<'_>,
-    proof: Proof,
-) -> Result<bool, RunError> {
+) -> Result<Standing, RunError> {
     if placed.taken.point.trust.verdict == Trust::Void {
-        return Ok(false);
+        return Ok(Standing::Missed);
     }
     let mut slos = Vec::new();
     let of_peak = workload.checks.iter().filter(|check| match &check.at {
@@ -80,15 +81,26 @@ pub(super) fn holds(
     });
     let all: Vec<Asked> = of_peak.map(|check| asked(check, &mut slos)).collect();
     let judged = if slos.is_empty() { Vec::new() } else { judge(&placed.taken, &slos)? };
-    Ok(all.iter().all(|asked| match asked.test {
-        Test::MinDuration(_) | Test::MinRequests(_) => true,
+    let all = all.iter().map(|asked| match asked.test {
+        Test::MinDuration(_) | Test::MinRequests(_) => Standing::Kept,
         Test::Bounds(_) | Test::Tails(..) => {
-            match (proof, found(&asked.test, placed, &judged, Length::Whole).decision) {
-                (_, Decision::Met) | (Proof::NothingMissed, Decision::Undecided) => true,
-                (_, Decision::Missed) | (Proof::AllMet, Decision::Undecided) => false,
+            let found = found(&asked.test, placed, &judged, Length::Whole);
+            match found.decision {
+                Decision::Met => Standing::Kept,
+                Decision::Undecided if !found.rulings.iter().any(exceeds) => Standing::Kept,
+                Decision::Undecided => Standing::Exceeded,
+                Decision::Missed => Standing::Missed,
             }
         }
-    }))
+    });
+    Ok(all.max().unwrap_or(Standing::Kept))
+}
+
+/// Says whether some of what was observed lies beyond a bound, of a percentile some requests.
+fn exceeds(ruling: &Ruling) -> bool {
+    ruling.verdict == Decision::Undecided
+        && (ruling.beyond.is_some_and(|share| share > 0.0)
+            || ruling.margin.is_some_and(|margin| margin < 0.0))
 }
 
 fn keep(slo: Slo, slos: &mut Vec<Slo>) -> usize {
@@ -289,6 +301,9 @@ fn tails(
             (false, false) => (Decision::Undecided, Some(least - within)),
         };
         ruling.ci95 = [None, None];
+        // So few would not do if all were within it.
+        let is_long = due >= early::within_min(0, tail.share);
+        ruling.beyond = is_long.then_some(over as f64 / due.max(1) as f64);
         details.push(format!(
             "{}: {over} of {due} over the limit, {least} within it are needed",
             bound(tail)
