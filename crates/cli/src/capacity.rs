@@ -157,7 +157,7 @@ fn foretold(forecast: &Forecast, unit: &str) -> String {
 }
 
 fn cost(Missing { requests, seconds }: Missing) -> String {
-    format!("about {requests} more requests, {}", clock(seconds))
+    format!("about {} more requests, {}", count(requests), clock(seconds))
 }
 
 const fn unit(axis: LoadAxis, of: LoadOf) -> &'static str {
@@ -316,7 +316,7 @@ mod tests {
                 "it ended at --max-duration, before the ends were as near as asked",
                 "all runs together put it between 4.12 and 4.24 requests/s (95 %)",
                 "every run up to 3.5 requests/s looks met, and every one from 5 on missed",
-                "to be as near takes about 1200 more requests, 5 min",
+                "to be as near takes about 1,200 more requests, 5 min",
             ]
         );
         assert!(length("5m").is_ok() && length("0s").is_err());
@@ -372,7 +372,7 @@ mod tests {
         let forecast = Forecast { between: [4.0, 4.5], missing };
         assert_eq!(
             foretold(&forecast, "requests/s"),
-            "capacity 4.00 to 4.50 requests/s so far; about 1200 more requests, 5 min"
+            "capacity 4.00 to 4.50 requests/s so far; about 1,200 more requests, 5 min"
         );
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, value_parser};
 use infermark_drive::Stop;
 use infermark_measure::{Decision, Verdict};
-use infermark_report::{Colour, CurveSheet, Dot, KNEE, curve, markdown};
+use infermark_report::{Colour, CurveSheet, Dot, KNEE, count, curve, markdown};
 use infermark_run::capacity::{Capacity, doubts};
 use infermark_run::knee::load;
 use infermark_run::repeat::outcome;
@@ -159,15 +159,20 @@ fn told_of(event: Event<'_>) -> String {
     let end = |taken: &Taken| {
         let rates = taken.point.rates;
         let output = rates.map_or(0.0, |rates| rates.output_tokens_per_s);
-        let ttft =
-            taken.point.latency.ttft_ms.map(|ttft| format!(" · TTFT p50 {:.1} ms", ttft.p50));
-        format!("{output:.0} tok/s{}", ttft.unwrap_or_default())
+        came_of(output, taken.point.latency.ttft_ms.map(|ttft| ttft.p50))
     };
     match event {
         Event::Begins { index, label, .. } => format!("point {index}: {label} …\n"),
         Event::Measured(taken) => format!("  {}\n", end(taken)),
         Event::Found(taken) => format!("{}: measured before · {}\n", taken.label, end(taken)),
     }
+}
+
+/// Says in short what came of a point: output tokens a second, and the median of TTFT.
+fn came_of(output_tokens_per_s: f64, ttft_ms: Option<f64>) -> String {
+    let ttft = ttft_ms.map(|ttft| format!(" · TTFT p50 {ttft:.1} ms"));
+    let rate = count(output_tokens_per_s.round() as u64);
+    format!("{rate} tok/s{}", ttft.unwrap_or_default())
 }
 
 /// Turns the exit into that of a void result, where a point is, or else of a suite that failed or
@@ -350,5 +355,16 @@ pub(crate) fn command(studied: &Studied) -> &'static str {
         Some(Kind::Capacity) => "infermark capacity",
         Some(Kind::Validate) => "infermark validate",
         Some(Kind::Repeat) | None => "infermark run",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_a_point_has_its_thousands_apart() {
+        assert_eq!(came_of(81_233.6, Some(12.34)), "81,234 tok/s · TTFT p50 12.3 ms");
+        assert_eq!(came_of(0.0, None), "0 tok/s");
     }
 }

@@ -142,6 +142,23 @@ pub(crate) struct Series<'a> {
     pub(crate) points: Vec<Placed<'a>>,
 }
 
+impl Series<'_> {
+    /// Places points that have no rate of their own at the sessions a second that were carried:
+    /// requests a second ÷ turns of a session. Those are known best where sessions were led to
+    /// their end, elsewhere they look fewer.
+    fn place_by_sessions(&mut self) {
+        let turns = self.points.iter().map(|placed| {
+            let counts = &placed.point.counts;
+            let begun = placed.point.turns.iter().find(|turn| turn.name == "1");
+            begun.map_or(1.0, |first| counts.due as f64 / first.counts.due.max(1) as f64)
+        });
+        let turns = turns.fold(1.0, f64::max);
+        for placed in self.points.iter_mut().filter(|placed| !is_open(placed.point)) {
+            placed.at /= turns;
+        }
+    }
+}
+
 /// A point of a series.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed<'a> {
@@ -177,6 +194,8 @@ pub(crate) enum Load {
     Concurrency,
     /// Of open loops, but for a few: those stand at the rate that they had.
     Rate,
+    /// The same of sessions, whose later turns come on top.
+    Sessions,
     /// Of both kinds: what both have is a number of requests in flight.
     InFlight,
     /// The same load again and again: points differ in which run they are, from 1.
@@ -190,10 +209,18 @@ impl Load {
             Self::Run
         } else if points().all(|point| matches!(point.load, LoadPlan::Closed { .. })) {
             Self::Concurrency
-        } else if points().filter(|point| is_open(point)).count() * 2 >= points().count() {
-            Self::Rate
-        } else {
+        } else if points().filter(|point| is_open(point)).count() * 2 < points().count() {
             Self::InFlight
+        } else {
+            // A point in which nothing was due says nothing of it.
+            let known = || points().filter(|point| point.counts.due > 0);
+            let of_sessions = |point: &Point| !point.turns.is_empty();
+            match (known().any(of_sessions), known().all(of_sessions)) {
+                (false, _) => Self::Rate,
+                (true, true) => Self::Sessions,
+                // A session is more than one request.
+                (true, false) => Self::InFlight,
+            }
         }
     }
 
@@ -201,6 +228,7 @@ impl Load {
         match self {
             Self::Concurrency => "concurrency",
             Self::Rate => "rate, requests/s",
+            Self::Sessions => "rate, sessions/s",
             Self::InFlight => "requests in flight, mean",
             Self::Run => "run",
         }
@@ -210,8 +238,10 @@ impl Load {
         let in_flight = || point.concurrency.map_or(0.0, |concurrency| concurrency.mean);
         match (self, point.load) {
             (Self::Concurrency, LoadPlan::Closed { concurrency }) => f64::from(concurrency),
-            (Self::Rate, LoadPlan::Open { rate_rps, .. }) => rate_rps,
-            (Self::Rate, _) => point.rates.map_or(0.0, |rates| rates.requests_per_s),
+            (Self::Rate | Self::Sessions, LoadPlan::Open { rate_rps, .. }) => rate_rps,
+            (Self::Rate | Self::Sessions, _) => {
+                point.rates.map_or(0.0, |rates| rates.requests_per_s)
+            }
             (Self::Run, _) => index as f64 + 1.0,
             (Self::Concurrency | Self::InFlight, _) => in_flight(),
         }
@@ -255,6 +285,9 @@ pub(crate) fn series<'a>(subjects: &'a [Subject], load: Load) -> Vec<Series<'a>>
         }
     }
     for series in &mut series {
+        if load == Load::Sessions {
+            series.place_by_sessions();
+        }
         series.points.sort_by(|one, other| one.at.total_cmp(&other.at));
     }
     series

@@ -8,7 +8,7 @@
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet};
 
 use crate::document::title;
-use crate::ledger::{Cell, FIGURES, Kind, LATENCIES, Row, STATISTICS, WHO};
+use crate::ledger::{Cell, FIGURES, Figures, Kind, LATENCIES, Row, STATISTICS, WHO};
 use crate::ledger::{harmless, others, rows};
 use crate::subject::{Subject, names};
 
@@ -20,8 +20,8 @@ const ROOM: &str = "rows are few and texts are short";
 
 /// Returns the report on these subjects as an Excel workbook. Its sheets are `summary` (whom,
 /// where and how, one column a run), `points` (one row a point) and `latency` (one row for each
-/// point and figure, in milliseconds; struck out where the point is saturated, as its column
-/// says).
+/// point and figure, in milliseconds). Latencies are struck out where the point is saturated, as
+/// a column of either sheet says.
 ///
 /// # Panics
 ///
@@ -141,27 +141,35 @@ fn points(sheet: &mut Worksheet, rows: &[Row], formats: &Formats) {
     let columns: Vec<_> = figures.chain(others(rows)).take(COLUMNS_MAX - WHO.len()).collect();
     let keys = columns.iter().map(|(key, _)| key.as_str());
     begin(sheet, "points", WHO.into_iter().chain(keys), formats);
-    for (row, Row { who, figures }) in (1..).zip(rows) {
-        let cells = columns.iter().map(|(key, kind)| figures.cell(key, *kind));
-        for (column, cell) in (0..).zip(who.iter().cloned().chain(cells)) {
-            put(sheet, row, column, &cell, formats);
+    let struck = struck_out();
+    for (place, Row { who, figures }) in (1..).zip(rows) {
+        for (column, cell) in (0..).zip(who) {
+            put(sheet, place, column, cell, formats);
+        }
+        for (column, (key, kind)) in (WHO.len() as u16..).zip(&columns) {
+            let formats = if is_result(figures, key) { formats } else { &struck };
+            put(sheet, place, column, &figures.cell(key, *kind), formats);
         }
     }
     let _: &mut Worksheet = sheet.autofit();
 }
 
+/// Returns how latencies that are no results are shown.
+fn struck_out() -> Formats {
+    Formats::of(&Format::new().set_font_strikethrough())
+}
+
 fn latency(sheet: &mut Worksheet, rows: &[Row], formats: &Formats) {
     let keys = HEAD.into_iter().chain(STATISTICS.iter().map(|(key, _)| *key));
     begin(sheet, "latency", keys, formats);
-    let struck = Formats::of(&Format::new().set_font_strikethrough());
-    for (place, Line { head, statistics, is_result }) in (1..).zip(lines(rows)) {
+    let struck = struck_out();
+    for (place, Line { head, statistics }) in (1..).zip(lines(rows)) {
         for (column, cell) in (0..).zip(&head) {
             put(sheet, place, column, cell, formats);
         }
-        for (index, cell) in (0..).zip(&statistics) {
-            // How many there were is so in any case.
-            let formats = if is_result || index == 0 { formats } else { &struck };
-            put(sheet, place, HEAD.len() as u16 + index, cell, formats);
+        for (column, (cell, is_result)) in (HEAD.len() as u16..).zip(&statistics) {
+            let formats = if *is_result { formats } else { &struck };
+            put(sheet, place, column, cell, formats);
         }
     }
     let _: &mut Worksheet = sheet.autofit();
@@ -170,17 +178,23 @@ fn latency(sheet: &mut Worksheet, rows: &[Row], formats: &Formats) {
 /// What stands before the statistics of a latency.
 const HEAD: [&str; 5] = ["run", "name", "point", "figure", "saturated"];
 
-/// The latencies that are results under any load: they are the client's own, not the server's.
-const OWN: [&str; 3] = ["latency.lag_ms", "connect_ms", "read_delay_ms"];
+/// Says whether a figure of a point, or of one of its parts, is a result. Latencies of a saturated
+/// point say how long one looked, and are none: but the generator's own lateness is one under any
+/// load, and how many there were is so in any case.
+pub(crate) fn is_result(figures: &Figures, key: &str) -> bool {
+    let is_latency = key.starts_with("latency.") || key.contains(".latency.");
+    let is_own = key.contains("latency.lag_ms.");
+    let is_count = key.rsplit('.').next() == Some("n");
+    let saturated = || figures.cell("saturated", Kind::Word) == Cell::Text(true.to_string());
+    !is_latency || is_own || is_count || !saturated()
+}
 
 /// A latency of a point.
 pub(crate) struct Line {
     /// Cells of [`HEAD`].
     pub(crate) head: [Cell; HEAD.len()],
-    /// Cells of [`STATISTICS`].
-    pub(crate) statistics: Vec<Cell>,
-    /// Latencies of a saturated point say how long one looked, and are none.
-    pub(crate) is_result: bool,
+    /// Cells of [`STATISTICS`], and whether each is a result.
+    pub(crate) statistics: Vec<(Cell, bool)>,
 }
 
 /// Returns the latencies that were observed.
@@ -188,20 +202,18 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<Line> {
     let mut lines = Vec::new();
     for Row { who, figures } in rows {
         let saturated = figures.cell("saturated", Kind::Word);
-        let is_sane = saturated != Cell::Text(true.to_string());
         for name in LATENCIES {
-            let cell = |(key, kind): &(&str, _)| figures.cell(&format!("{name}.{key}"), *kind);
+            let cell = |(key, kind): &(&str, _)| {
+                let key = format!("{name}.{key}");
+                (figures.cell(&key, *kind), is_result(figures, &key))
+            };
             let statistics: Vec<_> = STATISTICS.iter().map(cell).collect();
-            if statistics[0] == Cell::Absent {
+            if statistics[0].0 == Cell::Absent {
                 continue;
             }
             let figure = Cell::Text(name.trim_start_matches("latency.").to_owned());
             let [run, called, point] = [0, 1, 2].map(|column: usize| who[column].clone());
-            lines.push(Line {
-                head: [run, called, point, figure, saturated.clone()],
-                statistics,
-                is_result: is_sane || OWN.contains(&name),
-            });
+            lines.push(Line { head: [run, called, point, figure, saturated.clone()], statistics });
         }
     }
     lines

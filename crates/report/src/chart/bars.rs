@@ -1,6 +1,6 @@
 //! Bars in groups.
 
-use super::picture::{Anchor, Ink, Picture, Shape, fit_middle, fit_width, text_width};
+use super::picture::{Anchor, Ink, Picture, Shape, fit_beside, fit_width, text_width};
 use super::{BOTTOM, Draw, LEFT, Scale, TOP, short};
 use crate::figure::figure;
 
@@ -52,10 +52,11 @@ impl Draw for Bars {
         let each = self.names.len().max(1) as f64;
         let bar = (room * 0.76 / each).min(BAR_MAX);
         let written = self.written(bar);
+        let names: Vec<_> = self.groups.iter().map(|group| group.name.clone()).collect();
+        let names = fit_beside(&names, room - 10.0);
         for (index, group) in self.groups.iter().enumerate() {
             let middle = LEFT + room * (index as f64 + 0.5);
-            let name = fit_middle(&group.name, room - 10.0);
-            picture.text([middle, bottom + 16.0], &name, Ink::Text, Anchor::Middle);
+            picture.text([middle, bottom + 16.0], &names[index], Ink::Text, Anchor::Middle);
             for (place, (value, ends)) in group.values.iter().enumerate() {
                 let Some(value) = *value else { continue };
                 let x = middle + bar * (place as f64 - each / 2.0);

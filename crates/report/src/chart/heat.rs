@@ -1,6 +1,6 @@
 //! A table whose cells have the stronger a colour the greater their values are.
 
-use super::picture::{Anchor, Ink, Picture, Shape, fit_middle, fit_width, text_width};
+use super::picture::{Anchor, Ink, Picture, Shape, fit_beside, fit_middle, fit_width, text_width};
 use super::{Draw, Scale};
 use crate::figure::{ABSENT, cell};
 
@@ -39,9 +39,9 @@ impl Draw for Heat {
         let names = self.rows.iter().map(|row| text_width(&row.0)).fold(0.0, f64::max);
         let left = (names + 16.0).min(width * 0.3);
         let room = (width - left - 4.0) / self.columns.len().max(1) as f64;
-        for (index, name) in self.columns.iter().enumerate() {
+        for (index, name) in fit_beside(&self.columns, room - 6.0).iter().enumerate() {
             let x = left + room * (index as f64 + 0.5);
-            picture.text([x, 34.0], &fit_middle(name, room - 6.0), Ink::Faint, Anchor::Middle);
+            picture.text([x, 34.0], name, Ink::Faint, Anchor::Middle);
         }
         for (index, (name, values)) in self.rows.iter().enumerate() {
             let y = 42.0 + ROW * index as f64;

@@ -1,5 +1,7 @@
 //! What a drawn chart consists of.
 
+use std::collections::BTreeSet;
+
 /// What a shape is drawn with. Its colour depends on where the picture is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
@@ -138,6 +140,44 @@ pub(crate) fn fit_middle(text: &str, width: f64) -> String {
     fitting.unwrap_or_default()
 }
 
+/// Cuts names that stand beside one another to a width each, so that they are told apart where that
+/// can be: each in its middle, or else without what all of them end with, begin with, or both.
+pub(crate) fn fit_beside(names: &[String], width: f64) -> Vec<String> {
+    let names: Vec<_> = names.iter().map(|name| crate::text::clean(name)).collect();
+    let [head, tail] = alike(&names);
+    let ways = [[0, 0], [0, tail], [head, 0], [head, tail]].map(|way| without(&names, way));
+    let cut = |way: &Vec<String>| -> Vec<String> {
+        way.iter().map(|name| fit_middle(name, width)).collect()
+    };
+    let is_whole = |way: &&Vec<String>| cut(way) == **way;
+    let ways = ways.iter().take(1).chain(ways.iter().filter(is_whole)).chain(&ways);
+    let distinct = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
+    let telling = ways.map(cut).find(|cut| distinct(cut) == distinct(&names));
+    telling.unwrap_or_else(|| cut(&names))
+}
+
+/// Returns with how many bytes all names begin, and with how many they end, in whole words.
+fn alike(names: &[String]) -> [usize; 2] {
+    let is_edge = |c: char| !c.is_alphanumeric() && c != '.';
+    let Some(first) = names.first() else { return [0; 2] };
+    let edges = || first.char_indices().filter(|(_, c)| is_edge(*c));
+    let heads = edges().map(|(at, c)| &first[..at + c.len_utf8()]);
+    let head = heads.rev().find(|head| names.iter().all(|name| name.starts_with(head)));
+    let head = head.map_or(0, str::len);
+    let mut tails = edges().map(|(at, _)| &first[at..]);
+    // What is between them is of every name.
+    let ends = |name: &String, tail: &str| name.len() > head + tail.len() && name.ends_with(tail);
+    let tail = tails.find(|tail| names.iter().all(|name| ends(name, tail)));
+    [head, tail.map_or(0, str::len)]
+}
+
+/// Returns names without so many bytes of their beginning and end.
+fn without(names: &[String], [head, tail]: [usize; 2]) -> Vec<String> {
+    let mark = |bytes: usize| if bytes > 0 { "…" } else { "" };
+    let inner = names.iter().map(|name| &name[head..name.len() - tail]);
+    inner.map(|inner| format!("{}{inner}{}", mark(head), mark(tail))).collect()
+}
+
 /// Cuts a text to a width.
 pub(crate) fn fit_width(text: &str, width: f64) -> String {
     let mut text = crate::text::clean(text);
@@ -163,6 +203,31 @@ mod tests {
         assert!(one.starts_with("eng") && one.contains('…'), "{one}");
         for width in [0.0, 5.0, 20.0, 90.0] {
             assert!(text_width(&fit_middle("wwwwwwwwwwwwwwwwww", width)) <= width);
+        }
+    }
+
+    #[test]
+    fn names_beside_one_another_are_told_apart_wherever_they_differ() {
+        let beside = |names: &[&str], width| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            fit_beside(&names, width)
+        };
+        let versions = ["vLLM 0.9.1 · llama-3.1-8b", "vLLM 0.10.0 · llama-3.1-8b"];
+        assert_eq!(beside(&versions, 500.0), versions);
+        assert_eq!(beside(&versions, 110.0), ["vLLM 0.9.1…", "vLLM 0.10.0…"]);
+        assert_eq!(beside(&versions, 60.0), ["…0.9.1…", "…0.10.0…"]);
+        let sizes = ["llama-3.1-8b-instruct", "llama-3.1-70b-instruct", "llama-3.1-405b-instruct"];
+        assert_eq!(beside(&sizes, 60.0), ["…8b…", "…70b…", "…405b…"]);
+        let lengths = ["engine engine-0.1.0, input 128", "engine engine-0.1.0, input 1024"];
+        assert!(
+            beside(&lengths, 90.0)[0].starts_with("eng"),
+            "what told them apart before does so"
+        );
+        assert_eq!(beside(&["one and the same"; 2], 60.0)[1], fit_middle("one and the same", 60.0));
+        assert_eq!(beside(&[], 60.0), [""; 0]);
+        for width in [0.0, 5.0, 20.0, 90.0] {
+            let cut = beside(&versions, width).into_iter().chain(beside(&["a b", "a"], width));
+            assert!(cut.into_iter().all(|name| text_width(&name) <= width), "{width}");
         }
     }
 

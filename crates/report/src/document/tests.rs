@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use infermark_measure::details::{Trace, Traces};
 use infermark_measure::{
-    ArrivalLaw, Energy, Finding, Limit, LoadPlan, Point, RateCourse, Telemetry, measure_in_detail,
+    ArrivalLaw, Counts, Energy, Finding, Limit, LoadPlan, Part, Point, RateCourse, Telemetry,
+    measure_in_detail,
 };
 use infermark_terms::slo::Slo;
 use infermark_terms::{Currency, Excerpt, Outcome, Price};
 
 use super::html;
+use crate::subject::Load;
 use crate::tests::Run;
 use crate::{Origin, Passed, Place, State, Subject, Verdict, Verification, svg_files};
 
@@ -306,6 +308,57 @@ fn runs_of_one_load_each_share_a_heat_map_and_loads_have_four_digits() {
     let page = html(&both);
     assert!(page.contains("<td>16.66</td>") && !page.contains("16.6638"));
     assert_eq!(page.matches("aria-label=\"E2E percentiles\"").count(), 2, "wide and narrow");
+}
+
+#[test]
+fn many_runs_of_one_load_each_share_several_heat_maps_of_few_columns() {
+    let run = subject(&Run::open(120), "run 0");
+    let named = |index: usize| Subject {
+        tags: BTreeMap::from([("name".to_owned(), format!("run {index}"))]),
+        ..run.clone()
+    };
+    for (runs, expected) in [(6, vec![6]), (8, vec![4, 4]), (13, vec![5, 5, 3])] {
+        let runs: Vec<_> = (0..runs).map(named).collect();
+        let files = svg_files(&runs);
+        let map = &files.iter().find(|file| file.0 == "heatmap").unwrap().1;
+        let maps = map.split(">E2E, ms<").skip(1);
+        let columns: Vec<_> = maps.map(|map| map.matches("<title>p50,").count()).collect();
+        assert_eq!(columns, expected);
+    }
+}
+
+#[test]
+fn rates_of_sessions_are_sessions_a_second_everywhere() {
+    let mut requests = at_three_rates(Saturated::No, 1.0);
+    // What an idle target carried stands among the rates.
+    requests.points[0].load = LoadPlan::Closed { concurrency: 1 };
+    let point = requests.points[0].clone();
+    let part = |turn: u64| Part {
+        name: turn.to_string(),
+        counts: Counts { due: 30, ..point.counts.clone() },
+        latency: point.latency,
+        tokens: point.tokens,
+        rates: None,
+        slo: Vec::new(),
+    };
+    let mut sessions = requests.clone();
+    for point in &mut sessions.points {
+        (point.counts.due, point.turns) = (120, (1..=4).map(part).collect());
+    }
+    let told = |subjects: &[Subject]| {
+        let svg = svg_files(subjects).into_iter().find(|file| file.0 == "ttft").unwrap().1;
+        [html(subjects), svg, crate::markdown(subjects)]
+    };
+    let titles = ["rate, requests/s", "rate, sessions/s", "requests in flight, mean"];
+    let both = [requests.clone(), Subject { tags: BTreeMap::new(), ..sessions.clone() }];
+    let [requests, sessions] = [[requests], [sessions]];
+    for (subjects, expected) in [(&requests[..], 0), (&sessions, 1), (&both, 2)] {
+        for text in told(subjects) {
+            assert_eq!(titles.map(|title| text.contains(title)), [0, 1, 2].map(|i| i == expected));
+        }
+    }
+    let first = |subjects| crate::subject::series(subjects, Load::of(subjects))[0].points[0].at;
+    assert!((first(&requests) / first(&sessions) - 4.0).abs() < 1e-9, "turns of a session");
 }
 
 #[test]

@@ -16,6 +16,9 @@ const HEIGHT: f64 = 270.0;
 /// The most loads that a heat map shows of one series.
 const COLUMNS_MAX: usize = 16;
 
+/// The most runs that share a heat map: on a narrow page, too, there is room for their names.
+const RUNS_MAX: usize = 6;
+
 /// The percentiles that are drawn beside one another.
 const PERCENTILES: [&str; 3] = ["p50", "p95", "p99"];
 
@@ -32,7 +35,9 @@ pub(super) fn charts(series: &[Series<'_>], load: Load) -> Vec<Chart> {
         charts.push(throughput_over_load(series, load));
         charts.push(match load {
             Load::Run => latency_over_runs(series),
-            Load::Concurrency | Load::Rate | Load::InFlight => latency_over_throughput(series),
+            Load::Concurrency | Load::Rate | Load::Sessions | Load::InFlight => {
+                latency_over_throughput(series)
+            }
         });
         charts.extend(latency_over_load(series, load));
     } else {
@@ -109,12 +114,12 @@ fn level(series: &[Series<'_>], load: Load) -> Scale {
     let loads: Vec<f64> = series.iter().flat_map(|s| s.points.iter().map(|p| p.at)).collect();
     let low = loads.iter().copied().fold(f64::INFINITY, f64::min);
     let high = loads.iter().copied().fold(0.0, f64::max);
-    match load {
-        Load::Run => Scale::Whole { low: 0.5, high: high + 0.5 },
-        Load::Concurrency | Load::Rate | Load::InFlight if low > 0.0 && high / low >= 16.0 => {
-            Scale::log(loads.into_iter())
-        }
-        Load::Concurrency | Load::Rate | Load::InFlight => Scale::from_zero(loads.into_iter()),
+    if load == Load::Run {
+        Scale::Whole { low: 0.5, high: high + 0.5 }
+    } else if low > 0.0 && high / low >= 16.0 {
+        Scale::log(loads.into_iter())
+    } else {
+        Scale::from_zero(loads.into_iter())
     }
 }
 
@@ -123,7 +128,7 @@ fn throughput_over_load(series: &[Series<'_>], load: Load) -> Chart {
     let plot = over_load(series, load, "output tokens/s", Figure::Rate, value);
     let note = match load {
         Load::Run => "How far runs of the same load differ.",
-        Load::Concurrency | Load::Rate | Load::InFlight => {
+        Load::Concurrency | Load::Rate | Load::Sessions | Load::InFlight => {
             "Where a line stops rising, more load only waits."
         }
     };
@@ -366,13 +371,17 @@ fn cost(series: &[Series<'_>]) -> Option<Chart> {
 }
 
 /// Draws E2E percentiles over the load, in a stronger colour where slower, one map for each series.
-/// Series of one point each share a map.
+/// Series of one point each share maps.
 fn heat(series: &[Series<'_>], load: Load) -> Chart {
     let scale = heat_scale(series);
     let share = series.len() > 1 && are_single(series);
     let parts: Vec<Box<dyn Draw>> = if share {
-        let columns = series.iter().map(|one| (one.name.clone(), &one.points[0]));
-        vec![Box::new(heat_map(["", "run"], columns.collect(), scale))]
+        let each = series.len().div_ceil(series.len().div_ceil(RUNS_MAX));
+        let maps = series.chunks(each).map(|runs| {
+            let columns = runs.iter().map(|one| (one.name.clone(), &one.points[0]));
+            Box::new(heat_map(["", "run"], columns.collect(), scale)) as Box<dyn Draw>
+        });
+        maps.collect()
     } else {
         let maps = series.iter().map(|one| {
             let every = one.points.len().div_ceil(COLUMNS_MAX).max(1);
@@ -423,12 +432,11 @@ fn heat_map(
     }
 }
 
-/// Returns the scale of all results; where there are none, of what is struck out.
+/// Returns the scale of all results: what is struck out has no colour of its own.
 fn heat_scale(series: &[Series<'_>]) -> Scale {
-    let every = || series.iter().flat_map(|one| &one.points);
-    let all_are_saturated = every().all(|placed| placed.point.saturated);
-    let shown = every().filter(|placed| all_are_saturated || !placed.point.saturated);
-    let estimates = shown.filter_map(|placed| placed.point.latency.e2e_ms);
+    let every = series.iter().flat_map(|one| &one.points);
+    let results = every.filter(|placed| !placed.point.saturated);
+    let estimates = results.filter_map(|placed| placed.point.latency.e2e_ms);
     Scale::log(estimates.flat_map(|estimate| [estimate.p50, estimate.max]))
 }
 

@@ -9,7 +9,7 @@ use crate::document::tests::subject;
 use crate::markdown::markdown;
 use crate::markdown::tests::a_run;
 use crate::tests::Run;
-use crate::workbook::{lines, xlsx};
+use crate::workbook::{is_result, lines, xlsx};
 
 fn records(text: &str) -> Vec<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
@@ -168,7 +168,8 @@ fn a_workbooks_latencies_of_a_saturated_point_are_marked_and_struck_out() {
             let [_, _, _, Cell::Text(figure), Cell::Text(saturated)] = &line.head else {
                 panic!("{:?}", line.head)
             };
-            (figure.as_str(), saturated.as_str(), line.is_result)
+            assert!(line.statistics[0].1, "how many there were is so in any case");
+            (figure.as_str(), saturated.as_str(), line.statistics[1].1)
         })
         .collect();
     for figure in ["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"] {
@@ -177,6 +178,36 @@ fn a_workbooks_latencies_of_a_saturated_point_are_marked_and_struck_out() {
     }
     assert!(said.contains(&("lag_ms", "true", true)), "the client's own lateness: {said:?}");
     assert_eq!(all[0].statistics.len(), STATISTICS.len());
+}
+
+#[test]
+fn a_workbooks_latencies_of_a_saturated_points_parts_are_struck_out() {
+    let mut parted = a_run();
+    parted.points[0].turns = parted.points[0].classes.clone();
+    for saturated in [false, true] {
+        parted.points[0].saturated = saturated;
+        let rows = rows(std::slice::from_ref(&parted));
+        let columns = others(&rows);
+        let struck: Vec<_> = columns
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| !is_result(&rows[0].figures, key))
+            .collect();
+        if !saturated {
+            assert!(struck.is_empty(), "{struck:?}");
+            continue;
+        }
+        for part in ["classes.0", "classes.1", "turns.0"] {
+            for figure in ["ttft_ms.p50", "tpot_ms.mean", "e2e_ms.max", "e2e_ms.mean_ci95_low"] {
+                let key = format!("{part}.latency.{figure}");
+                assert!(struck.contains(&&key), "{key} is not among {struck:?}");
+            }
+        }
+        assert!(struck.iter().all(|key| key.contains(".latency.")), "{struck:?}");
+        let is_no_latency =
+            |key: &str| key.contains(".lag_ms.") || key.rsplit('.').next() == Some("n");
+        assert!(!struck.iter().any(|key| is_no_latency(key)), "{struck:?}");
+    }
 }
 
 #[test]
