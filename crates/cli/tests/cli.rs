@@ -524,6 +524,107 @@ fn an_interrupted_run_is_kept_and_marked() {
     assert!(record.join("requests.parquet").is_file());
 }
 
+/// A terminal of this width, which never ends below: what is on it after some output.
+struct Screen {
+    width: usize,
+    lines: Vec<Vec<char>>,
+    at: [usize; 2],
+}
+
+impl Screen {
+    fn after(output: &str, width: usize) -> Self {
+        let mut screen = Self { width, lines: Vec::new(), at: [0; 2] };
+        let mut rest = output.chars();
+        while let Some(c) = rest.next() {
+            let [line, column] = screen.at;
+            screen.at = match c {
+                '\r' => [line, 0],
+                '\n' => [line + 1, column],
+                '\x1b' => {
+                    let (order, _) = rest.as_str().split_once(char::is_alphabetic).unwrap();
+                    let end = rest.nth(order.len()).unwrap();
+                    screen.obey(order.strip_prefix('[').unwrap(), end)
+                }
+                c => screen.put(c),
+            };
+        }
+        screen
+    }
+
+    /// Obeys a control sequence (ECMA-48, 8.3), and returns where the cursor is then.
+    fn obey(&mut self, order: &str, end: char) -> [usize; 2] {
+        let [line, column] = self.at;
+        let count = order.parse().unwrap_or(1);
+        match (end, order) {
+            ('A', _) => [line.saturating_sub(count), column],
+            ('B', _) => [line + count, column],
+            ('K', "2") => {
+                self.lines.get_mut(line).into_iter().for_each(Vec::clear);
+                self.at
+            }
+            ('m', _) => self.at,
+            _ => panic!("`{order}{end}` is new"),
+        }
+    }
+
+    fn put(&mut self, c: char) -> [usize; 2] {
+        let [line, column] = self.at;
+        // A full line goes on in the next one.
+        let [line, column] = if column == self.width { [line + 1, 0] } else { [line, column] };
+        self.lines.resize(self.lines.len().max(line + 1), Vec::new());
+        let cells = &mut self.lines[line];
+        cells.resize(cells.len().max(column + 1), ' ');
+        cells[column] = c;
+        [line, column + 1]
+    }
+
+    fn text(&self) -> String {
+        let lines = self.lines.iter().map(|line| line.iter().collect::<String>());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_of_its_live_view_on_a_terminal() {
+    let dir = fresh();
+    let binary = env!("CARGO_BIN_EXE_infermark");
+    let line = format!(
+        "stty rows 200 cols 100 && exec {binary} run {QUICK} --duration 60s --output-tokens 4"
+    );
+    // util-linux's `script` has a pseudo-terminal.
+    let mut script = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(dir.path())
+        .env("INFERMARK_CALIBRATION", dir.path().join("no-calibration.json"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = script.stdout.take().unwrap();
+    let (mut shown, mut piece) = (Vec::new(), [0; 4096]);
+    let mut is_interrupted = false;
+    loop {
+        match output.read(&mut piece).unwrap() {
+            0 => break,
+            read => shown.extend_from_slice(&piece[..read]),
+        }
+        let is_drawn = String::from_utf8_lossy(&shown).contains("TTFT p50");
+        // Between two drawings the cursor rests at the beginning of a line.
+        if !is_interrupted && is_drawn && shown.ends_with(b"\r") {
+            // As a person does it.
+            script.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+            is_interrupted = true;
+        }
+    }
+    assert_eq!(script.wait().unwrap().code(), Some(130));
+    let shown = String::from_utf8(shown).unwrap();
+    let screen = Screen::after(&shown, 100).text();
+    assert!(screen.contains("stopping: requests in flight may end"), "{screen}");
+    for line in ["╌  ", "load      ", "finished · ", "latency   TTFT"] {
+        assert!(shown.contains(line) && !screen.contains(line), "{line}:\n{screen}");
+    }
+}
+
 /// Runs the binary with these arguments, which must succeed.
 fn done(dir: &TempDir, args: &[&str]) -> Output {
     let output = infermark(dir).args(args).output().unwrap();

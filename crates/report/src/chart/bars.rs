@@ -1,10 +1,10 @@
 //! Bars in groups.
 
-use super::picture::{Anchor, Ink, Picture, Shape, fit_beside, fit_width, text_width};
+use super::picture::{Anchor, Ink, Labels, Picture, Shape, fit_width, text_width};
 use super::{BOTTOM, Draw, LEFT, Scale, TOP, short};
 use crate::figure::figure;
 
-/// The height of the chart.
+/// The height of the chart, but for a key to its labels.
 const HEIGHT: f64 = 240.0;
 
 /// The widest bar.
@@ -34,10 +34,14 @@ pub(crate) struct Bars {
 
 impl Draw for Bars {
     fn draw(&self, width: f64) -> Picture {
-        let mut picture = Picture::new(width, HEIGHT, &self.label);
+        let (right, bottom) = (width - 8.0, HEIGHT - BOTTOM + 8.0);
+        let room = (right - LEFT) / self.groups.len().max(1) as f64;
+        let names: Vec<_> = self.groups.iter().map(|group| group.name.clone()).collect();
+        let labels = Labels::of(&names, 1, room - 10.0, width - 8.0);
+        let mut picture = Picture::new(width, HEIGHT + labels.height(), &self.label);
+        labels.draw_key(&mut picture, HEIGHT + 6.0);
         picture.text([2.0, 11.0], &fit_width(&self.title, width), Ink::Faint, Anchor::Start);
         let top = self.key(&mut picture) + 14.0;
-        let (right, bottom) = (width - 8.0, HEIGHT - BOTTOM + 8.0);
         let every = self.groups.iter().flat_map(|group| &group.values);
         let highs = every.filter_map(|(value, ends)| Some(ends.map_or((*value)?, |ends| ends[1])));
         let scale = Scale::from_zero(highs);
@@ -48,15 +52,12 @@ impl Draw for Bars {
             let label = format!("{}{label}", self.sign);
             picture.text([LEFT - 6.0, y + 4.0], &label, Ink::Faint, Anchor::End);
         }
-        let room = (right - LEFT) / self.groups.len().max(1) as f64;
         let each = self.names.len().max(1) as f64;
         let bar = (room * 0.76 / each).min(BAR_MAX);
         let written = self.written(bar);
-        let names: Vec<_> = self.groups.iter().map(|group| group.name.clone()).collect();
-        let names = fit_beside(&names, room - 10.0);
         for (index, group) in self.groups.iter().enumerate() {
             let middle = LEFT + room * (index as f64 + 0.5);
-            picture.text([middle, bottom + 16.0], &names[index], Ink::Text, Anchor::Middle);
+            picture.text([middle, bottom + 16.0], &labels.shown[index], Ink::Text, Anchor::Middle);
             for (place, (value, ends)) in group.values.iter().enumerate() {
                 let Some(value) = *value else { continue };
                 let x = middle + bar * (place as f64 - each / 2.0);

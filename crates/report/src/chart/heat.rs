@@ -1,6 +1,6 @@
 //! A table whose cells have the stronger a colour the greater their values are.
 
-use super::picture::{Anchor, Ink, Picture, Shape, fit_beside, fit_middle, fit_width, text_width};
+use super::picture::{Anchor, Ink, Labels, Picture, Shape, fit_middle, fit_width, text_width};
 use super::{Draw, Scale};
 use crate::figure::{ABSENT, cell};
 
@@ -24,6 +24,8 @@ pub(crate) struct Heat {
     /// What the columns are.
     pub(crate) columns_title: String,
     pub(crate) columns: Vec<String>,
+    /// The number of the first column among those of all maps, from 1.
+    pub(crate) first: usize,
     /// Of each column, whether it holds no results: its values are struck out.
     pub(crate) struck: Vec<bool>,
     pub(crate) rows: Vec<(String, Vec<Option<f64>>)>,
@@ -33,13 +35,15 @@ pub(crate) struct Heat {
 
 impl Draw for Heat {
     fn draw(&self, width: f64) -> Picture {
-        let height = 44.0 + ROW * self.rows.len() as f64 + BELOW;
-        let mut picture = Picture::new(width, height, &self.label);
-        picture.text([2.0, 11.0], &fit_middle(&self.title, width), Ink::Faint, Anchor::Start);
         let names = self.rows.iter().map(|row| text_width(&row.0)).fold(0.0, f64::max);
         let left = (names + 16.0).min(width * 0.3);
         let room = (width - left - 4.0) / self.columns.len().max(1) as f64;
-        for (index, name) in fit_beside(&self.columns, room - 6.0).iter().enumerate() {
+        let labels = Labels::of(&self.columns, self.first, room - 6.0, width - 8.0);
+        let bottom = 44.0 + ROW * self.rows.len() as f64;
+        let mut picture = Picture::new(width, bottom + BELOW + labels.height(), &self.label);
+        labels.draw_key(&mut picture, bottom + 34.0);
+        picture.text([2.0, 11.0], &fit_middle(&self.title, width), Ink::Faint, Anchor::Start);
+        for (index, name) in labels.shown.iter().enumerate() {
             let x = left + room * (index as f64 + 0.5);
             picture.text([x, 34.0], name, Ink::Faint, Anchor::Middle);
         }
@@ -53,7 +57,7 @@ impl Draw for Heat {
             }
         }
         let title = fit_width(&self.columns_title, width);
-        picture.text([width - 4.0, height - BELOW + 16.0], &title, Ink::Faint, Anchor::End);
+        picture.text([width - 4.0, bottom + 16.0], &title, Ink::Faint, Anchor::End);
         picture
     }
 

@@ -140,9 +140,47 @@ pub(crate) fn fit_middle(text: &str, width: f64) -> String {
     fitting.unwrap_or_default()
 }
 
-/// Cuts names that stand beside one another to a width each, so that they are told apart where that
-/// can be: each in its middle, or else without what all of them end with, begin with, or both.
-pub(crate) fn fit_beside(names: &[String], width: f64) -> Vec<String> {
+/// What stands below or above things beside one another to say which is which.
+pub(crate) struct Labels {
+    /// One for each.
+    pub(crate) shown: Vec<String>,
+    /// What the labels mean, where they are numbers.
+    key: Vec<String>,
+}
+
+impl Labels {
+    /// The height of a line of the key.
+    const LINE: f64 = 16.0;
+
+    /// Returns the names, cut to the room that each has. Where so little cannot tell them apart
+    /// they are numbered from `first`, with a key of this width.
+    pub(crate) fn of(names: &[String], first: usize, room: f64, width: f64) -> Self {
+        if let Some(shown) = fit_beside(names, room) {
+            return Self { shown, key: Vec::new() };
+        }
+        let numbers = (first..first + names.len()).map(|number| number.to_string());
+        let lines = numbers.clone().zip(names).map(|(number, name)| format!("{number}: {name}"));
+        Self { shown: numbers.collect(), key: lines.map(|line| fit_middle(&line, width)).collect() }
+    }
+
+    /// Returns the height of the key.
+    pub(crate) fn height(&self) -> f64 {
+        Self::LINE * self.key.len() as f64
+    }
+
+    /// Draws the key, its first line at this height.
+    pub(crate) fn draw_key(&self, picture: &mut Picture, top: f64) {
+        for (index, line) in self.key.iter().enumerate() {
+            let at = [4.0, top + Self::LINE * index as f64];
+            picture.text(at, line, Ink::Faint, Anchor::Start);
+        }
+    }
+}
+
+/// Cuts names that stand beside one another to a width each, so that they are told apart: each in
+/// its middle, or else without what all of them end with, begin with, or both. Nothing where none
+/// of that tells them apart.
+fn fit_beside(names: &[String], width: f64) -> Option<Vec<String>> {
     let names: Vec<_> = names.iter().map(|name| crate::text::clean(name)).collect();
     let [head, tail] = alike(&names);
     let ways = [[0, 0], [0, tail], [head, 0], [head, tail]].map(|way| without(&names, way));
@@ -152,8 +190,7 @@ pub(crate) fn fit_beside(names: &[String], width: f64) -> Vec<String> {
     let is_whole = |way: &&Vec<String>| cut(way) == **way;
     let ways = ways.iter().take(1).chain(ways.iter().filter(is_whole)).chain(&ways);
     let distinct = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
-    let telling = ways.map(cut).find(|cut| distinct(cut) == distinct(&names));
-    telling.unwrap_or_else(|| cut(&names))
+    ways.map(cut).find(|cut| distinct(cut) == distinct(&names))
 }
 
 /// Returns with how many bytes all names begin, and with how many they end, in whole words.
@@ -208,9 +245,16 @@ mod tests {
 
     #[test]
     fn names_beside_one_another_are_told_apart_wherever_they_differ() {
-        let beside = |names: &[&str], width| {
+        let labels = |names: &[&str], width| {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-            fit_beside(&names, width)
+            let labels = Labels::of(&names, 5, width, 150.0);
+            (labels.shown, labels.key)
+        };
+        let beside = |names: &[&str], width| {
+            let (shown, key) = labels(names, width);
+            assert_eq!(key, [""; 0]);
+            assert!(shown.iter().all(|name| text_width(name) <= width), "{shown:?}");
+            shown
         };
         let versions = ["vLLM 0.9.1 · llama-3.1-8b", "vLLM 0.10.0 · llama-3.1-8b"];
         assert_eq!(beside(&versions, 500.0), versions);
@@ -225,10 +269,10 @@ mod tests {
         );
         assert_eq!(beside(&["one and the same"; 2], 60.0)[1], fit_middle("one and the same", 60.0));
         assert_eq!(beside(&[], 60.0), [""; 0]);
-        for width in [0.0, 5.0, 20.0, 90.0] {
-            let cut = beside(&versions, width).into_iter().chain(beside(&["a b", "a"], width));
-            assert!(cut.into_iter().all(|name| text_width(&name) <= width), "{width}");
-        }
+        let (shown, key) = labels(&versions, 20.0);
+        assert_eq!(shown, ["5", "6"], "there is too little room");
+        assert!(key[0].starts_with("5: vLL") && key[1].ends_with("llama-3.1-8b"), "{key:?}");
+        assert!(key.iter().all(|line| text_width(line) <= 150.0), "{key:?}");
     }
 
     #[test]

@@ -377,9 +377,10 @@ fn heat(series: &[Series<'_>], load: Load) -> Chart {
     let share = series.len() > 1 && are_single(series);
     let parts: Vec<Box<dyn Draw>> = if share {
         let each = series.len().div_ceil(series.len().div_ceil(RUNS_MAX));
-        let maps = series.chunks(each).map(|runs| {
+        let maps = series.chunks(each).zip((1..).step_by(each)).map(|(runs, first)| {
             let columns = runs.iter().map(|one| (one.name.clone(), &one.points[0]));
-            Box::new(heat_map(["", "run"], columns.collect(), scale)) as Box<dyn Draw>
+            let map = heat_map(["", "run"], columns.collect(), scale);
+            Box::new(Heat { first, ..map }) as Box<dyn Draw>
         });
         maps.collect()
     } else {
@@ -426,6 +427,7 @@ fn heat_map(
         title: format!("{whose}E2E, ms"),
         columns_title: columns_title.to_owned(),
         struck: columns.iter().map(|(_, placed)| placed.point.saturated).collect(),
+        first: 1,
         columns: columns.into_iter().map(|(name, _)| name).collect(),
         rows,
         scale,
