@@ -1,6 +1,6 @@
 //! What a report is about: one run, or one study of several points.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use infermark_measure::{Details, LoadPlan, Point};
 
@@ -296,25 +296,34 @@ pub(crate) fn series<'a>(subjects: &'a [Subject], load: Load) -> Vec<Series<'a>>
 /// Returns what to call each subject beside the others.
 pub(crate) fn names(subjects: &[Subject]) -> Vec<String> {
     type Trait = fn(&Subject) -> String;
-    let traits: [Trait; 4] = [
+    let traits: [Trait; 3] = [
         |s| s.server.clone().unwrap_or_default(),
         |s| s.model.clone(),
         |s| s.gpus.clone().unwrap_or_default(),
-        |s| s.target.clone(),
     ];
-    let differs = |of: &Trait| subjects.iter().any(|subject| of(subject) != of(&subjects[0]));
+    let differs = |of: &&Trait| subjects.iter().any(|subject| of(subject) != of(&subjects[0]));
+    let telling: Vec<_> = traits.iter().filter(differs).collect();
+    let plain = |subject: &Subject| {
+        let parts: Vec<_> = telling.iter().map(|of| of(subject)).collect();
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(" · ")
+    };
     // The target's address says least, and only where nothing else tells two apart.
-    let telling: Vec<_> = traits[..3].iter().filter(|of| differs(of)).collect();
+    let mut addresses: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for subject in subjects {
+        let _: bool = addresses.entry(plain(subject)).or_default().insert(&subject.target);
+    }
     let name = |subject: &Subject| {
         if let Some(name) = subject.tags.get("name") {
             return name.clone();
         }
-        let parts: Vec<_> = telling.iter().map(|of| of(subject)).collect();
-        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        match parts.is_empty() {
-            false => parts.join(" · "),
-            true if differs(&traits[3]) => subject.target.clone(),
-            true => subject.server.clone().unwrap_or_else(|| subject.model.clone()),
+        let plain = plain(subject);
+        let has_several = addresses[&plain].len() > 1;
+        match (plain.is_empty(), has_several) {
+            (true, false) => subject.server.clone().unwrap_or_else(|| subject.model.clone()),
+            (true, true) => subject.target.clone(),
+            (false, false) => plain,
+            (false, true) => format!("{plain} · {}", subject.target),
         }
     };
     subjects.iter().map(name).collect()

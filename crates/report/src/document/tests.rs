@@ -11,7 +11,7 @@ use infermark_terms::slo::Slo;
 use infermark_terms::{Currency, Excerpt, Outcome, Price};
 
 use super::html;
-use crate::subject::Load;
+use crate::subject::{Load, names};
 use crate::tests::Run;
 use crate::{Origin, Passed, Place, State, Subject, Verdict, Verification, svg_files};
 
@@ -173,6 +173,19 @@ fn runs_of_one_server_under_several_loads_are_one_line() {
     }
     let page = html(&[load(1), load(4), load(16)]);
     assert!(page.contains("3 runs, 3 operating points"));
+}
+
+#[test]
+fn servers_are_told_apart_by_their_addresses_where_nothing_else_does() {
+    let at = |model: &str, target: &str| {
+        let (model, target) = (model.to_owned(), target.to_owned());
+        Subject { model, target, tags: BTreeMap::new(), ..subject(&Run::open(20), "") }
+    };
+    let alike = [at("a", "http://one"), at("a", "http://two"), at("b", "http://two")];
+    assert_eq!(names(&alike), ["a · http://one", "a · http://two", "b"]);
+    assert_eq!(names(&alike[..2]), ["http://one", "http://two"]);
+    let tagged = Subject { tags: [("name".into(), "mine".into())].into(), ..alike[0].clone() };
+    assert_eq!(names(&[tagged, alike[2].clone()])[0], "mine");
 }
 
 #[test]
