@@ -56,6 +56,7 @@ pub mod share;
 mod slices;
 mod span;
 mod spread;
+mod stays;
 mod steady;
 mod stimulus;
 mod streams;

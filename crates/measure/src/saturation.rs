@@ -9,13 +9,16 @@
 //! half of the load, when a loop that fills at its beginning is full; the second, which takes
 //! longer to tell, in its last three quarters. A trace's bursts are no chance but its own: one at
 //! its end leaves a queue behind at any server. So of a trace the backlog must also have grown
-//! through both of its last quarters. A closed loop asks no more than is answered.
+//! through both of its last quarters. Where it is sessions that arrive, it is they that are
+//! counted: their later turns wait for answers, and so never fall behind by as much. A closed loop
+//! asks no more than is answered.
 
 use infermark_terms::{RequestRow, Stamp};
 
 use crate::LoadPlan;
 use crate::population::{Population, Roster};
 use crate::span::Span;
+use crate::stays::stays;
 
 /// Of L requests in flight, the change over a time longer than a request's varies by 2 L if
 /// arrivals are Poisson (M/G/∞). Beyond so many standard deviations it is not chance.
@@ -47,24 +50,31 @@ pub(crate) fn backlog(
     if let LoadPlan::Closed { .. } = load {
         return None;
     }
-    let members = population.members();
-    if members.len() < ARRIVALS_MIN {
+    let (Some(first), Some(last)) = (population.members().first(), population.members().last())
+    else {
+        return None;
+    };
+    // Members are in the order of due.
+    let (first, last) = (first.row.due, last.row.due);
+    let there = |row: &RequestRow| Span { start: row.due, end: row.end.max(row.due) };
+    let stays = stays(load, roster.rows().iter().map(|row| (row.turn, there(row))));
+    let starts = stays.iter().map(|stay| stay.start);
+    let mut dues: Vec<Stamp> = starts.filter(|due| (first..=last).contains(due)).collect();
+    dues.sort_unstable();
+    if dues.len() < ARRIVALS_MIN {
         return None;
     }
-    // Members are in the order of due.
-    let due = |index: usize| members[index].row.due;
-    let last = due(members.len() - 1);
+    let due = |index: usize| dues[index];
     let through = |from: Stamp| {
         let span = Span { start: from, end: last };
-        let count = |at: fn(&RequestRow) -> Stamp| {
-            roster.rows().iter().filter(|row| span.contains(at(row))).count()
-        };
-        Backlog { arrived: count(|row| row.due), ended: count(|row| row.end) }
+        let count =
+            |at: fn(&Span) -> Stamp| stays.iter().filter(|stay| span.contains(at(stay))).count();
+        Backlog { arrived: count(|stay| stay.start), ended: count(|stay| stay.end) }
     };
-    let middle = due(members.len() / 2);
-    let (half, most) = (through(middle), through(due(members.len() / 4)));
+    let middle = due(dues.len() / 2);
+    let (half, most) = (through(middle), through(due(dues.len() / 4)));
     // One more, since of few there may be none for a while.
-    let in_flight = 1.0 + in_flight(roster.rows(), Span { start: due(0), end: middle });
+    let in_flight = 1.0 + in_flight(&stays, Span { start: due(0), end: middle });
     let calm = CALM_DEVIATIONS * (2.0 * in_flight).sqrt();
     let busy = BUSY_DEVIATIONS * (BUSY_VARIANCE * most.arrived as f64).sqrt();
     let is_lasting = match load {
@@ -89,9 +99,8 @@ impl Backlog {
     }
 }
 
-/// Returns the mean number of requests in flight over a span.
-fn in_flight(rows: &[&RequestRow], span: Span) -> f64 {
-    let flights = rows.iter().map(|row| Span { start: row.due, end: row.end.max(row.due) });
-    let area: u64 = flights.map(|flight| flight.overlap(span).nanos()).sum();
+/// Returns how many were there in the mean over a span.
+fn in_flight(stays: &[Span], span: Span) -> f64 {
+    let area: u64 = stays.iter().map(|stay| stay.overlap(span).nanos()).sum();
     if span.nanos() == 0 { 0.0 } else { area as f64 / span.nanos() as f64 }
 }

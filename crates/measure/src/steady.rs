@@ -14,14 +14,13 @@
 //! A load that begins on an idle target fills it for as long as answers take, which no test need
 //! find out: the search begins where it is full.
 
-use std::collections::BTreeMap;
-
 use infermark_terms::{Nanos, RequestRow, Stamp};
 
 use crate::LoadPlan;
 use crate::batches::{BATCHES, standard_error};
 use crate::figures::{self, is_finished};
 use crate::span::Span;
+use crate::stays::stays;
 use crate::trend::mann_kendall;
 
 /// So many places are tried for the beginning; the stretch begins within one of them.
@@ -70,30 +69,12 @@ pub(crate) fn beginning(load: LoadPlan, rows: &[&RequestRow], span: Span) -> Opt
 /// 39:241). A closed loop is full at once; there it is its first wave, which left all together.
 fn filling(load: LoadPlan, rows: &[&RequestRow], span: Span) -> Nanos {
     let Some(first) = rows.iter().filter_map(|row| row.sent).min() else { return Nanos::ZERO };
-    let mut times: Vec<u64> = stays(load, rows).iter().map(|stay| stay.nanos()).collect();
+    let finished = rows.iter().filter(|row| is_finished(row));
+    let there =
+        finished.filter_map(|row| Some((row.turn, Span { start: row.sent?, end: row.end })));
+    let mut times: Vec<u64> = stays(load, there).iter().map(|stay| stay.nanos()).collect();
     times.sort_unstable();
     full_after(&times).saturating_sub(span.start.since(first))
-}
-
-/// Returns from when to when each arrival was there: a request that finished, or a session's
-/// requests, where it is sessions that arrive.
-fn stays(load: LoadPlan, rows: &[&RequestRow]) -> Vec<Span> {
-    let is_open = !matches!(load, LoadPlan::Closed { .. });
-    let (mut sessions, mut alone) = (BTreeMap::<u64, Span>::new(), Vec::new());
-    for row in rows.iter().filter(|row| is_finished(row)) {
-        let Some(sent) = row.sent else { continue };
-        let stay = Span { start: sent, end: row.end };
-        match row.turn.filter(|_| is_open) {
-            Some(turn) => {
-                let whole = sessions.entry(turn.session).or_insert(stay);
-                let (start, end) = (whole.start.min(stay.start), whole.end.max(stay.end));
-                *whole = Span { start, end };
-            }
-            None => alone.push(stay),
-        }
-    }
-    alone.extend(sessions.into_values());
-    alone
 }
 
 /// Returns after how long those that stay so long, given in ascending order, are as many at a time

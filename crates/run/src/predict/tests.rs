@@ -173,6 +173,24 @@ fn a_sweep_of_conversations_offers_as_many_as_the_plateau_carries() {
 }
 
 #[test]
+fn conversations_that_come_faster_than_they_end_saturate_though_their_turns_wait_for_answers() {
+    // 23.7 of three turns a second is what it carries: requests fall behind by a third of what
+    // conversations do.
+    for (rate, saturated) in [("25.6/s", true), ("21/s", false)] {
+        let given = [
+            (&settings::RATE, rate),
+            (&settings::WARMUP, "10s"),
+            (&settings::DURATION, "100s"),
+            (&settings::TURNS, "3"),
+            (&settings::THINK_TIME, "50ms"),
+            (&settings::INPUT_TOKENS, "32"),
+            (&settings::OUTPUT_TOKENS, "8"),
+        ];
+        assert_eq!(one(LLAMA, &given).point.saturated, saturated, "{rate}");
+    }
+}
+
+#[test]
 fn a_sweep_leads_enough_conversations_for_its_load() {
     let given =
         [(&settings::SESSIONS, "4"), (&settings::OUTPUT_TOKENS, "16"), (&settings::TURNS, "2")];

@@ -97,6 +97,11 @@ fn gpu(header: &RunFile) -> Option<String> {
 }
 
 fn load(header: &RunFile) -> Option<String> {
+    // Points of these have loads of their own.
+    let kind = header.rest.get("kind").and_then(Value::as_str);
+    if kind.is_some_and(|kind| ["capacity", "sweep", "validate"].contains(&kind)) {
+        return None;
+    }
     if setting(header, "throughput") == Some("yes") {
         return Some("throughput".to_owned());
     }

@@ -105,6 +105,7 @@ fn a_study_adds_up_its_points_and_is_trusted_as_the_worst_of_them() {
     let [entry] = &entries[..] else { panic!("{entries:?}") };
     assert_eq!((&*entry.kind, entry.points, entry.requests), ("sweep", 2, Some(42)));
     assert_eq!((entry.output_tokens_per_s, entry.trust.as_deref()), (None, Some("void")));
+    assert_eq!(entry.load, None, "each point has its own");
 }
 
 #[test]
