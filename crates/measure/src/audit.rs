@@ -471,12 +471,12 @@ fn not_steady(evidence: &Evidence<'_>) -> Option<Caveat> {
 }
 
 fn saturated(evidence: &Evidence<'_>) -> Option<Caveat> {
-    let Backlog { arrived, ended } = evidence.saturation?;
+    let Backlog { what, arrived, ended } = evidence.saturation?;
     Some(Caveat {
         code: CaveatCode::Saturated,
         lowers_to: Trust::Doubtful,
         detail: format!(
-            "in the second half of the load {arrived} requests arrived and {ended} ended: \
+            "in the second half of the load {arrived} {what} arrived and {ended} ended: \
              latencies hang on how long the load lasts"
         ),
         hint: match evidence.plan.load {

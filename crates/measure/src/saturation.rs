@@ -37,6 +37,8 @@ const ARRIVALS_MIN: usize = 40;
 /// How far completions fell behind arrivals through the second half of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backlog {
+    /// What is counted: requests, or sessions.
+    pub(crate) what: &'static str,
     pub(crate) arrived: usize,
     pub(crate) ended: usize,
 }
@@ -64,12 +66,14 @@ pub(crate) fn backlog(
     if dues.len() < ARRIVALS_MIN {
         return None;
     }
+    let has_turns = roster.rows().iter().any(|row| row.turn.is_some());
+    let what = if has_turns { "sessions" } else { "requests" };
     let due = |index: usize| dues[index];
     let through = |from: Stamp| {
         let span = Span { start: from, end: last };
         let count =
             |at: fn(&Span) -> Stamp| stays.iter().filter(|stay| span.contains(at(stay))).count();
-        Backlog { arrived: count(|stay| stay.start), ended: count(|stay| stay.end) }
+        Backlog { what, arrived: count(|stay| stay.start), ended: count(|stay| stay.end) }
     };
     let middle = due(dues.len() / 2);
     let (half, most) = (through(middle), through(due(dues.len() / 4)));

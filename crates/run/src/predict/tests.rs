@@ -186,7 +186,10 @@ fn conversations_that_come_faster_than_they_end_saturate_though_their_turns_wait
             (&settings::INPUT_TOKENS, "32"),
             (&settings::OUTPUT_TOKENS, "8"),
         ];
-        assert_eq!(one(LLAMA, &given).point.saturated, saturated, "{rate}");
+        let point = one(LLAMA, &given).point;
+        assert_eq!(point.saturated, saturated, "{rate}");
+        let mut details = point.trust.caveats.iter().map(|caveat| &caveat.detail);
+        assert_eq!(details.any(|said| said.contains(" sessions arrived")), saturated, "{rate}");
     }
 }
 
